@@ -1,0 +1,55 @@
+"""Errors of the edge agent, named by what to do next. Only an entry point catches EdgeAgentError."""
+
+EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: a restart won't help, systemd must not try
+
+
+class EdgeAgentError(Exception):
+    """Base of all errors that this program raises on purpose."""
+
+
+class ConfigError(EdgeAgentError):
+    """The configuration can't work: the message names file, key and remedy. A restart won't help."""
+
+
+class BusError(EdgeAgentError):
+    """A transaction on a bus did not give a trustworthy answer. Try again later; nothing was lost."""
+
+
+class NoAnswer(BusError):
+    """The unit stayed silent for the whole answer time."""
+
+
+class BrokenAnswer(BusError):
+    """Something came back that can't be the answer: CRC, length, unit, function or echo is wrong. The line was drained."""
+
+
+class LineDown(BusError):
+    """The serial device or TCP connection itself is gone; it is opened again at the next transaction."""
+
+
+class Refused(BusError):
+    """The unit answered with a Modbus exception."""
+
+    def __init__(self, code: int, doing: str) -> None:
+        super().__init__(f"{doing}: the controller answered with Modbus exception {code}")
+        self.code = code
+
+
+class WrongController(BusError):
+    """Who answers at this address isn't the configured lock, or speaks another map. It is left alone and reported."""
+
+
+class SpoolFull(EdgeAgentError):
+    """No room for another page. Nothing may be confirmed to a controller until there is."""
+
+
+class SpoolUnavailable(EdgeAgentError):
+    """The spool can't be written now (I/O error, closed). Nothing may be confirmed to a controller."""
+
+
+class SpoolCorrupt(EdgeAgentError):
+    """The spool's file is damaged; it is set aside and what can be read is salvaged."""
+
+
+class BrokerUnavailable(EdgeAgentError):
+    """No session with the broker. Keep the page, try later."""

@@ -1,0 +1,1 @@
+"""The shared language: records, registers, pages, topics, messages. No I/O; imports nothing of the programs."""

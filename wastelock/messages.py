@@ -1,0 +1,239 @@
+"""Every message of the wire contract but the page: pydantic models, frozen; unknown fields are ignored (rule 8).
+
+The AsyncAPI document and the JSON Schemas in docs/contract are made from these models (`wastelock.contract`).
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+
+from wastelock.page import format_instant
+
+LockId = Annotated[str, Field(pattern=r"^[0-9a-f]{6,16}$", description="lock's serial number in hexadecimal")]
+JournalId = Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$", description="UUID of a spool's journal")]
+PageNumber = Annotated[int, Field(ge=1, lt=2**63)]
+PageRange = tuple[PageNumber, PageNumber]
+Instant = Annotated[AwareDatetime, PlainSerializer(format_instant, return_type=str, when_used="json")]
+U32 = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Message(BaseModel):
+    """Common to all: version 1, frozen, additions don't change `v`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: Literal[1] = 1
+
+    def to_json(self) -> bytes:
+        """Return the payload as it goes onto the wire."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+def _ordered(ranges: tuple[PageRange, ...], what: str) -> None:
+    for first, last in ranges:
+        if first > last:
+            raise ValueError(f"{what}: range {first}..{last} runs backwards")
+
+
+class Receipt(Message):
+    """The sink's word on what of one journal it has durably committed. Retained, so that a gateway finds it on waking.
+
+    All pages up to `committed_through` are in the ledger, and those in `held` beyond it. `head` is the hash of page
+    `committed_through` (absent where it is 0): a gateway whose own page of that number has another hash was restored
+    from an old copy and must not prune by this receipt. `quarantined` lists pages that came but were not taken.
+    """
+
+    journal: JournalId
+    committed_through: Annotated[int, Field(ge=0, lt=2**63)]
+    head: str | None = None
+    held: Annotated[tuple[PageRange, ...], Field(max_length=1000)] = ()
+    quarantined: Annotated[tuple[tuple[PageNumber, str], ...], Field(max_length=100)] = ()
+    at: Instant
+
+    @model_validator(mode="after")
+    def _ranges_run_forwards(self) -> Self:
+        _ordered(self.held, "held")
+        return self
+
+
+class ResendRequest(Message):
+    """The sink misses these pages of a journal; the gateway sends them again."""
+
+    journal: JournalId
+    pages: Annotated[tuple[PageRange, ...], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _ranges_run_forwards(self) -> Self:
+        _ordered(self.pages, "pages")
+        return self
+
+
+class GatewayState(Message):
+    """A gateway's birth and its will; retained. `incarnation` counts the agent's starts, so a late will can be told."""
+
+    gateway: str
+    online: bool
+    incarnation: Annotated[int, Field(ge=0)]
+    at: Instant | None = None
+    software: str | None = None
+    journal: JournalId | None = None
+    kid: str | None = None
+    oldest_page: int | None = None
+    newest_page: int | None = None
+    committed_through: int | None = None
+    locks: tuple[LockId, ...] = ()
+    alarms: tuple[str, ...] = ()
+
+
+class ChamberState(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    number: Annotated[int, Field(ge=1, le=4)]
+    volume_ml: Annotated[int, Field(ge=0)]
+    register_count: U32
+    enabled: bool
+
+
+class LockState(Message):
+    """The lock as reported at the last visit; retained. `unreachable_since` is there only while it doesn't answer."""
+
+    lock: LockId
+    driver: str
+    at: Instant
+    reachable: bool
+    unreachable_since: Instant | None = None
+    problem: str | None = None
+    model: int | None = None
+    firmware: str | None = None
+    epoch: U32 | None = None
+    state: str | None = None
+    faults: tuple[str, ...] = ()
+    chambers: tuple[ChamberState, ...] = ()
+    fill_permille: int | None = None
+    battery_mv: int | None = None
+    temperature_dc: int | None = None
+    clock_status: int | None = None
+    clock_offset_s: int | None = None
+    access_list_version: U32 | None = None
+    oldest_seq: U32 | None = None
+    newest_seq: U32 | None = None
+    confirmed_seq: U32 | None = None
+    spooled_seq: U32 | None = None
+    unverified_records: int = 0
+    overwritten_records: int = 0
+
+
+class BusStatistics(BaseModel):
+    """Counts since the agent's start; `wire_busy_permille` is over the last telemetry interval."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    bus: str
+    requests: int
+    timeouts: int
+    late_or_foreign_replies: int
+    crc_errors: int
+    exceptions: int
+    breaker_open_units: tuple[int, ...] = ()
+    wire_busy_permille: int | None = None
+
+
+class Telemetry(Message):
+    """How the gateway is doing. QoS 0, expires after 120 s."""
+
+    gateway: str
+    at: Instant
+    cpu_permille: int | None = None
+    memory_rss_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    spool_bytes: int
+    spool_pages: int
+    unsent_pages: int
+    oldest_unsent_at: Instant | None = None
+    clock: Literal["ntp", "rtc", "unset"]
+    buses: tuple[BusStatistics, ...] = ()
+
+
+class SinkState(Message):
+    """The sink's birth and its will; retained."""
+
+    online: bool
+    at: Instant | None = None
+    software: str | None = None
+
+
+class Command(Message):
+    """One order from the cloud to a lock. Signed like a page; executed at most once, never after `expires_at`."""
+
+    id: str
+    lock: LockId
+    action: Literal["sync_clock", "write_access_list", "enable_chambers", "self_test", "clear_faults", "reboot", "read_now"]
+    expires_at: Instant
+    enable_mask: Annotated[int, Field(ge=0, le=15)] | None = None
+
+
+class CommandOutcome(Message):
+    """What became of a command; sent with its correlation data."""
+
+    id: str
+    outcome: Literal["accepted", "done", "rejected", "expired", "failed"]
+    at: Instant
+    reason: str | None = None
+
+
+class AccessEntry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    uid: Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}$")]
+    service: bool = False
+    blocked: bool = False
+
+
+class DesiredLock(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    access_list_version: U32 | None = None
+    access_list: tuple[AccessEntry, ...] | None = None
+    enable_mask: Annotated[int, Field(ge=0, le=15)] | None = None
+    poll_interval_s: Annotated[int, Field(ge=1)] | None = None
+
+
+class Desired(Message):
+    """Desired state of a gateway's locks; retained, signed like a page."""
+
+    at: Instant
+    locks: dict[LockId, DesiredLock]
+
+
+class PourData(BaseModel):
+    """The `data` of a feed event. `credential` is a pseudonym, never a transponder's number."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    site: str
+    lock: LockId
+    chamber: int
+    volume_ml: int
+    weight_g: int | None
+    fraction: str | None
+    credential: str | None
+    result: int
+    clock_quality: str
+    register_count: Annotated[int, Field(alias="register")]
+
+
+class FeedEvent(BaseModel):
+    """A committed pour for a billing backend: one CloudEvents 1.0 event in structured JSON mode."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    specversion: Literal["1.0"] = "1.0"
+    type: Literal["io.wastelock.pour.committed.v1"] = "io.wastelock.pour.committed.v1"
+    source: str
+    id: str
+    subject: str | None = None
+    time: Instant
+    datacontenttype: Literal["application/json"] = "application/json"
+    sequence: str
+    recordedtime: Instant
+    data: PourData

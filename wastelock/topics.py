@@ -1,0 +1,116 @@
+"""Builds and parses every MQTT topic of the wire contract; no other module knows their shape (design 3)."""
+
+import re
+from dataclasses import dataclass
+
+_ROOT = "wl/1"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_GATEWAY_TOPIC = re.compile(
+    r"wl/1/(?P<site>[A-Za-z0-9._-]{1,64})/(?P<gateway>[A-Za-z0-9._-]{1,64})/"
+    r"(?P<channel>up/page|up/result|up/telemetry|state/gateway|state/lock/(?P<lock>[0-9a-f]{6,16})"
+    r"|down/receipt|down/resend|down/command|down/desired)\Z"
+)
+
+SINK_STATE = f"{_ROOT}/sink/state"
+ALL_PAGES = f"{_ROOT}/+/+/up/page"
+ALL_GATEWAY_STATES = f"{_ROOT}/+/+/state/gateway"
+ALL_LOCK_STATES = f"{_ROOT}/+/+/state/lock/+"
+ALL_TELEMETRY = f"{_ROOT}/+/+/up/telemetry"
+ALL_RESULTS = f"{_ROOT}/+/+/up/result"
+
+# Names that would collide with a site in the tree above.
+RESERVED_SITES = frozenset({"sink", "feed"})
+
+
+class InvalidTopic(ValueError):
+    """Not a topic of this contract, or a name that can't stand in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayTopics:
+    """All topics of one gateway."""
+
+    site: str
+    gateway: str
+
+    def __post_init__(self) -> None:
+        check_name("site", self.site)
+        check_name("gateway", self.gateway)
+        if self.site in RESERVED_SITES:
+            raise InvalidTopic(f"site {self.site!r} is reserved; choose another name")
+
+    @property
+    def _base(self) -> str:
+        return f"{_ROOT}/{self.site}/{self.gateway}"
+
+    @property
+    def page(self) -> str:
+        return f"{self._base}/up/page"
+
+    @property
+    def result(self) -> str:
+        return f"{self._base}/up/result"
+
+    @property
+    def telemetry(self) -> str:
+        return f"{self._base}/up/telemetry"
+
+    @property
+    def gateway_state(self) -> str:
+        return f"{self._base}/state/gateway"
+
+    def lock_state(self, lock: str) -> str:
+        return f"{self._base}/state/lock/{lock}"
+
+    @property
+    def receipt(self) -> str:
+        return f"{self._base}/down/receipt"
+
+    @property
+    def resend(self) -> str:
+        return f"{self._base}/down/resend"
+
+    @property
+    def command(self) -> str:
+        return f"{self._base}/down/command"
+
+    @property
+    def desired(self) -> str:
+        return f"{self._base}/down/desired"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedTopic:
+    """`channel` is what follows the gateway, without the lock: `up/page`, `state/lock`, `down/receipt` …"""
+
+    site: str
+    gateway: str
+    channel: str
+    lock: str | None = None
+
+
+def parse_gateway_topic(topic: str) -> ParsedTopic:
+    """Return who a topic belongs to and what it carries, or raise InvalidTopic."""
+    match = _GATEWAY_TOPIC.match(topic)
+    if match is None or match["site"] in RESERVED_SITES:
+        raise InvalidTopic(f"{topic!r} isn't a gateway's topic of contract version 1")
+    channel = "state/lock" if match["lock"] else match["channel"]
+    return ParsedTopic(match["site"], match["gateway"], channel, match["lock"])
+
+
+def feed(site: str) -> str:
+    """Return the topic on which a billing backend gets this site's committed pours."""
+    check_name("site", site)
+    return f"{_ROOT}/feed/{site}"
+
+
+def shared(group: str, topic_filter: str) -> str:
+    """Return the MQTT 5 shared subscription of a filter, for several sinks at once."""
+    check_name("group", group)
+    return f"$share/{group}/{topic_filter}"
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise InvalidTopic unless `name` can stand in a topic: 1..64 of letters, digits, dot, underscore, hyphen."""
+    if not _NAME.match(name):
+        raise InvalidTopic(f"{what} {name!r}: expected 1 to 64 characters out of A-Z a-z 0-9 . _ -")
