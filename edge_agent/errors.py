@@ -27,6 +27,14 @@ class LineDown(BusError):
     """The serial device or TCP connection itself is gone; it is opened again at the next transaction."""
 
 
+class UnitResting(BusError):
+    """The unit failed too often and is left alone until `until` (monotonic s), so that the others keep their turn."""
+
+    def __init__(self, unit: int, until: float) -> None:
+        super().__init__(f"unit {unit} failed repeatedly; it is left alone until its next probe")
+        self.until = until
+
+
 class Refused(BusError):
     """The unit answered with a Modbus exception."""
 
@@ -37,6 +45,10 @@ class Refused(BusError):
 
 class WrongController(BusError):
     """Who answers at this address isn't the configured lock, or speaks another map. It is left alone and reported."""
+
+
+class NotSupported(EdgeAgentError):
+    """This lock's controller can't do what was asked. Reject the order; repeating it won't help."""
 
 
 class SpoolFull(EdgeAgentError):

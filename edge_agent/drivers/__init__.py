@@ -1,1 +1,1 @@
-"""One file for each controller map; base.py is the interface they share."""
+"""One file for each controller map; base.py is the interface that all of them offer."""
