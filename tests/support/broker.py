@@ -11,7 +11,7 @@ from tests.support.ports import free_port, is_listening
 from tests.support.server import ServerFailed, ServerProcess
 
 # Debian puts it where only root's PATH looks.
-_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+PROGRAM_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 _START_TRIES = 5
 
 # What config/mosquitto.conf asks for, so that tests meet the broker that we ship (design 7). No settings but these:
@@ -54,7 +54,7 @@ class Broker:
 
     def start(self) -> Self:
         """Start mosquitto and return when it accepts connections."""
-        program = shutil.which("mosquitto", path=_PATH)
+        program = shutil.which("mosquitto", path=PROGRAM_PATH)
         if program is None:
             raise ServerFailed("mosquitto isn't installed: run `make setup`")
         for attempt in range(1, _START_TRIES + 1):
