@@ -1,0 +1,1 @@
+"""The whole chain on one machine: real processes of simulator, broker, gateway and sink. Start at cli.py."""

@@ -1,0 +1,115 @@
+"""`python -m demo`: the whole chain on one machine, from the controllers' rings to the ledger. START HERE."""
+
+import json
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from demo.chain import Chain
+from demo.demonstration import Demonstration, Plan, TooSlow
+from demo.estate import demo_estate
+from demo.layout import Layout, Settings
+from demo.ports import free_port
+from demo.process import MissingProgram, ProcessFailed
+from demo.report import print_comparison
+from demo.screen import open_screen
+
+EXIT_DIFFERENT = 1
+EXIT_FAILED = 2
+EXIT_INTERRUPTED = 130
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LIVE_POURS_ONCE = 10
+# A dwelling's pours a day such that 24 dwellings fill a ring of 2,047 records in about four months.
+_POURS_PER_DAY = 0.6
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog="Example: python -m demo --once --out /tmp/wastelock-demo")
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop when ledger and truth are equal; exit 0 only then.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Directory for everything; must be empty. Default: a new one in /tmp."),
+    ] = None,
+    days: Annotated[
+        float, typer.Option("--days", min=0, help="Days of residents' habits in the backlog.")
+    ] = 110,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same residents.")] = 1,
+    deadline_s: Annotated[
+        float, typer.Option("--deadline-s", min=10, help="With --once: give up after this.")
+    ] = 300,
+) -> None:
+    """Show the chain of custody: 5 locks, 120 dwellings, one gateway, a broker and the ledger, all on this machine.
+
+    First a backlog of months is drained from the locks' controllers, then pours are shown as they reach the ledger.
+    Ctrl-C ends everything. The data stays in the directory.
+    """
+    directory = _directory(out)
+    _end_on_signals()
+    plan = Plan(live_pours=_LIVE_POURS_ONCE if once else None, deadline_s=deadline_s)
+    layout = Layout(directory, demo_estate(_POURS_PER_DAY), free_port)
+    try:
+        code = _run(layout, plan, days, seed)
+    except (ProcessFailed, MissingProgram, TooSlow) as error:
+        print(f"The demonstration failed: {error}", file=sys.stderr)
+        code = EXIT_FAILED
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED if once else 0
+    print(f"Everything has ended. Data, configuration and logs are in {directory}")
+    raise typer.Exit(code)
+
+
+def _run(layout: Layout, plan: Plan, days: float, seed: int) -> int:
+    estate = layout.estate
+    screen = open_screen()
+    screen.say(
+        f"{estate.site}: {estate.dwellings} dwellings, {len(estate.locks)} waste locks on {len(estate.buses)} buses"
+        f" (without the pace of the wire, see demo/estate.py), in {layout.directory}"
+    )
+    screen.say(f"The controllers live through {days:g} days without a gateway …")
+    began = time.monotonic()
+    with Chain(layout, Settings(), seed=seed, backlog_days=days) as chain:
+        screen.say(f"All programs run after {time.monotonic() - began:.1f} s.")
+        comparison = Demonstration(chain, plan, screen, seed).run()
+        entries = chain.ledger()
+    (layout.directory / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in entries))
+    print_comparison(comparison, Console())
+    return 0 if comparison.equal and comparison.events > 0 else EXIT_DIFFERENT
+
+
+def _directory(out: Path | None) -> Path:
+    if out is None:
+        return Path(tempfile.mkdtemp(prefix="wastelock-demo-"))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise typer.BadParameter(
+            f"{out} isn't an empty directory: name one that is empty or doesn't exist", param_hint="--out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    return out.resolve()
+
+
+def _end_on_signals() -> None:
+    """Let SIGTERM and a closed terminal end us like Ctrl-C, once: what follows while all is being ended is ignored."""
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in _ENDING:
+        signal.signal(number, on_signal)
+
+
+def main() -> None:
+    """Entry point of `python -m demo`."""
+    app()

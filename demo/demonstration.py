@@ -1,0 +1,100 @@
+"""The demonstration: drain a backlog of months, then show live pours as they reach the ledger."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from demo.chain import Chain, NotEqual
+from demo.compare import Comparison
+from demo.observer import Observer
+from demo.progress import Progress, ProgressMeter
+from demo.residents import LiveResidents
+from demo.screen import Screen
+from wastelock.topics import GatewayTopics
+
+_REFRESH_S = 0.2
+
+
+class TooSlow(TimeoutError):
+    """The demonstration didn't get to its end within the deadline; the message says how far it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`live_pours`: end after so many live pours (None: go on until stopped). `deadline_s` counts from the start."""
+
+    live_pours: int | None
+    deadline_s: float
+
+
+class Demonstration:
+    """One run on a chain that was started. Ctrl-C ends it as KeyboardInterrupt, wherever it is."""
+
+    def __init__(self, chain: Chain, plan: Plan, screen: Screen, seed: int) -> None:
+        self._chain = chain
+        self._plan = plan
+        self._screen = screen
+        estate = chain.layout.estate
+        self._meter = ProgressMeter(estate)
+        self._observer = Observer(
+            chain.layout.broker_port, GatewayTopics(estate.site, estate.gateway), chain.layout.pseudonym_key
+        )
+        self._residents = LiveResidents(chain.control, [lock.name for lock in estate.locks], seed)
+        self._end = time.monotonic() + plan.deadline_s
+
+    def run(self) -> Comparison:
+        """Run all phases and return the comparison at the end; without a bound on live pours it never gets there."""
+        self._observer.start()
+        try:
+            self._drain()
+            self._live()
+            return self._finish()
+        finally:
+            self._observer.stop()
+            self._screen.close()
+
+    def _drain(self) -> None:
+        target = self._progress().made
+        self._screen.say(f"Draining the backlog: {target:,} records wait in the controllers' rings.")
+        began = time.monotonic()
+        self._watch(lambda progress: progress.committed >= target, "draining the backlog", target)
+        took_s = time.monotonic() - began
+        self._screen.say(f"The backlog of {target:,} records is in the ledger after {took_s:.1f} s.")
+
+    def _live(self) -> None:
+        wanted = self._plan.live_pours
+        self._screen.say("Live: residents throw waste now; each line is a pour that has reached the ledger.")
+
+        def enough(_progress: Progress) -> bool:
+            self._residents.live()
+            return wanted is not None and self._residents.pours >= wanted
+
+        self._watch(enough, "the live pours", 0)
+
+    def _finish(self) -> Comparison:
+        self._watch(lambda progress: progress.committed >= progress.made, "the last live pours", 0)
+        left_s = max(1.0, self._end - time.monotonic())
+        try:
+            return self._chain.wait_equal(left_s)
+        except NotEqual:
+            return self._chain.compare_now()
+
+    def _watch(self, done: Callable[[Progress], bool], what: str, target: int) -> None:
+        """Show the progress until `done`; TooSlow after the deadline, ProcessFailed if a program ends."""
+        while True:
+            self._chain.check()
+            progress = self._progress()
+            seen = self._observer.seen()
+            self._screen.show(progress, target, seen.recent, seen.pours_committed)
+            if done(progress):
+                return
+            if self._plan.live_pours is not None and time.monotonic() > self._end:
+                raise TooSlow(
+                    f"{what}: not within {self._plan.deadline_s:g} s; {progress.ring:,} records in the rings,"
+                    f" {progress.spool:,} in the spool, {progress.committed:,} of {progress.made:,} committed\n"
+                    f"{self._chain.story()}"
+                )
+            time.sleep(_REFRESH_S)
+
+    def _progress(self) -> Progress:
+        return self._meter.read(self._chain.rings(), self._observer.seen())

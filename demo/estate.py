@@ -1,0 +1,75 @@
+"""What is simulated: an estate's buses and waste locks, as data; where and how they run is layout.py's business."""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """A line with controllers. `pace`: "wire" keeps the line's speed (RTU at `baudrate`), "none" answers at once."""
+
+    name: str
+    kind: Literal["rtu", "tcp"]
+    baudrate: int = 19200
+    pace: Literal["wire", "none"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A waste lock: `serial` as its controller knows it, `unit` is its Modbus address on `bus`.
+
+    `capacity` in records. `pours_per_day`: how often one dwelling throws waste here, on average.
+    """
+
+    serial: int
+    bus: str
+    unit: int
+    capacity: int = 2047
+    chambers_ml: tuple[int, ...] = (5000, 20000)
+    epoch: int = 1
+    dwellings: int = 24
+    pours_per_day: float = 0.6
+
+    @property
+    def name(self) -> str:
+        """The serial number as contract and ledger write it."""
+        return f"{self.serial:06x}"
+
+    @property
+    def mac_key(self) -> bytes:
+        """The lock's AES-128 key. Derived, because a demonstration's keys needn't be secret; real ones are random."""
+        return sha256(b"wastelock demonstration MAC key %d" % self.serial).digest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """A housing estate with one gateway."""
+
+    site: str
+    gateway: str
+    buses: tuple[Bus, ...]
+    locks: tuple[Lock, ...]
+
+    def locks_on(self, bus: str) -> tuple[Lock, ...]:
+        return tuple(lock for lock in self.locks if lock.bus == bus)
+
+    @property
+    def dwellings(self) -> int:
+        return sum(lock.dwellings for lock in self.locks)
+
+    def with_capacity(self, capacity: int) -> "Estate":
+        """Return the same estate with other rings: small ones fill up, in large ones nothing is ever overwritten."""
+        return replace(self, locks=tuple(replace(lock, capacity=capacity) for lock in self.locks))
+
+
+def demo_estate(pours_per_day: float) -> Estate:
+    """Return the estate of the demonstration: 120 dwellings, three locks on one RTU line and two on Modbus TCP."""
+    # No wire pace: at 19200 Bd five records take 0.15 s on the line, and a backlog of months minutes to drain.
+    buses = (Bus("courtyard", "rtu"), Bus("tower", "tcp"))
+    units = [("courtyard", 1), ("courtyard", 2), ("courtyard", 3), ("tower", 1), ("tower", 2)]
+    locks = tuple(
+        Lock(serial=0x1F00A1 + i, bus=bus, unit=unit, pours_per_day=pours_per_day)
+        for i, (bus, unit) in enumerate(units)
+    )
+    return Estate("lindenhof", "gw-0001", buses, locks)

@@ -1,0 +1,260 @@
+"""Lays out a directory in which the whole chain runs: keys, and one configuration file for each program.
+
+DIR/simulator.toml  truth.jsonl   controllers/          the locks' controllers and what truly happened
+DIR/agent.toml      gateway.pem   spool.db              the gateway
+DIR/broker/         mosquitto.conf                      the broker
+DIR/sink.toml       gateways.toml lock-keys.csv pseudonym.key ledger.db
+DIR/logs/                                               what each program said
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from demo.estate import Bus, Estate
+from wastelock.page import to_base64url
+
+HOST = "127.0.0.1"
+SHIPPED_BROKER_CONFIG = Path(__file__).resolve().parents[1] / "config" / "mosquitto.conf"
+# Settings of the shipped configuration that say where the broker is: the layout writes its own.
+_OF_THE_PLACE = frozenset({"listener", "allow_anonymous", "persistence_location", "log_dest", "user"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may differ between one chain and another. `agent`, `sink`: keys that are laid over the defaults, by table.
+
+    `broker_settings`: lines of mosquitto.conf; None takes those of config/mosquitto.conf.
+    """
+
+    poll_interval_s: float = 1.0
+    agent: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sink: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    broker_settings: Sequence[str] | None = None
+
+
+class Layout:
+    """The paths and ports of one chain in `directory`. Making it writes nothing: see `write`."""
+
+    def __init__(self, directory: Path, estate: Estate, free_port: Callable[[], int]) -> None:
+        self.directory = directory.resolve()
+        self.estate = estate
+        self.broker_port = free_port()
+        self.tcp_ports = {bus.name: free_port() for bus in estate.buses if bus.kind == "tcp"}
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def truth(self) -> Path:
+        return self.directory / "truth.jsonl"
+
+    @property
+    def controllers(self) -> Path:
+        return self.directory / "controllers"
+
+    @property
+    def simulator_config(self) -> Path:
+        return self.directory / "simulator.toml"
+
+    @property
+    def agent_config(self) -> Path:
+        return self.directory / "agent.toml"
+
+    @property
+    def sink_config(self) -> Path:
+        return self.directory / "sink.toml"
+
+    @property
+    def broker_config(self) -> Path:
+        return self.directory / "broker" / "mosquitto.conf"
+
+    @property
+    def spool(self) -> Path:
+        return self.directory / "spool.db"
+
+    @property
+    def signing_key(self) -> Path:
+        return self.directory / "gateway.pem"
+
+    @property
+    def pseudonym_key(self) -> bytes:
+        return bytes.fromhex((self.directory / "pseudonym.key").read_text().strip())
+
+    def write(self, settings: Settings) -> None:
+        """Write all keys and configuration files. Keys and stores that are there already are kept."""
+        for directory in (self.directory, self.logs, self.controllers, self.broker_config.parent):
+            directory.mkdir(parents=True, exist_ok=True)
+        self._write_keys()
+        self.simulator_config.write_text(to_toml(self._simulator()))
+        self.write_agent_config(settings)
+        self.write_sink_config(settings)
+        self.write_broker_config(settings)
+
+    def write_agent_config(self, settings: Settings, broker_port: int | None = None) -> None:
+        """Write agent.toml; `broker_port` where the gateway is to meet the broker through something in between."""
+        defaults: dict[str, dict[str, Any]] = {
+            "gateway": {
+                "id": self.estate.gateway,
+                "site": self.estate.site,
+                "signing_key": self.signing_key.name,
+            },
+            "spool": {"path": self.spool.name},
+            "mqtt": {"host": HOST, "port": broker_port or self.broker_port},
+            "clock": {"source": "ntp"},
+        }
+        config: dict[str, Any] = _merged(defaults, settings.agent)
+        config["buses"] = [self._agent_bus(bus) for bus in self.estate.buses]
+        config["locks"] = [
+            {
+                "serial": lock.name,
+                "bus": lock.bus,
+                "unit": lock.unit,
+                "driver": "wlc-1",
+                "poll_interval_s": settings.poll_interval_s,
+            }
+            for lock in self.estate.locks
+        ]
+        self.agent_config.write_text(to_toml(config))
+
+    def write_sink_config(self, settings: Settings, broker_port: int | None = None) -> None:
+        """Write sink.toml; `broker_port` as for the gateway."""
+        defaults: dict[str, dict[str, Any]] = {
+            "ledger": {"url": f"sqlite:///{self.directory / 'ledger.db'}"},
+            "mqtt": {"host": HOST, "port": broker_port or self.broker_port, "share_group": "ledger"},
+            "keys": {"gateways": "gateways.toml", "locks": "lock-keys.csv", "pseudonym_key": "pseudonym.key"},
+        }
+        self.sink_config.write_text(to_toml(_merged(defaults, settings.sink)))
+
+    def write_gateways(self, public_keys: Mapping[str, Sequence[Ed25519PublicKey]]) -> None:
+        """Write gateways.toml: whose pages the sink takes."""
+        gateways = [
+            {
+                "id": gateway,
+                "site": self.estate.site,
+                "public_keys": [to_base64url(key.public_bytes_raw()) for key in keys],
+            }
+            for gateway, keys in public_keys.items()
+        ]
+        (self.directory / "gateways.toml").write_text(to_toml({"gateways": gateways}))
+
+    def write_broker_config(self, settings: Settings) -> None:
+        """Write mosquitto.conf: the limits and persistence of config/mosquitto.conf, on our port and in our place."""
+        wanted = settings.broker_settings if settings.broker_settings is not None else _shipped_settings()
+        place = [
+            f"listener {self.broker_port} {HOST}",
+            "allow_anonymous true",  # one machine, the loopback interface only
+            f"persistence_location {self.broker_config.parent}/",
+            "log_dest stderr",
+        ]
+        if os.geteuid() == 0:
+            place.append("user root")  # else it would give up the right to its own directory
+        self.broker_config.write_text("\n".join([*place, *wanted]) + "\n")
+
+    def _write_keys(self) -> None:
+        if not self.signing_key.exists():
+            write_private(self.signing_key, new_signing_key())
+        self.write_gateways({self.estate.gateway: [public_key(self.signing_key.read_bytes())]})
+        rows = [f"{lock.name},{lock.epoch},{lock.mac_key.hex()}" for lock in self.estate.locks]
+        write_private(
+            self.directory / "lock-keys.csv", "\n".join(["lock,from_epoch,key", *rows, ""]).encode()
+        )
+        pseudonym_key = self.directory / "pseudonym.key"
+        if not pseudonym_key.exists():
+            write_private(pseudonym_key, secrets.token_hex(32).encode() + b"\n")
+
+    def _simulator(self) -> dict[str, Any]:
+        buses = []
+        for bus in self.estate.buses:
+            where: dict[str, Any] = {"host": HOST, "port": self.tcp_ports.get(bus.name)}
+            if bus.kind == "rtu":
+                where = {"device": str(self._device(bus)), "baudrate": bus.baudrate}
+            buses.append({"name": bus.name, "kind": bus.kind, **where, "pace": bus.pace})
+        locks = [
+            {
+                "serial": lock.name,
+                "bus": lock.bus,
+                "unit": lock.unit,
+                "capacity": lock.capacity,
+                "chambers_ml": list(lock.chambers_ml),
+                "epoch": lock.epoch,
+                "mac_key": lock.mac_key.hex(),
+                "mac_key_id": 1,
+                "dwellings": lock.dwellings,
+                "pours_per_day": lock.pours_per_day,
+            }
+            for lock in self.estate.locks
+        ]
+        return {"buses": buses, "locks": locks}
+
+    def _agent_bus(self, bus: Bus) -> dict[str, Any]:
+        if bus.kind == "tcp":
+            return {"name": bus.name, "kind": "tcp", "host": HOST, "port": self.tcp_ports[bus.name]}
+        # A pseudo-terminal takes no parity; real lines are 8E1.
+        return {
+            "name": bus.name,
+            "kind": "rtu",
+            "device": str(self._device(bus)),
+            "baudrate": bus.baudrate,
+            "parity": "N",
+        }
+
+    def _device(self, bus: Bus) -> Path:
+        return self.directory / f"tty-{bus.name}"
+
+
+def new_signing_key() -> bytes:
+    """Return a new Ed25519 private key as PEM, as `edge-agent keygen` makes it."""
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_key(private_pem: bytes) -> Ed25519PublicKey:
+    """Return the public half of a page-signing key."""
+    private = load_pem_private_key(private_pem, password=None)
+    assert isinstance(private, Ed25519PrivateKey)
+    return private.public_key()
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+
+
+def to_toml(tables: Mapping[str, Any]) -> str:
+    """Return TOML text of tables and arrays of tables whose values are strings, numbers, booleans or lists of those."""
+    blocks = []
+    for name, table in tables.items():
+        for header, rows in [(f"[[{name}]]", table)] if isinstance(table, list) else [(f"[{name}]", [table])]:
+            for row in rows:
+                # JSON's strings, numbers, booleans and arrays are TOML's, too.
+                lines = [f"{key} = {json.dumps(value)}" for key, value in row.items() if value is not None]
+                blocks.append("\n".join([header, *lines]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _merged(
+    defaults: Mapping[str, Mapping[str, Any]], over: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    names = [*defaults, *(name for name in over if name not in defaults)]
+    return {name: {**defaults.get(name, {}), **over.get(name, {})} for name in names}
+
+
+def _shipped_settings() -> list[str]:
+    lines = [line.strip() for line in SHIPPED_BROKER_CONFIG.read_text().splitlines()]
+    settings = [line for line in lines if line and not line.startswith("#")]
+    return [line for line in settings if line.split()[0] not in _OF_THE_PLACE]
