@@ -7,10 +7,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
-from wastelock.page import format_instant
+from wastelock.page import JOURNAL_PATTERN, format_instant
+from wastelock.registers import LOCK_ID_PATTERN
 
-LockId = Annotated[str, Field(pattern=r"^[0-9a-f]{6,16}$", description="lock's serial number in hexadecimal")]
-JournalId = Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$", description="UUID of a spool's journal")]
+LockId = Annotated[
+    str, Field(pattern=f"^({LOCK_ID_PATTERN})$", description="lock's serial number in lower-case hexadecimal")
+]
+JournalId = Annotated[str, Field(pattern=f"^{JOURNAL_PATTERN}$", description="UUID of a spool's journal")]
 PageNumber = Annotated[int, Field(ge=1, lt=2**63)]
 PageRange = tuple[PageNumber, PageNumber]
 Instant = Annotated[AwareDatetime, PlainSerializer(format_instant, return_type=str, when_used="json")]
@@ -167,7 +170,15 @@ class Command(Message):
 
     id: str
     lock: LockId
-    action: Literal["sync_clock", "write_access_list", "enable_chambers", "self_test", "clear_faults", "reboot", "read_now"]
+    action: Literal[
+        "sync_clock",
+        "write_access_list",
+        "enable_chambers",
+        "self_test",
+        "clear_faults",
+        "reboot",
+        "read_now",
+    ]
     expires_at: Instant
     enable_mask: Annotated[int, Field(ge=0, le=15)] | None = None
 
@@ -237,3 +248,8 @@ class FeedEvent(BaseModel):
     sequence: str
     recordedtime: Instant
     data: PourData
+
+    def to_json(self) -> bytes:
+        """Return the event as it goes onto the wire: an absent subject is left out, nulls in `data` stay."""
+        absent = {"subject"} if self.subject is None else None
+        return self.model_dump_json(by_alias=True, exclude=absent).encode()

@@ -7,7 +7,8 @@ them. `seal_page` is the only place that makes page bytes, `parse_page` the only
     signature:        Ed25519 over  "wl1\\n" + topic + "\\n" + payload   in the user properties `kid`, `sig`
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 PAGE_VERSION = 1
 MAX_RECORDS = 500
 MAX_PAGE_BYTES = 256 * 1024  # 500 records of at most ~300 bytes each, with room for fields to come
+JOURNAL_PATTERN = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SIGNING_PREFIX = b"wl1\n"
+_TO_STANDARD_BASE64 = str.maketrans("-_+/", "+/**")  # what base64url doesn't have becomes what no base64 has
+# What msgspec raises on bytes that a stranger chose: RecursionError for JSON nested thousands deep.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class MalformedPage(ValueError):
@@ -105,9 +110,12 @@ def seal_page(
         raise ValueError(f"a page holds 1..{MAX_RECORDS} records, got {len(records)}")
     if page < 1 or (page == 1) != (prev == ""):
         raise ValueError(f"page {page} with prev {prev!r}: page 1 and only page 1 has an empty prev")
-    return _encode(
+    sealed = _encode(
         Page(PAGE_VERSION, gateway, journal, page, prev, format_instant(sealed_at), clock, list(records))
     )
+    if len(sealed) > MAX_PAGE_BYTES:
+        raise ValueError(f"page of {len(sealed)} bytes: a sink takes at most {MAX_PAGE_BYTES}")
+    return sealed
 
 
 def parse_page(payload: bytes) -> Page:
@@ -118,8 +126,11 @@ def parse_page(payload: bytes) -> Page:
     """
     try:
         page = _decode_page(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnsupportedPage(parse_header(payload), f"records of this page can't be read: {error}") from error
+    except _UNREADABLE as error:
+        raise UnsupportedPage(
+            parse_header(payload), f"records of this page can't be read: {error}"
+        ) from error
+    _check_number(page)
     if page.v != PAGE_VERSION:
         raise UnsupportedPage(page, f"page version {page.v} isn't known here, only {PAGE_VERSION}")
     return page
@@ -129,10 +140,11 @@ def parse_header(payload: bytes) -> PageHeader:
     """Return what identifies a page, or raise MalformedPage saying what was expected."""
     try:
         header = _decode_header(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedPage(f"not a page: expected JSON with v, gateway, journal, page, prev: {error}") from error
-    if not 1 <= header.page < 2**63:
-        raise MalformedPage(f"page number {header.page} is out of range: pages count from 1")
+    except _UNREADABLE as error:
+        raise MalformedPage(
+            f"not a page: expected JSON with v, gateway, journal, page, prev: {error}"
+        ) from error
+    _check_number(header)
     return header
 
 
@@ -162,7 +174,8 @@ def to_base64url(data: bytes) -> str:
 
 def from_base64url(text: str) -> bytes:
     """Return the bytes of base64url text, padded or not; ValueError where it isn't that."""
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    padded = text + "=" * (-len(text) % 4)
+    return a2b_base64(padded.translate(_TO_STANDARD_BASE64), strict_mode=True)
 
 
 def format_instant(at: datetime) -> str:
@@ -173,11 +186,19 @@ def format_instant(at: datetime) -> str:
 
 
 def parse_instant(text: str) -> datetime:
-    """Return the instant written as in `format_instant` (any RFC 3339 offset is accepted), in UTC."""
+    """Return the instant written as in `format_instant` (any RFC 3339 offset is accepted), in UTC; else ValueError."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone: expected an instant such as 2026-11-22T09:31:01.210Z")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:  # its offset leads out of the years 1 to 9999
+        raise ValueError(f"{text!r} is no instant that can be reckoned with") from error
+
+
+def _check_number(header: PageHeader) -> None:
+    if not 1 <= header.page < 2**63:
+        raise MalformedPage(f"page number {header.page} is out of range: pages count from 1")
 
 
 def _signed_bytes(topic: str, payload: bytes) -> bytes:

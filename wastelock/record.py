@@ -109,8 +109,10 @@ def decode_record(raw: bytes) -> Record:
 
     Layout, in 16-bit words, high word first::
 
-        [ seq ][ began ][ boot ][ kind | result ][ chamber | flags ][ uid ][ volume ][ weight ][ duration ][ register ][ mac ][ crc ]
-          2       2        1          1                 1             4       1         1          1            2         4      2
+        [ seq ][ began ][ boot ][ kind | result ][ chamber | flags ][ uid ]
+           2       2       1            1                 1            4
+        [ volume ][ weight ][ duration ][ register ][ mac ][ crc ]
+            1         1           1           2        4      2
 
     The CRC isn't checked here: see `crc_holds`, which needs the serial number and the epoch as well.
     """
@@ -148,6 +150,8 @@ def words_to_bytes(words: Sequence[int]) -> bytes:
 
 def bytes_to_words(raw: bytes) -> tuple[int, ...]:
     """Return a record's 44 bytes as the 22 words that a register read gives."""
+    if len(raw) != RECORD_BYTES:
+        raise MalformedRecord(f"a record has {RECORD_BYTES} bytes, got {len(raw)}")
     return _WORDS.unpack(raw)
 
 
@@ -163,18 +167,28 @@ class MacKey:
         """`key`: 16 bytes, else ValueError."""
         if len(key) != 16:
             raise ValueError(f"a MAC key has 16 bytes (32 hexadecimal digits), got {len(key)} bytes")
-        self._ecb = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - the block cipher that CMAC is made of
+        self._ecb = Cipher(algorithms.AES(key), modes.ECB())  # the bare block cipher that CMAC is made of
         self._k2 = _double(_double(self._encrypt(bytes(16))))
 
     def tags(self, raws: Sequence[bytes], serial: int, epoch: int) -> list[bytes]:
-        """Return the 8-byte MAC of each record; of each item only the first 32 bytes (words 0..15) are looked at."""
+        """Return the 8-byte MAC of each record; of each item only the first 32 bytes (words 0..15) are looked at.
+
+        ValueError if an item has fewer: the MACs of those behind it would be computed over the wrong bytes.
+        """
         n = len(raws)
         if n == 0:
             return []
-        last = int.from_bytes(_BINDING.pack(serial, epoch) + b"\x80\x00\x00\x00", "big") ^ int.from_bytes(self._k2, "big")
-        state = self._encrypt(b"".join(raw[:16] for raw in raws))
-        state = self._encrypt(_xor(state, b"".join(raw[16:32] for raw in raws)))
-        state = self._encrypt(_xor(state, last.to_bytes(16, "big") * n))
+        first = b"".join([raw[:16] for raw in raws])
+        second = b"".join([raw[16:32] for raw in raws])
+        if len(first) != 16 * n or len(second) != 16 * n:
+            raise ValueError(
+                f"a MAC covers the first {_UNSIGNED_HEAD.size} bytes of a record; one of these has fewer"
+            )
+        padded_binding = _BINDING.pack(serial, epoch) + b"\x80\x00\x00\x00"
+        last = _xor(padded_binding, self._k2)
+        state = self._encrypt(first)
+        state = self._encrypt(_xor(state, second))
+        state = self._encrypt(_xor(state, last * n))
         return [state[i : i + MAC_BYTES] for i in range(0, 16 * n, 16)]
 
     def holds(self, raw: bytes, serial: int, epoch: int) -> bool:

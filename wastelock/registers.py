@@ -37,6 +37,8 @@ SLOTS_TO_UNLOCK = 12  # a pour unlocks only with so many free
 SLOTS_TO_REOPEN = 20  # out of service for want of room ends here
 SLOTS_FOR_POURS_ONLY = 2
 
+LOCK_ID_PATTERN = r"[0-9a-f]{6}|[1-9a-f][0-9a-f]{6,15}"  # what `lock_id` makes of 64 bits, and nothing else
+
 _IDENTITY = struct.Struct(">HHQHHIHHHHI4IIHH8x")  # 0x001C..0x001F: not assigned
 _STATUS = struct.Struct(">HIIHIHHhHHIIII4IHHHIIQ")
 
@@ -177,13 +179,12 @@ def decode_identity(words: Sequence[int]) -> Identity:
 def encode_identity(identity: Identity) -> tuple[int, ...]:
     """Return the 32 words of the identity block."""
     volumes = (*identity.volumes_ml, 0, 0, 0, 0)[:MAX_CHAMBERS]
-    return _unpack(
-        _IDENTITY.pack(
-            MAGIC, identity.map_version, identity.serial, identity.model, identity.hardware_revision,
-            identity.firmware_version, identity.chambers, identity.capabilities, identity.capacity, 22,
-            identity.epoch, *volumes, identity.mac_key_id, identity.access_list_max, 0,
-        )  # fmt: skip
-    )
+    block = _IDENTITY.pack(
+        MAGIC, identity.map_version, identity.serial, identity.model, identity.hardware_revision,
+        identity.firmware_version, identity.chambers, identity.capabilities, identity.capacity, 22,
+        identity.epoch, *volumes, identity.mac_key_id, identity.access_list_max, 0,
+    )  # fmt: skip
+    return _unpack(block)
 
 
 def decode_status(words: Sequence[int]) -> Status:
@@ -204,14 +205,13 @@ def decode_status(words: Sequence[int]) -> Status:
 def encode_status(status: Status) -> tuple[int, ...]:
     """Return the 40 words of the status block."""
     fill = UNKNOWN_FILL if status.fill_permille is None else status.fill_permille
-    return _unpack(
-        _STATUS.pack(
-            status.state, status.faults, status.clock_s, status.clock_status, status.uptime_s, status.boot,
-            status.battery_mv, status.temperature_dc, fill, status.enable_mask, status.access_list_version,
-            status.oldest_seq, status.newest_seq, status.confirmed_seq, *status.registers, status.command_token,
-            status.command_result, status.access_list_entries, status.access_list_crc, status.epoch, status.serial,
-        )  # fmt: skip
-    )
+    block = _STATUS.pack(
+        status.state, status.faults, status.clock_s, status.clock_status, status.uptime_s, status.boot,
+        status.battery_mv, status.temperature_dc, fill, status.enable_mask, status.access_list_version,
+        status.oldest_seq, status.newest_seq, status.confirmed_seq, *status.registers, status.command_token,
+        status.command_result, status.access_list_entries, status.access_list_crc, status.epoch, status.serial,
+    )  # fmt: skip
+    return _unpack(block)
 
 
 def ring_slot(seq: int, capacity: int) -> int:
@@ -220,7 +220,11 @@ def ring_slot(seq: int, capacity: int) -> int:
 
 
 def lock_id(serial: int) -> str:
-    """Return a lock's name everywhere outside the bus: its serial number in lower-case hexadecimal, at least six digits."""
+    """Return a lock's name outside the bus: its serial number in lower-case hexadecimal, at least six digits.
+
+    One lock has exactly this one name (LOCK_ID_PATTERN): `001f00a3` beside `1f00a3` would be a second identity, and
+    its pours would count twice.
+    """
     return f"{serial:06x}"
 
 

@@ -3,11 +3,13 @@
 import re
 from dataclasses import dataclass
 
+from wastelock.registers import LOCK_ID_PATTERN
+
 _ROOT = "wl/1"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _GATEWAY_TOPIC = re.compile(
     r"wl/1/(?P<site>[A-Za-z0-9._-]{1,64})/(?P<gateway>[A-Za-z0-9._-]{1,64})/"
-    r"(?P<channel>up/page|up/result|up/telemetry|state/gateway|state/lock/(?P<lock>[0-9a-f]{6,16})"
+    rf"(?P<channel>up/page|up/result|up/telemetry|state/gateway|state/lock/(?P<lock>{LOCK_ID_PATTERN})"
     r"|down/receipt|down/resend|down/command|down/desired)\Z"
 )
 
