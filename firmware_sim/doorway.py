@@ -1,0 +1,141 @@
+"""What happens at one lock's door: each visit as a sequence of steps, with the mishaps that were ordered.
+
+The law of this file: a visit is a generator that yields how many seconds to wait until its next step. So the same code
+lives months of backlog in simulated time and a single pour in real time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from firmware_sim.cycle import Phase
+from firmware_sim.lock import Answer, Controller
+from firmware_sim.residents import Visit, VisitKind
+from wastelock.record import NOT_WEIGHED, Kind
+
+CUT_POINTS = ("authorised", "open", "before_discharge", "after_discharge")
+
+
+@dataclass(slots=True)
+class Jam:
+    """The next pour jams, `times` in a row; then the retry succeeds, unless `stuck`."""
+
+    times: int = 1
+    stuck: bool = False
+
+
+@dataclass(slots=True)
+class PowerCut:
+    """Power goes away when the next pour reaches `at`."""
+
+    at: str
+    off_s: float
+
+
+class Doorway:
+    """One lock's door. `mishaps` strike the next pour."""
+
+    def __init__(self, controller: Controller, rng: Random, weighs: bool) -> None:
+        self.controller = controller
+        self.jam: Jam | None = None
+        self.cut: PowerCut | None = None
+        self._rng = rng
+        self._weighs = weighs
+        self._life = 0
+
+    @property
+    def _dead(self) -> bool:
+        """True if power was cut (or the memory begun anew) since the visit began, be it back or not."""
+        return not self.controller.powered or self.controller.life != self._life
+
+    def steps(self, visit: Visit) -> Iterator[float]:
+        """Perform a visit; yields the seconds to wait before going on."""
+        if not self.controller.powered:
+            return
+        self._life = self.controller.life
+        match visit.kind:
+            case VisitKind.EMPTYING:
+                self.controller.empty(Kind.EMPTYING)
+            case VisitKind.SWAP:
+                self.controller.empty(Kind.CONTAINER_SWAP)
+            case VisitKind.MAINTENANCE:
+                yield from self._maintain(visit)
+            case _:
+                yield from self._pour(visit)
+
+    def _maintain(self, visit: Visit) -> Iterator[float]:
+        self.controller.begin_maintenance(visit.uid)
+        yield 600 + self._rng.random() * 1200
+        if self._dead:
+            return
+        self.controller.end_maintenance(visit.uid)
+        yield from self._pour(visit)  # a trial with the service transponder
+
+    def _pour(self, visit: Visit) -> Iterator[float]:
+        controller, rng = self.controller, self._rng
+        if controller.present(visit.uid, visit.chamber) is not Answer.AUTHORISED or self._cut_at(
+            "authorised"
+        ):
+            return
+        yield 1 + rng.random() * 2
+        if self._dead:
+            return
+        if visit.kind is VisitKind.NEVER_OPENED:
+            controller.time_out()
+            return
+        controller.open_flap()
+        if self._cut_at("open"):
+            return
+        open_s = 3 + rng.random() * 6
+        yield open_s
+        if self._dead:
+            return
+        if visit.kind is VisitKind.GIVEN_UP:
+            controller.give_up(int(open_s * 10))
+            return
+        controller.close_flap()
+        if visit.kind is VisitKind.JAMMED and self.jam is None:
+            self.jam = Jam()
+        yield from self._turn(open_s)
+
+    def _turn(self, open_s: float) -> Iterator[float]:
+        """Turn the chamber: discharge, or jam and try again."""
+        controller, rng = self.controller, self._rng
+        turn_s = 2 + rng.random()
+        while True:
+            yield turn_s
+            if self._dead or self._cut_at("before_discharge"):
+                return
+            if self.jam is None:
+                break
+            controller.jam(int((open_s + turn_s) * 10))
+            self.jam.times -= 1
+            if self.jam.times <= 0:
+                stuck, self.jam = self.jam.stuck, None
+                if stuck:
+                    controller.abandon()
+                    return
+            yield 3.0
+            if self._dead:
+                return
+            if not controller.may_retry():
+                if controller.phase is Phase.JAMMED:
+                    controller.abandon()
+                return
+            controller.retry()
+        controller.pass_discharge_point()
+        if self._cut_at("after_discharge"):
+            return
+        yield 2.0
+        if not self._dead:
+            controller.complete(int((open_s + turn_s + 2) * 10), self._weigh())
+
+    def _weigh(self) -> int:
+        return 20 + int(self._rng.random() * 400) if self._weighs else NOT_WEIGHED
+
+    def _cut_at(self, point: str) -> bool:
+        if self.cut is None or self.cut.at != point:
+            return False
+        off_s, self.cut = self.cut.off_s, None
+        self.controller.cut_power(off_s)
+        return True
