@@ -20,7 +20,7 @@ class NoAnswer(BusError):
 
 
 class BrokenAnswer(BusError):
-    """Something came back that can't be the answer: CRC, length, unit, function or echo is wrong. The line was drained."""
+    """Something came back that can't be the answer: CRC, length, unit, function or echo. The line was drained."""
 
 
 class LineDown(BusError):
@@ -45,6 +45,10 @@ class Refused(BusError):
 
 class WrongController(BusError):
     """Who answers at this address isn't the configured lock, or speaks another map. It is left alone and reported."""
+
+
+class ClockUntrusted(EdgeAgentError):
+    """The gateway's clock isn't set. Wait: what has to carry its time can't be made yet."""
 
 
 class NotSupported(EdgeAgentError):

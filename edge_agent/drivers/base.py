@@ -70,8 +70,13 @@ class Driver(Protocol):
     has_journal: bool
     """False: the controller keeps nothing but registers; its records are derived here and can't be read twice."""
 
-    notice: str | None
-    """What somebody has to know about this lock beside its status, None if nothing."""
+    status_at: float
+    """When the last status was true, by the monotonic clock in s."""
+
+    @property
+    def notice(self) -> str | None:
+        """What somebody has to know about this lock beside its status, None if nothing."""
+        ...
 
     def restore(self, cursor: Cursor | None) -> None:
         """Take up where the spool says that this lock's journal ends. Called once before anything else."""

@@ -1,0 +1,152 @@
+"""One serial line or TCP link with its units: arbiter, breakers, reopening, statistics. The only door to a line.
+
+    poller thread ──┐                   ┌─ breaker of the unit: may it be asked?
+                    ├─▶ arbiter's turn ─┤
+    an order ───────┘                   └─ line: open it if it is down, one exchange, drained where it went wrong
+
+A line that is down is no unit's fault: it is opened again with a growing pause, and no breaker counts it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from edge_agent.arbiter import Arbiter
+from edge_agent.breaker import Breaker
+from edge_agent.errors import BrokenAnswer, LineDown, NoAnswer, Refused, UnitResting
+from edge_agent.line import Line
+from edge_agent.modbus import Request, read_request, write_request
+from wastelock.messages import BusStatistics
+
+REOPEN_FIRST_S = 0.5
+REOPEN_MOST_S = 10.0
+
+
+class Bus:
+    """One line shared by the poller and whoever has an order for a lock. All methods may be called from any thread."""
+
+    def __init__(self, name: str, line: Line, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name = name
+        self._line = line
+        self._clock = clock
+        self._arbiter = Arbiter()
+        self._breakers: dict[int, Breaker] = {}
+        self._reopen_at = 0.0
+        self._reopen_after_s = REOPEN_FIRST_S
+        self._down_because = ""
+        self._requests = self._timeouts = self._exceptions = 0
+        self._counted_at, self._counted_wire_s = clock(), 0.0
+
+    def unit(self, unit: int, urgent: bool = False) -> "Unit":
+        """Return one unit's registers; `urgent` ones (orders) go before the polls' next transaction."""
+        return Unit(self, unit, urgent)
+
+    def rests_until(self, unit: int) -> float | None:
+        """Return when a unit that is left alone may be probed next (monotonic s), None if it is in use."""
+        breaker = self._breakers.get(unit)
+        return breaker.open_until if breaker else None
+
+    def transact(self, request: Request, urgent: bool) -> tuple[bytes, float]:
+        """Run one transaction; return the answer's data and the middle of the transaction (monotonic s).
+
+        Raises a BusError: NoAnswer, BrokenAnswer, Refused, UnitResting or LineDown.
+        """
+        self._arbiter.acquire(urgent)
+        try:
+            breaker = self._breakers.setdefault(request.unit, Breaker())
+            began = self._clock()
+            if not breaker.allows(began):
+                raise UnitResting(request.unit, breaker.open_until or began)
+            self._open(began)
+            return self._exchange(request, breaker)
+        finally:
+            self._arbiter.release()
+
+    def statistics(self) -> BusStatistics:
+        """Return the counts since the start; `wire_busy_permille` is over the time since the last call."""
+        now, counters = self._clock(), self._line.counters
+        elapsed, wire_s = now - self._counted_at, counters.wire_s - self._counted_wire_s
+        self._counted_at, self._counted_wire_s = now, counters.wire_s
+        busy = min(1000, round(1000 * wire_s / elapsed)) if self._line.has_wire and elapsed > 0 else None
+        return BusStatistics(
+            bus=self.name,
+            requests=self._requests,
+            timeouts=self._timeouts,
+            late_or_foreign_replies=counters.late_or_foreign,
+            crc_errors=counters.crc_errors,
+            exceptions=self._exceptions,
+            breaker_open_units=tuple(unit for unit, b in sorted(self._breakers.copy().items()) if b.is_open),
+            wire_busy_permille=busy,
+        )
+
+    def close(self) -> None:
+        """Close the line once the transaction under way has ended."""
+        self._arbiter.acquire(urgent=True)
+        try:
+            self._line.close()
+        finally:
+            self._arbiter.release()
+
+    def _open(self, now: float) -> None:
+        """Make sure that the line is open; a line that can't be opened is tried again with a growing pause."""
+        if self._line.is_open:
+            return
+        if now < self._reopen_at:
+            raise LineDown(self._down_because)
+        try:
+            self._line.open()
+        except LineDown as error:
+            self._down_because = str(error)
+            self._reopen_at = self._clock() + self._reopen_after_s
+            self._reopen_after_s = min(self._reopen_after_s * 2, REOPEN_MOST_S)
+            raise
+
+    def _exchange(self, request: Request, breaker: Breaker) -> tuple[bytes, float]:
+        self._requests += 1
+        began = self._clock()
+        try:
+            data = self._line.exchange(request)
+        except Refused:
+            self._exceptions += 1
+            self._answered(breaker)
+            raise
+        except (NoAnswer, BrokenAnswer) as error:
+            self._timeouts += isinstance(error, NoAnswer)
+            now = self._clock()
+            breaker.failed(now, now - began)
+            raise
+        except LineDown as error:
+            # Not the unit's fault: its breaker stays as it is, so that it is asked at once when the line is back.
+            self._down_because = str(error)
+            self._reopen_at = self._clock() + self._reopen_after_s
+            raise
+        self._answered(breaker)
+        return data, (began + self._clock()) / 2
+
+    def _answered(self, breaker: Breaker) -> None:
+        self._reopen_after_s = REOPEN_FIRST_S
+        breaker.succeeded()
+
+
+class Unit:
+    """One unit's registers (drivers.base.Registers). Reads may be repeated at will: a failed one is, once."""
+
+    def __init__(self, bus: Bus, unit: int, urgent: bool) -> None:
+        self._bus = bus
+        self._unit = unit
+        self._urgent = urgent
+        self.exchanged_at = 0.0
+
+    def read(self, function: int, address: int, count: int) -> bytes:
+        request = read_request(self._unit, function, address, count)
+        try:
+            data, self.exchanged_at = self._bus.transact(request, self._urgent)
+        except (NoAnswer, BrokenAnswer) as error:
+            try:
+                data, self.exchanged_at = self._bus.transact(request, self._urgent)
+            except UnitResting:
+                raise error from None  # the first failure tells more than that its breaker has opened
+        return data
+
+    def write(self, address: int, words: Sequence[int]) -> None:
+        request = write_request(self._unit, address, words)
+        _, self.exchanged_at = self._bus.transact(request, self._urgent)
