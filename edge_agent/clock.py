@@ -6,7 +6,6 @@ unset  neither: after a power cut such a clock may stand days behind
 """
 
 import ctypes
-import ctypes.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,7 +37,7 @@ class _Timex(ctypes.Structure):
 
 def kernel_clock_is_synchronised() -> bool:
     """True if the kernel says that its clock is disciplined (needs no privilege: modes 0 only reads)."""
-    libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+    libc = ctypes.CDLL(None, use_errno=True)
     timex = _Timex()
     state = libc.adjtimex(ctypes.byref(timex))
     return 0 <= state != _TIME_ERROR and not timex.status & _STA_UNSYNC

@@ -71,7 +71,7 @@ def read_table(file: Path) -> Mapping[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"{file}: can't be read ({error.strerror}); remedy: name an existing file after --config, readable for this user"
+            f"{file}: can't be read ({error.strerror}); remedy: name a file that this user may read"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(

@@ -1,0 +1,52 @@
+"""How fast to send and when to lose patience: a window of pages without receipt, a time-out, both adapting.
+
+The window bounds what a broker that drops in silence can cost, and what is sent twice. It begins small after a
+time-out and doubles with each receipt that shows progress; the time-out doubles with each one that ran out.
+"""
+
+from collections.abc import Callable
+
+_WINDOW_MIN = 4
+_TIMEOUT_FIRST_S = 5.0
+_TIMEOUT_MAX_S = 60.0
+
+
+class Pace:
+    """`jitter` returns a factor around 1 (0.5..1.5), so that many gateways don't all come at once after an outage."""
+
+    def __init__(self, window_max: int, jitter: Callable[[], float]) -> None:
+        self._window_max = window_max
+        self._jitter = jitter
+        self.window = window_max
+        self._timeout_s = _TIMEOUT_FIRST_S
+        self._deadline_s: float | None = None
+
+    def note_sent(self, now_s: float) -> None:
+        """Pages are under way now: from here on their receipt is awaited."""
+        if self._deadline_s is None:
+            self._deadline_s = now_s + self._timeout_s * self._jitter()
+
+    def note_progress(self, now_s: float, *, all_received: bool) -> None:
+        """A receipt showed that pages arrived."""
+        self.window = min(self.window * 2, self._window_max)
+        self._timeout_s = _TIMEOUT_FIRST_S
+        self._deadline_s = None if all_received else now_s + self._timeout_s * self._jitter()
+
+    def has_run_out(self, now_s: float) -> bool:
+        return self._deadline_s is not None and now_s >= self._deadline_s
+
+    def note_timeout(self) -> None:
+        self.window = _WINDOW_MIN
+        self._timeout_s = min(self._timeout_s * 2, _TIMEOUT_MAX_S)
+        self._deadline_s = None
+
+    def hasten(self) -> None:
+        """A new session, or the sink came back: don't wait out what was learnt while nobody answered."""
+        self._timeout_s = _TIMEOUT_FIRST_S
+        self._deadline_s = None
+
+    def wait_s(self, now_s: float, at_most_s: float) -> float:
+        """Return how long to sleep until the time-out may run out."""
+        if self._deadline_s is None:
+            return at_most_s
+        return max(0.0, min(at_most_s, self._deadline_s - now_s))

@@ -1,0 +1,194 @@
+"""The loop that tells how things are: birth, lock states, telemetry to the cloud; READY and WATCHDOG to systemd."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+
+from edge_agent.alarms import Alarms
+from edge_agent.clock import GatewayClock
+from edge_agent.errors import BrokerUnavailable, SpoolCorrupt, SpoolUnavailable
+from edge_agent.spool_reader import SpoolReader
+from edge_agent.spool_status import SpoolSummary, summarise
+from edge_agent.uplink import Uplink
+from edge_agent.vitals import CpuMeter, disk_free_bytes, memory_rss_bytes
+from edge_agent.watchdog import Watchdog
+from wastelock.messages import BusStatistics, GatewayState, LockState, Telemetry
+from wastelock.topics import GatewayTopics
+
+_TURN_S = 1.0
+_TELEMETRY_EXPIRY_S = 120
+_STATES_PER_TURN = 50
+# What drifts by itself at each visit: told at the interval, but no reason to tell at once.
+_DRIFTING = {"at": None, "temperature_dc": None, "battery_mv": None, "clock_offset_s": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who is reported on."""
+
+    gateway: str
+    incarnation: int
+    software: str
+    kid: str
+    locks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """How often, where nothing changes."""
+
+    telemetry_s: float
+    state_s: float
+
+
+@dataclass(slots=True)
+class _Told:
+    """A lock's state as it was last published, and when (monotonic seconds)."""
+
+    state: LockState
+    at_s: float
+
+
+class Reporter:
+    """`run` is the thread; `report` may be called from any thread."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        topics: GatewayTopics,
+        intervals: Intervals,
+        uplink: Uplink,
+        alarms: Alarms,
+        clock: GatewayClock,
+        open_reader: Callable[[], SpoolReader],
+        buses: Iterable[Callable[[], BusStatistics]],
+        watchdog: Watchdog,
+        *,
+        now_s: Callable[[], float] = monotonic,
+    ) -> None:
+        self._subject = subject
+        self._topics = topics
+        self._intervals = intervals
+        self._uplink = uplink
+        self._alarms = alarms
+        self._clock = clock
+        self._open_reader = open_reader
+        self._buses = tuple(buses)
+        self._watchdog = watchdog
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._states: dict[str, LockState] = {}
+        self._told: dict[str, _Told] = {}
+        self._session = 0
+        self._alarms_told = -1
+        self._telemetry_due_s = 0.0
+        self._birth_due_s = 0.0
+        self._cpu = CpuMeter(now_s())
+        self.progressed_at = monotonic()
+
+    def report(self, state: LockState) -> None:
+        """Keep a lock's newest state; it is published at the next turn if it changed."""
+        with self._lock:
+            self._states[state.lock] = state
+
+    def farewell(self) -> bytes:
+        """Return the retained state for an orderly end."""
+        return offline(self._subject, self._clock.now()).to_json()
+
+    def run(self, stop: threading.Event) -> None:
+        reader = self._open_reader()
+        try:
+            while not stop.is_set():
+                self.step(reader)
+                self.progressed_at = monotonic()
+                stop.wait(_TURN_S)
+        finally:
+            reader.close()
+            self._watchdog.stopping()
+
+    def step(self, reader: SpoolReader) -> None:
+        """Publish what is due; what can't be sent now is told at a later turn."""
+        self._watchdog.tell(monotonic())
+        if not self._uplink.is_connected:
+            return
+        try:
+            self._tell_birth(reader)
+            self._tell_locks()
+            self._tell_telemetry(reader)
+        except (BrokerUnavailable, SpoolUnavailable, SpoolCorrupt):
+            return  # who owns session and spool reports their troubles
+
+    def _tell_birth(self, reader: SpoolReader) -> None:
+        now_s, session, alarms = self._now_s(), self._uplink.sessions, self._alarms.version
+        if session == self._session and alarms == self._alarms_told and now_s < self._birth_due_s:
+            return
+        if session != self._session:
+            self._told.clear()  # the broker may have lost what was retained
+        summary = summarise(reader)
+        birth = GatewayState(
+            gateway=self._subject.gateway,
+            online=True,
+            incarnation=self._subject.incarnation,
+            at=self._clock.now(),
+            software=self._subject.software,
+            journal=summary.journal,
+            kid=self._subject.kid,
+            oldest_page=summary.oldest_page,
+            newest_page=summary.newest_page,
+            committed_through=summary.committed_through,
+            locks=self._subject.locks,
+            alarms=self._alarms.texts(),
+        )
+        self._uplink.publish_state(self._topics.gateway_state, birth.to_json())
+        self._session, self._alarms_told = session, alarms
+        self._birth_due_s = now_s + self._intervals.state_s
+
+    def _tell_locks(self) -> None:
+        with self._lock:
+            states = list(self._states.values())
+        now_s = self._now_s()
+        due = [state for state in states if self._is_due(state, now_s)]
+        for state in due[:_STATES_PER_TURN]:
+            self._uplink.publish_state(self._topics.lock_state(state.lock), state.to_json())
+            self._told[state.lock] = _Told(state, now_s)
+
+    def _is_due(self, state: LockState, now_s: float) -> bool:
+        told = self._told.get(state.lock)
+        if told is None:
+            return True
+        if told.state is state:
+            return False  # not visited since
+        if now_s - told.at_s >= self._intervals.state_s:
+            return True
+        return state.model_copy(update=_DRIFTING) != told.state.model_copy(update=_DRIFTING)
+
+    def _tell_telemetry(self, reader: SpoolReader) -> None:
+        now_s = self._now_s()
+        if now_s < self._telemetry_due_s:
+            return
+        self._telemetry_due_s = now_s + self._intervals.telemetry_s
+        summary = summarise(reader)
+        telemetry = self._telemetry(summary, now_s, reader)
+        self._uplink.publish_passing(self._topics.telemetry, telemetry.to_json(), _TELEMETRY_EXPIRY_S)
+
+    def _telemetry(self, summary: SpoolSummary, now_s: float, reader: SpoolReader) -> Telemetry:
+        return Telemetry(
+            gateway=self._subject.gateway,
+            at=self._clock.now(),
+            cpu_permille=self._cpu.read_permille(now_s),
+            memory_rss_bytes=memory_rss_bytes(),
+            disk_free_bytes=disk_free_bytes(reader.path.parent),
+            spool_bytes=summary.used_bytes,
+            spool_pages=summary.pages,
+            unsent_pages=summary.unreceipted_pages,
+            oldest_unsent_at=summary.oldest_unreceipted_at,
+            clock=self._clock.trust(),
+            buses=tuple(bus() for bus in self._buses),
+        )
+
+
+def offline(subject: Subject, at: datetime | None = None) -> GatewayState:
+    """Return the gateway's state as its will tells it (without an instant: the broker sends it, whenever that is)."""
+    return GatewayState(gateway=subject.gateway, online=False, incarnation=subject.incarnation, at=at)

@@ -1,0 +1,158 @@
+"""What is done inside one transaction of the spool: sealing, receipts, pruning, re-sealing. Every query has a name.
+
+All functions take the writer's connection and change nothing but the database; the caller commits. The chain's law: in
+the active journal page n+1 names the hash of page n, and `journal.newest_page`/`newest_hash` are its end.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from edge_agent.custody import Cursor, JournalRecord, Visit
+from wastelock.page import PageRecord, SigningKey, format_instant, page_hash, seal_page, to_base64url
+from wastelock.record import RECORD_BYTES
+from wastelock.topics import GatewayTopics
+
+ACTIVE_JOURNAL = """
+SELECT id, uuid, gateway, site, newest_page, newest_hash FROM journal WHERE state = 'active'
+"""
+BEGIN_JOURNAL = """
+INSERT INTO journal (uuid, gateway, site, state, reason, began_at) VALUES (?, ?, ?, 'active', ?, ?) RETURNING id
+"""
+INSERT_PAGE = """
+INSERT INTO page (journal, page, sealed_at, records, hash, kid, signature, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+MOVE_END = "UPDATE journal SET newest_page = ?, newest_hash = ? WHERE id = ?"
+MOVE_CURSOR = """
+INSERT INTO cursor (lock, epoch, seq, crc, verified, memo) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (lock) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, crc = excluded.crc,
+    verified = excluded.verified, memo = coalesce(excluded.memo, memo)
+    WHERE (excluded.epoch, excluded.seq) > (epoch, seq)
+"""
+SAVE_MEMO = "UPDATE cursor SET memo = ? WHERE lock = ?"
+NOTE_CONFIRMED = "UPDATE cursor SET confirmed_epoch = ?, confirmed_seq = ? WHERE lock = ?"
+ALL_CURSORS = "SELECT lock, epoch, seq, crc, verified, memo FROM cursor"
+NEXT_INCARNATION = """
+INSERT INTO counter (name, value) VALUES ('incarnation', 1)
+ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Who seals: the gateway's names and its key."""
+
+    topics: GatewayTopics
+    key: SigningKey
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something is sealed, and how far the clock that says so can be trusted."""
+
+    at: datetime
+    clock: str
+
+    @property
+    def ms(self) -> int:
+        return to_ms(self.at)
+
+
+@dataclass(slots=True)
+class JournalEnd:
+    """The active journal and where its chain ends."""
+
+    id: int
+    uuid: str
+    page: int
+    hash: str
+
+
+def to_ms(at: datetime) -> int:
+    """Return an instant as milliseconds since 1970."""
+    return round(at.timestamp() * 1000)
+
+
+def active_journal(connection: sqlite3.Connection) -> JournalEnd | None:
+    row = connection.execute(ACTIVE_JOURNAL).fetchone()
+    return JournalEnd(row[0], row[1], row[4], row[5]) if row else None
+
+
+def begin_journal(
+    connection: sqlite3.Connection, sealer: Sealer, uuid: UUID, reason: str, moment: Moment
+) -> JournalEnd:
+    """Begin a new journal at page 1; the one before must have been retired."""
+    names = (str(uuid), sealer.topics.gateway, sealer.topics.site)
+    row = connection.execute(BEGIN_JOURNAL, (*names, reason, moment.ms)).fetchone()
+    return JournalEnd(row[0], str(uuid), 0, "")
+
+
+def seal_visit(
+    connection: sqlite3.Connection, sealer: Sealer, end: JournalEnd, visit: Visit, moment: Moment
+) -> None:
+    """Seal the records of one visit as the next page, move the lock's cursor, keep the driver's memo."""
+    read_at = format_instant(visit.read_at)
+    records = [
+        PageRecord(
+            lock=visit.lock,
+            driver=visit.driver,
+            epoch=visit.epoch,
+            seq=record.seq,
+            raw=to_base64url(record.raw),
+            read_at=read_at,
+            clock_offset_s=visit.clock_offset_s,
+            unverified=not record.verified,
+        )
+        for record in visit.records
+    ]
+    append_page(connection, sealer, end, records, moment)
+    last = visit.records[-1]
+    crc = int.from_bytes(last.raw[-4:], "big")
+    connection.execute(MOVE_CURSOR, (visit.lock, visit.epoch, last.seq, crc, int(last.verified), visit.memo))
+
+
+def append_page(
+    connection: sqlite3.Connection,
+    sealer: Sealer,
+    end: JournalEnd,
+    records: Sequence[PageRecord],
+    moment: Moment,
+) -> None:
+    """Append one page to the active journal; `end` moves with it (the caller drops `end` if it rolls back)."""
+    number = end.page + 1
+    payload = seal_page(sealer.topics.gateway, end.uuid, number, end.hash, moment.at, moment.clock, records)
+    digest = page_hash(payload)
+    signature = sealer.key.sign(sealer.topics.page, payload)
+    connection.execute(
+        INSERT_PAGE, (end.id, number, moment.ms, len(records), digest, sealer.key.kid, signature, payload)
+    )
+    connection.execute(MOVE_END, (number, digest, end.id))
+    end.page, end.hash = number, digest
+
+
+def check_visit(visit: Visit) -> None:
+    """Raise ValueError where a visit can't be a page: it is a programming error of the caller."""
+    seqs = [record.seq for record in visit.records]
+    if not seqs or seqs != sorted(set(seqs)):
+        raise ValueError(f"visit of lock {visit.lock}: records must be there and ascend in seq")
+    if any(not _has_record_size(record) for record in visit.records):
+        raise ValueError(f"visit of lock {visit.lock}: a record has {RECORD_BYTES} bytes")
+
+
+def _has_record_size(record: JournalRecord) -> bool:
+    return len(record.raw) == RECORD_BYTES
+
+
+def read_cursors(connection: sqlite3.Connection) -> dict[str, Cursor]:
+    """Return all cursors by lock."""
+    return {
+        row[0]: Cursor(row[1], row[2], row[3], bool(row[4]), row[5])
+        for row in connection.execute(ALL_CURSORS)
+    }
+
+
+def next_incarnation(connection: sqlite3.Connection) -> int:
+    """Count this start of the agent."""
+    return int(connection.execute(NEXT_INCARNATION).fetchone()[0])

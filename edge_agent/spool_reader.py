@@ -1,0 +1,111 @@
+"""Reads the spool beside its writer: the forwarder looks for pages to send, `status` looks at all of it.
+
+Each reader has a connection of its own that can't write, and belongs to the thread that made it.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.errors import SpoolCorrupt
+from edge_agent.spool_room import named_error, used_bytes
+from wastelock.page import page_hash
+
+JOURNALS = """
+SELECT id, uuid, state, reason, began_at, newest_page, newest_hash, committed_through, pruned_through,
+    gateway, site FROM journal ORDER BY id
+"""
+PAGES_AFTER = "SELECT page FROM page WHERE journal = ? AND page > ? ORDER BY page LIMIT ?"
+PAGE = "SELECT payload, hash, kid, signature, sealed_at FROM page WHERE journal = ? AND page = ?"
+OLDEST_PAGE = "SELECT page, sealed_at FROM page WHERE journal = ? AND page > ? ORDER BY page LIMIT 1"
+COUNT_AFTER = "SELECT count(*) FROM page WHERE journal = ? AND page > ?"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalView:
+    """A journal as it stands. `state`: active, retired (sent as it is) or forked (re-sealed into the active one)."""
+
+    id: int
+    uuid: str
+    state: str
+    reason: str
+    began_at_ms: int
+    newest_page: int
+    newest_hash: str
+    committed_through: int
+    pruned_through: int
+    gateway: str
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """A sealed page with what is sent along with it."""
+
+    page: int
+    payload: bytes
+    kid: str
+    signature: str
+    sealed_at_ms: int
+
+
+class SpoolReader:
+    """Reads one spool. Raises SpoolUnavailable, or SpoolCorrupt where the file or a page of it is damaged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._named():
+            self._connection = _open_for_reading(path)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def journals(self) -> list[JournalView]:
+        with self._named():
+            return [JournalView(*row) for row in self._connection.execute(JOURNALS)]
+
+    def pages_after(self, journal: int, after: int, limit: int) -> list[int]:
+        """Return the numbers of the next pages that are there, ascending."""
+        with self._named():
+            return [row[0] for row in self._connection.execute(PAGES_AFTER, (journal, after, limit))]
+
+    def page(self, journal: int, number: int) -> StoredPage | None:
+        """Return a page, None where it isn't there; SpoolCorrupt where it isn't what was sealed."""
+        with self._named():
+            row = self._connection.execute(PAGE, (journal, number)).fetchone()
+        if row is None:
+            return None
+        payload, digest, kid, signature, sealed_at = row
+        if page_hash(payload) != digest:
+            raise SpoolCorrupt(f"{self.path}: page {number} isn't what was sealed: its hash doesn't hold")
+        return StoredPage(number, payload, kid, signature, sealed_at)
+
+    def oldest_after(self, journal: int, after: int) -> tuple[int, int] | None:
+        """Return number and sealing instant (ms) of the oldest page beyond `after`."""
+        with self._named():
+            row = self._connection.execute(OLDEST_PAGE, (journal, after)).fetchone()
+        return (row[0], row[1]) if row else None
+
+    def count_after(self, journal: int, after: int) -> int:
+        with self._named():
+            return int(self._connection.execute(COUNT_AFTER, (journal, after)).fetchone()[0])
+
+    def used_bytes(self) -> int:
+        with self._named():
+            return used_bytes(self._connection)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise named_error(error, self.path) from error
+
+
+def _open_for_reading(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA cache_size = -256")
+    return connection

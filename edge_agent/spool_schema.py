@@ -1,0 +1,124 @@
+"""The spool's tables, how they come about and how a file of an older release is brought up to date.
+
+`PRAGMA user_version` names the release of a file. MIGRATIONS[n] leads from n to n+1, each in one transaction; a file is
+migrated, never recreated, and a file of a newer release is left alone. Instants are integers: milliseconds since 1970.
+
+    journal ──< page        what is sealed; its bytes never change
+       │
+       ├────< watermark     when which pages were received, to the hour: pruning goes by it
+       └────< held          received beyond the watermark
+    cursor                  how far each lock's journal is on disk
+    counter                 incarnation: how often this spool was opened by an agent
+"""
+
+import sqlite3
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from edge_agent.errors import SpoolUnavailable
+
+_V1 = """
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY,
+    uuid TEXT NOT NULL UNIQUE,
+    gateway TEXT NOT NULL,
+    site TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('active', 'retired', 'forked')),
+    reason TEXT NOT NULL,
+    began_at INTEGER NOT NULL,
+    newest_page INTEGER NOT NULL DEFAULT 0,
+    newest_hash TEXT NOT NULL DEFAULT '',
+    committed_through INTEGER NOT NULL DEFAULT 0,
+    pruned_through INTEGER NOT NULL DEFAULT 0,
+    pruned_hash TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE UNIQUE INDEX journal_one_active ON journal (state) WHERE state = 'active';
+
+CREATE TABLE page (
+    id INTEGER PRIMARY KEY,
+    journal INTEGER NOT NULL REFERENCES journal (id),
+    page INTEGER NOT NULL,
+    sealed_at INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    signature TEXT NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX page_number ON page (journal, page);
+
+CREATE TABLE watermark (
+    journal INTEGER NOT NULL REFERENCES journal (id),
+    hour INTEGER NOT NULL,
+    through INTEGER NOT NULL,
+    PRIMARY KEY (journal, hour)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cursor (
+    lock TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    verified INTEGER NOT NULL,
+    memo BLOB,
+    confirmed_epoch INTEGER,
+    confirmed_seq INTEGER
+) STRICT;
+
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+"""
+
+# Element n leads from user_version n to n + 1.
+MIGRATIONS: tuple[str, ...] = (_V1,)
+SCHEMA_VERSION = len(MIGRATIONS)
+
+PAGE_BYTES = 4096
+_BUSY_S = 5.0
+
+
+def connect(path: Path) -> Database:
+    """Open (or make) the spool's file for its one writer; the connection belongs to the calling thread."""
+    database = Database(sqlite3.connect(path, timeout=_BUSY_S), execute_plugins=False)
+    try:
+        _configure(database.conn)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    # Both only take effect on a new, empty file; incremental vacuum gives room back to a disk that others filled.
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL, because NORMAL may lose the last commit on a power cut, and the poller is about to tell the controller
+    # that the pour is safe.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA wal_autocheckpoint = 1000")
+    connection.execute("PRAGMA cache_size = -1024")  # KiB: a Raspberry Pi has better uses for its memory
+    connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(database: Database) -> int:
+    """Bring the file up to date and return the version that it had (0: it was new)."""
+    found = schema_version(database.conn)
+    if found > SCHEMA_VERSION:
+        raise SpoolUnavailable(
+            f"the spool is of release {found}, this program knows {SCHEMA_VERSION}: install the newer program again"
+        )
+    for version in range(found, SCHEMA_VERSION):
+        with database.atomic():
+            for statement in MIGRATIONS[version].split(";\n"):
+                if statement.strip():
+                    database.conn.execute(statement)
+            database.conn.execute(f"PRAGMA user_version = {version + 1}")
+    return found
