@@ -26,8 +26,6 @@ EXIT_FAILED = 2
 EXIT_INTERRUPTED = 130
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LIVE_POURS_ONCE = 10
-# A dwelling's pours a day such that 24 dwellings fill a ring of 2,047 records in about four months.
-_POURS_PER_DAY = 0.6
 
 app = typer.Typer(add_completion=False)
 
@@ -57,7 +55,7 @@ def demo(
     directory = _directory(out)
     _end_on_signals()
     plan = Plan(live_pours=_LIVE_POURS_ONCE if once else None, deadline_s=deadline_s)
-    layout = Layout(directory, demo_estate(_POURS_PER_DAY), free_port)
+    layout = Layout(directory, demo_estate(), free_port)
     try:
         code = _run(layout, plan, days, seed)
     except (ProcessFailed, MissingProgram, TooSlow) as error:

@@ -19,7 +19,7 @@ class Bus:
 class Lock:
     """A waste lock: `serial` as its controller knows it, `unit` is its Modbus address on `bus`.
 
-    `capacity` in records. `pours_per_day`: how often one dwelling throws waste here, on average.
+    `capacity` in records. `pours_per_day`: of the whole lock (None: as many as people of that number throw).
     """
 
     serial: int
@@ -29,7 +29,7 @@ class Lock:
     chambers_ml: tuple[int, ...] = (5000, 20000)
     epoch: int = 1
     dwellings: int = 24
-    pours_per_day: float = 0.6
+    pours_per_day: float | None = None
 
     @property
     def name(self) -> str:
@@ -63,13 +63,10 @@ class Estate:
         return replace(self, locks=tuple(replace(lock, capacity=capacity) for lock in self.locks))
 
 
-def demo_estate(pours_per_day: float) -> Estate:
+def demo_estate() -> Estate:
     """Return the estate of the demonstration: 120 dwellings, three locks on one RTU line and two on Modbus TCP."""
     # No wire pace: at 19200 Bd five records take 0.15 s on the line, and a backlog of months minutes to drain.
     buses = (Bus("courtyard", "rtu"), Bus("tower", "tcp"))
     units = [("courtyard", 1), ("courtyard", 2), ("courtyard", 3), ("tower", 1), ("tower", 2)]
-    locks = tuple(
-        Lock(serial=0x1F00A1 + i, bus=bus, unit=unit, pours_per_day=pours_per_day)
-        for i, (bus, unit) in enumerate(units)
-    )
+    locks = tuple(Lock(serial=0x1F00A1 + i, bus=bus, unit=unit) for i, (bus, unit) in enumerate(units))
     return Estate("lindenhof", "gw-0001", buses, locks)

@@ -134,7 +134,7 @@ class Layout:
         """Write sink.toml; `broker_port` as for the gateway."""
         defaults: dict[str, dict[str, Any]] = {
             "ledger": {"url": f"sqlite:///{self.directory / 'ledger.db'}"},
-            "mqtt": {"host": HOST, "port": broker_port or self.broker_port, "share_group": "ledger"},
+            "mqtt": {"host": HOST, "port": broker_port or self.broker_port, "client_id": "sink-1"},
             "keys": {"gateways": "gateways.toml", "locks": "lock-keys.csv", "pseudonym_key": "pseudonym.key"},
         }
         self.sink_config.write_text(to_toml(_merged(defaults, settings.sink)))

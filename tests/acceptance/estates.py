@@ -1,0 +1,17 @@
+"""The estates that faults are tried on: small, quick to set up, with both kinds of line."""
+
+from demo.estate import Bus, Estate, Lock
+
+TCP = Bus("tower", "tcp")
+RTU = Bus("courtyard", "rtu")
+
+
+def small_estate(*, rtu: bool = True, capacity: int = 1000, pours_per_day: float = 20) -> Estate:
+    """Return two locks on a TCP bus and, if `rtu`, one on a serial line."""
+    buses = (TCP, RTU) if rtu else (TCP,)
+    places = [("tower", 1), ("tower", 2), ("courtyard", 7)][: 3 if rtu else 2]
+    locks = tuple(
+        Lock(0x2B0001 + i, bus, unit, capacity=capacity, dwellings=6, pours_per_day=pours_per_day)
+        for i, (bus, unit) in enumerate(places)
+    )
+    return Estate("birkenweg", "gw-0007", buses, locks)
