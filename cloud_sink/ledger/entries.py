@@ -1,0 +1,209 @@
+"""Records become entries: each physical identity (lock, epoch, seq) once, in whatever pages it comes, however often.
+
+    not here yet            -> entry
+    here, same bytes        -> already known, nothing to do
+    here, other bytes       -> dispute; the entry that stands is never touched
+    one copy unverified     -> stands beside the verified one
+
+What is here is known from `seq_spans`; only records that lie in them are looked up. An entry doesn't hold its raw bytes
+(they contain the transponder's number): those are found again by page and slot.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloud_sink import spans
+from cloud_sink.decoding import SEQ, SLOT, UNVERIFIED, Decoded, Group
+from cloud_sink.ledger.bulk import insert_rows
+from cloud_sink.ledger.disputes import Dispute, DisputeKind
+from cloud_sink.ledger.span_table import SEQ_SPANS, Key
+from cloud_sink.ledger.tables import entries, locks, pages
+from cloud_sink.spans import Span
+from wastelock.page import PageRecord, from_base64url, parse_page
+
+_IN_CHUNK = 400
+_PAGES_CACHED = 64  # pages parsed again to compare doubled records
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a decoded page stands in the ledger."""
+
+    page_no: int
+    journal_no: int
+    page: int
+    decoded: Decoded
+
+
+@dataclass(slots=True)
+class _Standing:
+    """An entry that has the identity of a record at hand; its bytes are looked up only when they're asked for."""
+
+    position: int
+    page_no: int
+    slot: int
+    raw: bytes | None = None
+
+
+@dataclass(slots=True)
+class Added:
+    """What a batch adds. `last_position`: the ledger's, so far."""
+
+    last_position: int
+    rows: list[tuple[object, ...]] = field(default_factory=list)
+    disputes: list[Dispute] = field(default_factory=list)
+    numbers: dict[Key, list[int]] = field(default_factory=dict)
+
+
+_Candidates = list[tuple[Source, Group]]
+
+
+def add_entries(
+    connection: Connection, sources: Sequence[Source], lock_numbers: Mapping[str, int], last_position: int
+) -> Added:
+    """Write the records of these pages that are new; return them with whatever they disagree with."""
+    added = Added(last_position)
+    candidates: dict[Key, _Candidates] = {}
+    wanted: dict[Key, Span] = {}
+    for source in sources:
+        for group in source.decoded.groups:
+            key: Key = (lock_numbers[group.lock], group.epoch)
+            candidates.setdefault(key, []).append((source, group))
+            numbers = [row[SEQ] for row in group.rows]
+            low, high = min(numbers), max(numbers)
+            first, last = wanted.get(key, (low, high))
+            wanted[key] = (min(low, first), max(high, last))
+    here = SEQ_SPANS.touching(connection, wanted)
+    for key, mine in candidates.items():
+        low, high = wanted[key]
+        overlapping = any(first <= high and last >= low for first, last in here[key])
+        if overlapping or not _all_different(mine):
+            _resolve(connection, key, mine, here[key], added)
+        else:
+            _take_all(key, mine, added)
+    insert_rows(connection, entries, added.rows)
+    SEQ_SPANS.add(connection, {key: spans.from_numbers(mine) for key, mine in added.numbers.items()}, here)
+    return added
+
+
+def forged_records(sources: Sequence[Source], lock_numbers: Mapping[str, int]) -> list[Dispute]:
+    """Return a dispute for each record whose MAC is wrong: its identity stays free for the true record."""
+    return [
+        Dispute(
+            DisputeKind.MAC, source.journal_no, source.page, source.page_no, forged.slot,
+            lock_numbers[forged.lock], forged.epoch, forged.seq,
+        )
+        for source in sources
+        for forged in source.decoded.forged
+    ]  # fmt: skip
+
+
+def _all_different(mine: _Candidates) -> bool:
+    numbers = [row[SEQ] for _, group in mine for row in group.rows]
+    return len(set(numbers)) == len(numbers)
+
+
+def _take_all(key: Key, mine: _Candidates, added: Added) -> None:
+    """The usual case: nothing of this stretch is here yet."""
+    lock_no = key[0]
+    numbers = added.numbers.setdefault(key, [])
+    for source, group in mine:
+        page_no = source.page_no
+        added.rows.extend(
+            [
+                (position, lock_no, page_no, *row)
+                for position, row in enumerate(group.rows, added.last_position + 1)
+            ]
+        )
+        added.last_position += len(group.rows)
+        numbers.extend([row[SEQ] for row in group.rows])
+
+
+def _resolve(connection: Connection, key: Key, mine: _Candidates, here: Sequence[Span], added: Added) -> None:
+    """Some of this may be here already, or twice in this batch: look at each record."""
+    lock_no, epoch = key
+    maybe = sorted({row[SEQ] for _, group in mine for row in group.rows if spans.contains(here, row[SEQ])})
+    standing = _find(connection, lock_no, epoch, maybe)
+    stored = _StoredRecords(connection)
+    numbers = added.numbers.setdefault(key, [])
+    for source, group in mine:
+        for row, raw in zip(group.rows, group.raws, strict=True):
+            identity = (row[SEQ], row[UNVERIFIED])
+            entry = standing.get(identity)
+            if entry is None:
+                added.last_position += 1
+                added.rows.append((added.last_position, lock_no, source.page_no, *row))
+                numbers.append(row[SEQ])
+                standing[identity] = _Standing(added.last_position, source.page_no, row[SLOT], raw)
+            elif stored.raw_of(entry) != raw:
+                kind = DisputeKind.UNVERIFIED if row[UNVERIFIED] else DisputeKind.RECORD
+                added.disputes.append(
+                    Dispute(kind, source.journal_no, source.page, source.page_no, row[SLOT], lock_no, epoch, row[SEQ],
+                            entry.position)
+                )  # fmt: skip
+
+
+def _find(
+    connection: Connection, lock_no: int, epoch: int, numbers: Sequence[int]
+) -> dict[tuple[int, int], _Standing]:
+    """Return the entries of these sequence numbers by (seq, unverified)."""
+    found: dict[tuple[int, int], _Standing] = {}
+    e = entries.c
+    for start in range(0, len(numbers), _IN_CHUNK):
+        query = sa.select(e.seq, e.unverified, e.position, e.page_no, e.slot).where(
+            e.lock_no == lock_no, e.epoch == epoch, e.seq.in_(numbers[start : start + _IN_CHUNK])
+        )
+        for row in connection.execute(query):
+            found[row.seq, row.unverified] = _Standing(row.position, row.page_no, row.slot)
+    return found
+
+
+class _StoredRecords:
+    """Reads the bytes of entries from the pages that brought them; keeps the pages that it parsed last."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._page = lru_cache(_PAGES_CACHED)(self._read_page)
+
+    def raw_of(self, entry: _Standing) -> bytes:
+        if entry.raw is None:
+            entry.raw = from_base64url(self._page(entry.page_no)[entry.slot].raw)
+        return entry.raw
+
+    def _read_page(self, page_no: int) -> list[PageRecord]:
+        payload = self._connection.scalar(sa.select(pages.c.payload).where(pages.c.page_no == page_no))
+        return parse_page(payload or b"").records
+
+
+class LockNumbers:
+    """Locks' numbers in the ledger. They never change, so each process asks for each once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+        self._pending: dict[str, int] = {}
+
+    def of(self, connection: Connection, names: Sequence[str]) -> Mapping[str, int]:
+        """Return the numbers of these locks, new ones given out by this transaction (see `committed`)."""
+        self._pending = {}
+        unknown = [name for name in dict.fromkeys(names) if name not in self._known]
+        for start in range(0, len(unknown), _IN_CHUNK):
+            query = sa.select(locks.c.lock, locks.c.lock_no).where(
+                locks.c.lock.in_(unknown[start : start + _IN_CHUNK])
+            )
+            self._pending.update({row.lock: row.lock_no for row in connection.execute(query)})
+        new = [name for name in unknown if name not in self._pending]
+        if new:
+            last = connection.scalar(sa.select(sa.func.coalesce(sa.func.max(locks.c.lock_no), 0))) or 0
+            made = {name: number for number, name in enumerate(new, last + 1)}
+            insert_rows(connection, locks, [(number, name) for name, number in made.items()])
+            self._pending.update(made)
+        return {**{name: self._known[name] for name in names if name in self._known}, **self._pending}
+
+    def committed(self) -> None:
+        """Remember what the transaction gave out: only now is it sure."""
+        self._known.update(self._pending)
+        self._pending = {}

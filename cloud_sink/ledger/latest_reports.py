@@ -1,0 +1,59 @@
+"""The latest report of each gateway and lock, as JSON: for explaining gaps."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from cloud_sink.ledger.database import Database
+from cloud_sink.ledger.instants import to_ms
+from cloud_sink.ledger.tables import gateway_reports, lock_reports
+from cloud_sink.reports import Report
+from wastelock.messages import GatewayState, LockState
+
+
+def save(database: Database, reports: Sequence[Report], now_ms: int) -> None:
+    """Replace what is known of these gateways and locks, unless the ledger knows something later."""
+    gateways, locks = [], []
+    for report in reports:
+        at = report.state.at
+        row = {
+            "site": report.site,
+            "gateway": report.gateway,
+            "reported_ms": to_ms(at) if at else now_ms,
+            "report": report.state.to_json().decode(),
+        }
+        if report.lock is None:
+            gateways.append(row)
+        else:
+            locks.append({**row, "lock": report.lock})
+    with database.writing() as connection:
+        _upsert(connection, gateway_reports, ["site", "gateway"], gateways)
+        _upsert(connection, lock_reports, ["lock"], locks)
+
+
+def gateways(connection: Connection) -> dict[tuple[str, str], GatewayState]:
+    """Return the latest report of each gateway, by site and gateway."""
+    rows = connection.execute(sa.select(gateway_reports))
+    return {(row.site, row.gateway): GatewayState.model_validate_json(row.report) for row in rows}
+
+
+def lock(connection: Connection, name: str) -> tuple[str, str, LockState] | None:
+    """Return site, gateway and latest report of a lock, None if there is none."""
+    row = connection.execute(sa.select(lock_reports).where(lock_reports.c.lock == name)).one_or_none()
+    return (row.site, row.gateway, LockState.model_validate_json(row.report)) if row else None
+
+
+def _upsert(connection: Connection, table: sa.Table, key: list[str], rows: list[dict[str, object]]) -> None:
+    if not rows:
+        return
+    insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
+    new = insert.excluded
+    updated = {column.name: new[column.name] for column in table.columns if column.name not in key}
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=key, set_=updated, where=table.c.reported_ms <= new["reported_ms"]
+        ),
+        rows,
+    )

@@ -1,0 +1,196 @@
+"""Every table of the ledger. The law of this file: `entries`, `pages` and `commits` are only ever added to.
+
+    gateway's journal ──▶ pages (raw bytes, signature) ──▶ entries (one row a record, ordered by position)
+                              │                               │
+                     page_spans: which pages           seq_spans: which records
+                     of a journal are here             of a lock's epoch are here
+
+Numbers (`…_no`, `position`) are given out by the one writer that holds the write lock, without gaps and in the order
+of commits: whoever has read up to a position never misses an entry that is committed later. Instants are UTC in
+milliseconds since 1970 (`…_ms`). A credential is a pseudonym; raw transponder numbers are in page bytes only.
+
+The tables are made by the migrations in `cloud_sink/migrations`; a test compares the two.
+"""
+
+import sqlalchemy as sa
+
+# SQLite's STRICT tables know INTEGER only; there it takes as many bytes as each value needs.
+BIG: sa.types.TypeEngine[int] = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+INT = sa.Integer()
+SMALL: sa.types.TypeEngine[int] = sa.SmallInteger().with_variant(sa.Integer(), "sqlite")
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _number(name: str) -> sa.Column[int]:
+    return sa.Column(name, BIG, primary_key=True, autoincrement=False)
+
+
+def _table(name: str, *columns: "sa.schema.SchemaItem") -> sa.Table:
+    return sa.Table(name, metadata, *columns, sqlite_strict=True)
+
+
+# What must be known about the ledger as a whole: the fingerprint of the pseudonym key that it was written with.
+facts = _table(
+    "facts", sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
+)
+
+# One row for each write transaction that added something: the ledger's own journal. Entry `position` was committed
+# by the first commit whose last_position is not below it.
+commits = _table(
+    "commits",
+    _number("commit_no"),
+    sa.Column("committed_ms", BIG, nullable=False, index=True),
+    sa.Column("last_page_no", BIG, nullable=False),
+    sa.Column("last_position", BIG, nullable=False, index=True),
+)
+
+# A gateway's journal of pages. `head` is the hash of page `committed_through`, "" while that is 0.
+journals = _table(
+    "journals",
+    _number("journal_no"),
+    sa.Column("site", sa.Text, nullable=False),
+    sa.Column("gateway", sa.Text, nullable=False),
+    sa.Column("journal", sa.Text, nullable=False),
+    sa.Column("committed_through", BIG, nullable=False),
+    sa.Column("head", sa.Text, nullable=False),
+    sa.Column("newest_page", BIG, nullable=False),
+    sa.UniqueConstraint("journal", "gateway", "site"),
+    sa.Index("ix_journals_gateway", "gateway"),
+)
+
+# `payload` stays last: SQLite reads a row's columns up to the one that is asked for.
+pages = _table(
+    "pages",
+    _number("page_no"),
+    sa.Column("journal_no", BIG, nullable=False),
+    sa.Column("page", BIG, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("prev", sa.Text, nullable=False),
+    sa.Column("version", BIG, nullable=False),
+    sa.Column("clock", sa.Text),
+    sa.Column("kid", sa.Text, nullable=False),
+    sa.Column("sig", sa.Text, nullable=False),
+    sa.Column("commit_no", BIG, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("journal_no", "page", "hash"),
+)
+
+# Keyed by the range's end: most additions prolong the last one, and the search for neighbours starts there.
+page_spans = _table(
+    "page_spans",
+    sa.Column("journal_no", BIG, primary_key=True, autoincrement=False),
+    sa.Column("last", BIG, primary_key=True, autoincrement=False),
+    sa.Column("first", BIG, nullable=False),
+)
+
+locks = _table("locks", _number("lock_no"), sa.Column("lock", sa.Text, nullable=False, unique=True))
+
+seq_spans = _table(
+    "seq_spans",
+    sa.Column("lock_no", BIG, primary_key=True, autoincrement=False),
+    sa.Column("epoch", BIG, primary_key=True, autoincrement=False),
+    sa.Column("last", BIG, primary_key=True, autoincrement=False),
+    sa.Column("first", BIG, nullable=False),
+)
+
+# `slot`: the record's place in its page, from 0. `unverified` 1: its CRC-32 never held. `mac` 1: held under the
+# lock's key, 0: no key known when it was committed. The order of columns is the order in which rows are built.
+entries = _table(
+    "entries",
+    _number("position"),
+    sa.Column("lock_no", INT, nullable=False),
+    sa.Column("page_no", BIG, nullable=False),
+    sa.Column("slot", SMALL, nullable=False),
+    sa.Column("epoch", BIG, nullable=False),
+    sa.Column("seq", BIG, nullable=False),
+    sa.Column("unverified", SMALL, nullable=False),
+    sa.Column("mac", SMALL, nullable=False),
+    sa.Column("kind", SMALL, nullable=False),
+    sa.Column("result", SMALL, nullable=False),
+    sa.Column("chamber", SMALL, nullable=False),
+    sa.Column("flags", SMALL, nullable=False),
+    sa.Column("boot", INT, nullable=False),
+    sa.Column("began_clock_s", BIG, nullable=False),
+    sa.Column("volume_ml", INT, nullable=False),
+    sa.Column("weight_word", INT, nullable=False),
+    sa.Column("duration_ds", INT, nullable=False),
+    sa.Column("register_after", BIG, nullable=False),
+    sa.Column("read_ms", BIG, nullable=False),
+    sa.Column("clock_offset_s", INT),
+    sa.Column("credential", sa.LargeBinary),
+    sa.Index("uq_entries_identity", "lock_no", "epoch", "seq", "unverified", unique=True),
+)
+
+# Two truths that exclude each other; both are kept, none is overwritten. `slot` -1: the page as a whole.
+# `position`: the entry that stands, if one does.
+disputes = _table(
+    "disputes",
+    _number("dispute_no"),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("journal_no", BIG, nullable=False),
+    sa.Column("page", BIG, nullable=False),
+    sa.Column("page_no", BIG, nullable=False),
+    sa.Column("slot", INT, nullable=False),
+    sa.Column("lock_no", INT),
+    sa.Column("epoch", BIG),
+    sa.Column("seq", BIG),
+    sa.Column("position", BIG),
+    sa.Column("noticed_ms", BIG, nullable=False),
+    sa.Column("resolved_ms", BIG),
+    sa.UniqueConstraint("page_no", "slot", "kind"),
+    sa.Index("ix_disputes_journal_no_kind", "journal_no", "kind"),
+)
+
+# What custody was taken of but couldn't be read: one record of a page, or (slot -1) all of it.
+unread = _table(
+    "unread",
+    sa.Column("page_no", BIG, primary_key=True, autoincrement=False),
+    sa.Column("slot", INT, primary_key=True, autoincrement=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("noticed_ms", BIG, nullable=False),
+    sa.Column("resolved_ms", BIG, index=True),
+)
+
+# Messages that no custody was taken of, with their bytes. `digest` is SHA-256 over topic, kid, sig and payload;
+# `payload` is given up once the page was taken after all (it then is in `pages`).
+quarantine = _table(
+    "quarantine",
+    _number("quarantine_no"),
+    sa.Column("digest", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("topic", sa.Text, nullable=False, index=True),
+    sa.Column("kid", sa.Text),
+    sa.Column("sig", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("size_bytes", INT, nullable=False),
+    sa.Column("times", BIG, nullable=False),
+    sa.Column("first_ms", BIG, nullable=False),
+    sa.Column("last_ms", BIG, nullable=False),
+    sa.Column("resolved_ms", BIG),
+    sa.Column("payload", sa.LargeBinary),
+)
+
+# What gateways say of themselves and of their locks; the latest only, unsigned, so it explains but never proves.
+gateway_reports = _table(
+    "gateway_reports",
+    sa.Column("site", sa.Text, primary_key=True),
+    sa.Column("gateway", sa.Text, primary_key=True),
+    sa.Column("reported_ms", BIG, nullable=False),
+    sa.Column("report", sa.Text, nullable=False),
+)
+
+lock_reports = _table(
+    "lock_reports",
+    sa.Column("lock", sa.Text, primary_key=True),
+    sa.Column("site", sa.Text, nullable=False),
+    sa.Column("gateway", sa.Text, nullable=False),
+    sa.Column("reported_ms", BIG, nullable=False),
+    sa.Column("report", sa.Text, nullable=False),
+)

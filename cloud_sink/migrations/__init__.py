@@ -1,0 +1,1 @@
+"""The ledger's schema, step by step. Steps that were released are never changed."""

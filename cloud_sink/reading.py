@@ -1,0 +1,194 @@
+"""The one door to the ledger for whoever only reads it: exports, reports, and the parts that come after (billing).
+
+Read-only by the database's own word. Entries come in the order of their positions, which is the order of commits: a
+reader who has seen position p asks for what is after p and never misses one that was committed late.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloud_sink.ledger.database import Database
+from cloud_sink.ledger.instants import from_ms, to_ms
+from cloud_sink.ledger.migrating import check
+from cloud_sink.ledger.tables import commits, entries, journals, locks, pages
+from wastelock.record import NOT_WEIGHED, ClockStatus, Kind, PourResult
+
+_CHUNK = 2000
+_CLOCK_STATUS_BITS = 0b11
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record of the ledger. Its identity is (lock, epoch, seq); `unverified` ones may stand beside a verified one.
+
+    `began_at` is the controller's clock as an instant, None where it was never set; `credential` the pseudonym in
+    hexadecimal, None where no transponder was used; `mac_held` False: no key of the lock was known at the commit.
+    """
+
+    position: int
+    lock: str
+    epoch: int
+    seq: int
+    kind: int
+    result: int
+    chamber: int
+    flags: int
+    volume_ml: int
+    weight_g: int | None
+    duration_ds: int
+    register_after: int
+    boot: int
+    began_clock_s: int
+    began_at: datetime | None
+    credential: str | None
+    unverified: bool
+    mac_held: bool
+    read_at: datetime
+    clock_offset_s: int | None
+    site: str
+    gateway: str
+    gateway_clock: str | None
+    journal: str
+    page: int
+    committed_at: datetime
+
+    @property
+    def is_complete_pour(self) -> bool:
+        """True for exactly the records that the chamber's cycle register counts."""
+        return self.kind == Kind.POUR and self.result == PourResult.COMPLETE
+
+
+class LedgerReader:
+    """`with`-less and stateless: each call is a short transaction of its own, so it never holds up the sink."""
+
+    def __init__(self, url: str) -> None:
+        """`url`: as in the sink's configuration, section [ledger]. ConfigError if the schema isn't this release's."""
+        self._database = Database(url, read_only=True)
+        check(self._database)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def entries_after(self, position: int, limit: int = _CHUNK, lock: str | None = None) -> list[Entry]:
+        """Return the next entries after a position, at most `limit`; of one lock only if that is named."""
+        with self._database.reading() as connection:
+            return list(_entries(connection, position, limit, lock))
+
+    def all_entries(self, after: int = 0, lock: str | None = None) -> Iterator[Entry]:
+        """Yield all entries after a position, chunk by chunk, up to the newest at the time of the last chunk."""
+        chunk = self.entries_after(after, _CHUNK, lock)
+        while chunk:
+            yield from chunk
+            chunk = self.entries_after(chunk[-1].position, _CHUNK, lock)
+
+    def last_position(self) -> int:
+        """Return the position of the newest entry, 0 while there is none."""
+        with self._database.reading() as connection:
+            return _last_position(connection, None)
+
+    def position_before(self, at: datetime) -> int:
+        """Return the position after which everything was committed at or after this instant."""
+        with self._database.reading() as connection:
+            return _last_position(connection, to_ms(at))
+
+
+def _last_position(connection: Connection, before_ms: int | None) -> int:
+    """The commits' clock may have been set back: the earliest commit at or after the instant decides."""
+    if before_ms is None:
+        return int(
+            connection.scalar(sa.select(sa.func.coalesce(sa.func.max(commits.c.last_position), 0))) or 0
+        )
+    first = connection.scalar(
+        sa.select(sa.func.min(commits.c.commit_no)).where(commits.c.committed_ms >= before_ms)
+    )
+    query = sa.select(sa.func.coalesce(sa.func.max(commits.c.last_position), 0))
+    if first is not None:
+        query = query.where(commits.c.commit_no < first)
+    return int(connection.scalar(query) or 0)
+
+
+def _entries(connection: Connection, position: int, limit: int, lock: str | None) -> Iterator[Entry]:
+    e = entries.c
+    query = (
+        sa.select(
+            entries,
+            locks.c.lock,
+            pages.c.page,
+            pages.c.clock,
+            journals.c.site,
+            journals.c.gateway,
+            journals.c.journal,
+        )
+        .join(locks, locks.c.lock_no == e.lock_no)
+        .join(pages, pages.c.page_no == e.page_no)
+        .join(journals, journals.c.journal_no == pages.c.journal_no)
+        .where(e.position > position)
+        .order_by(e.position)
+        .limit(limit)
+    )
+    if lock is not None:
+        query = query.where(locks.c.lock == lock)
+    rows = connection.execute(query).all()
+    if rows:
+        times = _CommitTimes(connection, rows[0].position, rows[-1].position)
+        for row in rows:
+            yield _entry(row, times.of(row.position))
+
+
+class _CommitTimes:
+    """When the entries of a stretch were committed: a walk along the commits, in the order of positions."""
+
+    def __init__(self, connection: Connection, first: int, last: int) -> None:
+        c = commits.c
+        until = sa.select(sa.func.min(c.last_position)).where(c.last_position >= last).scalar_subquery()
+        query = (
+            sa.select(c.last_position, c.committed_ms)
+            .where(c.last_position >= first, c.last_position <= until)
+            .order_by(c.last_position, c.commit_no.desc())
+        )
+        # A commit without entries repeats the last position of the one that did add it: the first one counts.
+        ends: dict[int, int] = {row.last_position: row.committed_ms for row in connection.execute(query)}
+        self._ends = list(ends.items())
+        self._index = 0
+
+    def of(self, position: int) -> int:
+        while self._ends[self._index][0] < position:
+            self._index += 1
+        return self._ends[self._index][1]
+
+
+def _entry(row: sa.Row[Any], committed_ms: int) -> Entry:
+    never_set = row.flags & _CLOCK_STATUS_BITS == ClockStatus.NEVER_SET
+    return Entry(
+        position=row.position,
+        lock=row.lock,
+        epoch=row.epoch,
+        seq=row.seq,
+        kind=row.kind,
+        result=row.result,
+        chamber=row.chamber,
+        flags=row.flags,
+        volume_ml=row.volume_ml,
+        weight_g=None if row.weight_word == NOT_WEIGHED else row.weight_word * 10,
+        duration_ds=row.duration_ds,
+        register_after=row.register_after,
+        boot=row.boot,
+        began_clock_s=row.began_clock_s,
+        began_at=None if never_set else datetime.fromtimestamp(row.began_clock_s, UTC),
+        credential=None if row.credential is None else bytes(row.credential).hex(),
+        unverified=bool(row.unverified),
+        mac_held=bool(row.mac),
+        read_at=from_ms(row.read_ms),
+        clock_offset_s=row.clock_offset_s,
+        site=row.site,
+        gateway=row.gateway,
+        gateway_clock=row.clock,
+        journal=row.journal,
+        page=row.page,
+        committed_at=from_ms(committed_ms),
+    )

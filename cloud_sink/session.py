@@ -1,0 +1,224 @@
+"""The sink's MQTT 5 session: what comes in is handed on, what goes out is sent while the broker is there.
+
+paho runs the network in a thread of its own. Its callbacks here do nothing but hand over, and what they raise stops
+the process (`fail`): an exception in a callback would otherwise end that thread while everything looks well.
+
+Messages are acknowledged by hand, and only on the connection that they came on: after a reconnect the broker sends
+those that weren't acknowledged again, and their numbers may have been given to others.
+"""
+
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from cloud_sink.checking import Message
+from cloud_sink.config import MqttSection
+from cloud_sink.errors import ConfigError
+from wastelock.messages import SinkState
+from wastelock.page import MAX_PAGE_BYTES
+from wastelock.topics import ALL_GATEWAY_STATES, ALL_LOCK_STATES, ALL_PAGES, SINK_STATE, shared
+
+_log = structlog.get_logger(__name__)
+
+_PAGE_CHANNEL = "/up/page"
+_PACKET_ROOM = 1024 * 1024  # a page that is too large must still arrive, to be quarantined with its reason
+_OUTGOING_MAX = 2000  # receipts and requests in paho's hands; beyond that they are dropped, they come again
+_RECONNECT_MAX_S = 30
+_SESSION_TAKEN_OVER = 0x8E
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A page's message, with what is needed to acknowledge it: packet id, QoS and connection."""
+
+    message: Message
+    packet_id: int
+    qos: int
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """Where messages go. All are called in paho's thread and must return at once."""
+
+    page: Callable[[Incoming], None]
+    report: Callable[[str, bytes], None]
+    fail: Callable[[Exception], None]
+
+
+class Session:
+    """One connection to the broker, made again whenever it breaks."""
+
+    def __init__(
+        self,
+        settings: MqttSection,
+        receive_maximum: int,
+        software: str,
+        handlers: Handlers,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._receive_maximum = receive_maximum
+        self._software = software
+        self._handlers = handlers
+        self._clock = clock
+        self._connection = 0
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._client = self._make_client()
+
+    @property
+    def connection(self) -> int:
+        """Number of the current connection; a message of an earlier one comes again and isn't acknowledged."""
+        return self._connection
+
+    @property
+    def alive(self) -> bool:
+        """False once paho's thread has ended though nobody asked it to."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected()
+
+    def start(self) -> None:
+        """Begin to connect, and go on trying; return at once."""
+        before = set(threading.enumerate())
+        connect = _properties(PacketTypes.CONNECT)
+        connect.SessionExpiryInterval = self._settings.session_expiry_s
+        connect.ReceiveMaximum = self._receive_maximum
+        connect.MaximumPacketSize = MAX_PAGE_BYTES + _PACKET_ROOM
+        self._client.connect_async(
+            self._settings.host,
+            self._settings.port,
+            self._settings.keepalive_s,
+            clean_start=False,
+            properties=connect,
+        )
+        self._client.loop_start()
+        self._thread = next(iter(set(threading.enumerate()) - before), None)
+
+    def stop(self) -> None:
+        """Say goodbye and end paho's thread. The session stays at the broker and collects pages."""
+        self._stopping = True
+        if self._client.is_connected():
+            self._client.publish(SINK_STATE, self._state(online=False), qos=1, retain=True).wait_for_publish(
+                1.0
+            )
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> bool:
+        """Send a message with QoS 1 if the broker is there; False if it couldn't be handed over."""
+        if not self._client.is_connected():
+            return False
+        return self._client.publish(topic, payload, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def acknowledge(self, incoming: Incoming) -> None:
+        """Tell the broker that it may forget this message, unless it came on an earlier connection."""
+        if incoming.connection == self._connection:
+            self._client.ack(incoming.packet_id, incoming.qos)
+
+    def _make_client(self) -> paho.Client:
+        settings = self._settings
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, settings.session_name, protocol=paho.MQTTv5, manual_ack=True
+        )
+        client.max_queued_messages_set(_OUTGOING_MAX)
+        client.reconnect_delay_set(1, _RECONNECT_MAX_S)
+        if settings.username is not None:
+            client.username_pw_set(settings.username, _read_password(settings))
+        if settings.ca_file is not None:
+            _use_tls(client, settings)
+        client.will_set(SINK_STATE, self._state(online=False), qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _state(self, online: bool) -> bytes:
+        at = self._clock() if online else None
+        return SinkState(online=online, at=at, software=self._software if online else None).to_json()
+
+    def _on_connect(
+        self, client: paho.Client, _data: Any, flags: paho.ConnectFlags, reason: ReasonCode, _props: Any
+    ) -> None:
+        try:
+            if reason.is_failure:
+                _log.error(
+                    "broker refused the connection", reason=str(reason), client=self._settings.session_name
+                )
+                return
+            self._connection += 1
+            _log.info("connected to the broker", host=self._settings.host, port=self._settings.port,
+                      session_present=flags.session_present)  # fmt: skip
+            group = self._settings.share_group
+            client.subscribe(shared(group, ALL_PAGES) if group else ALL_PAGES, qos=1)
+            # Reports are retained and only the latest counts: QoS 0, so that they never hold up pages.
+            client.subscribe([(topic, SubscribeOptions(qos=0)) for topic in
+                              (ALL_GATEWAY_STATES, ALL_LOCK_STATES, SINK_STATE)])  # fmt: skip
+            client.publish(SINK_STATE, self._state(online=True), qos=1, retain=True)
+        except Exception as error:  # noqa: BLE001 - entry point of a callback: whatever it is must stop the process
+            self._handlers.fail(error)
+
+    def _on_disconnect(
+        self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
+    ) -> None:
+        # What is on its way to the ledger will come again; its numbers are no longer valid.
+        self._connection += 1
+        if reason.value == _SESSION_TAKEN_OVER:
+            _log.error("another client took over this session: give each sink a client_id or username of its own",
+                       client=self._settings.session_name)  # fmt: skip
+        elif not self._stopping:
+            _log.warning("connection to the broker lost", reason=str(reason))
+
+    def _on_message(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+            if topic.endswith(_PAGE_CHANNEL):
+                user = dict(getattr(message.properties, "UserProperty", ()))
+                received = Message(
+                    topic, bytes(message.payload), user.get("kid"), user.get("sig"), self._clock()
+                )
+                self._handlers.page(Incoming(received, message.mid, message.qos, self._connection))
+            elif topic == SINK_STATE:
+                # Several sinks share this topic: one that leaves must not make the others look dead.
+                if b'"online":false' in message.payload and not self._stopping:
+                    client.publish(SINK_STATE, self._state(online=True), qos=1, retain=True)
+            else:
+                self._handlers.report(topic, bytes(message.payload))
+        except Exception as error:  # noqa: BLE001 - entry point of a callback: whatever it is must stop the process
+            self._handlers.fail(error)
+
+
+def _read_password(settings: MqttSection) -> str | None:
+    if settings.password_file is None:
+        return None
+    try:
+        return settings.password_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"mqtt.password_file: {settings.password_file} can't be read: {error}"]) from error
+
+
+def _use_tls(client: paho.Client, settings: MqttSection) -> None:
+    files = (settings.ca_file, settings.cert_file, settings.key_file)
+    ca, cert, key = (str(file) if file else None for file in files)
+    try:
+        client.tls_set(ca, cert, key)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise ConfigError([f"mqtt: ca_file, cert_file or key_file can't be used: {error}"]) from error
+
+
+def _properties(packet: int) -> Properties:
+    return Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves its constructor untyped

@@ -1,0 +1,169 @@
+"""The cloud sink: START HERE. Builds everything, runs it, and ends it.
+
+    session (MQTT) ─▶ Checking ─▶ Writing ─▶ ledger/book.py     pages, receipts, PUBACK
+         └──────────▶ Inbox ────▶ Reporting ─▶ ledger           what gateways say of themselves
+
+Each loop has a thread. If one of them ends, whatever the reason, the whole process stops with an error: what wasn't
+acknowledged comes again at the next start, so nothing is lost by that, and nobody believes in a sink that only looks
+alive.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from random import Random
+
+import structlog
+
+from cloud_sink.config import Config
+from cloud_sink.errors import ConfigError, ThreadDied
+from cloud_sink.intake import Checking, Writing
+from cloud_sink.keys import KeyFiles, KeyRing
+from cloud_sink.ledger.book import Book
+from cloud_sink.ledger.database import Database
+from cloud_sink.ledger.quarantine import Quota
+from cloud_sink.patience import Patience
+from cloud_sink.reporting import Reporting
+from cloud_sink.reports import Inbox
+from cloud_sink.resending import Resending
+from cloud_sink.session import Handlers, Incoming, Session
+
+_log = structlog.get_logger(__name__)
+_MIB = 1024 * 1024
+_WATCH_S = 0.5
+_JOIN_S = 1.0
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Failure:
+    """The first error that ended a thread, and the event that tells the main thread of it."""
+
+    happened: threading.Event
+    error: Exception | None = None
+
+    def report(self, error: Exception) -> None:
+        if self.error is None:
+            self.error = error
+        self.happened.set()
+
+
+class Sink:
+    """One sink process. `run` returns when `stop` is set; ThreadDied if a thread ended before."""
+
+    def __init__(
+        self, config: Config, clock: Callable[[], datetime] = now, random: Random | None = None
+    ) -> None:
+        """Read the keys; ConfigError with everything that is wrong with them."""
+        self._files: KeyFiles = config.keys.files()
+        self._keys = self._files.load()
+        self._failure = Failure(threading.Event())
+        random = random or Random()
+        limits = config.limits
+        quota = Quota(limits.quarantine_mib * _MIB, limits.quarantine_mib_per_gateway * _MIB)
+        self._database = Database(config.ledger.url)
+        self._book = Book(self._database, quota, clock)
+        self._patience = Patience(random)
+        inbox = Inbox()
+        handlers = Handlers(self._take_page, inbox.put, self._failure.report)
+        self.session = Session(
+            config.mqtt, limits.receive_maximum, f"cloud-sink {software()}", handlers, clock
+        )
+        self._checking = Checking(self.keys, lambda: self.session.connection)
+        resending = Resending(limits.resend_after_s, limits.resend_at_most_every_s, random)
+        self._writing = Writing(
+            self._checking.checked,
+            self._book,
+            self.session,
+            resending,
+            limits.batch_pages,
+            clock,
+            self._patience,
+        )
+        self._reporting = Reporting(
+            inbox, self._database, self.keys, limits.report_interval_s, clock, self._patience
+        )
+
+    def keys(self) -> KeyRing:
+        """Return the keys in force."""
+        return self._keys
+
+    def reload_keys(self) -> None:
+        """Read the key files again; if there is anything wrong with them, say so and keep what is in force."""
+        try:
+            keys = self._files.load()
+            if keys.pseudonyms.fingerprint != self._keys.pseudonyms.fingerprint:
+                raise ConfigError(
+                    [f"{self._files.pseudonym_key}: another pseudonym key: restore the one in force"]
+                )
+        except ConfigError as error:
+            _log.error("keys weren't reloaded; those in force stay", problems=error.problems)
+            return
+        self._keys = keys
+        _log.info("keys reloaded", gateways=len(keys.gateways), locks=len(keys.locks))
+
+    def run(self, stop: threading.Event, reload: threading.Event) -> None:
+        """Run until `stop` is set; read the keys again whenever `reload` is. ThreadDied, ConfigError."""
+        revision = self._patience.until_done(
+            lambda: self._book.prepare(self._keys.pseudonyms.fingerprint), stop
+        )
+        if revision is None:
+            return
+        _log.info(
+            "ledger is ready", schema=revision, gateways=len(self._keys.gateways), locks=len(self._keys.locks)
+        )
+        loops = {
+            "checking": self._checking.run,
+            "writing": self._writing.run,
+            "reporting": self._reporting.run,
+        }
+        threads = [self._thread(name, loop, stop) for name, loop in loops.items()]
+        self.session.start()
+        try:
+            self._watch(threads, stop, reload)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(_JOIN_S)
+            self.session.stop()
+            self._database.close()
+
+    def _watch(
+        self, threads: Sequence[threading.Thread], stop: threading.Event, reload: threading.Event
+    ) -> None:
+        while not stop.wait(_WATCH_S):
+            if reload.is_set():
+                reload.clear()
+                self.reload_keys()
+            dead = [thread.name for thread in threads if not thread.is_alive()]
+            if not self.session.alive:
+                dead.append("network")
+            if self._failure.happened.is_set() or dead:
+                raise ThreadDied(f"thread ended: {', '.join(dead) or 'callback'}") from self._failure.error
+
+    def _thread(
+        self, name: str, loop: Callable[[threading.Event], None], stop: threading.Event
+    ) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                loop(stop)
+            except Exception as error:  # noqa: BLE001 - a thread's entry point: report, and the process stops
+                self._failure.report(error)
+
+        # Daemons: a database that doesn't answer must not keep the process from ending within its 5 s.
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _take_page(self, incoming: Incoming) -> None:
+        self._checking.put(incoming)
+
+
+def software() -> str:
+    """Return this release's version."""
+    return version("wastelock")
