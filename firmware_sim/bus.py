@@ -47,6 +47,7 @@ class Bus:
             if not self._answers_for_absent:
                 return None
             return Reply(number, bytes((pdu[0] | 0x80, ExceptionCode.NO_SUCH_UNIT)))
+        unit.controller.tick()
         if not unit.controller.powered:
             return None
         reply = Reply(number, unit.answer(pdu))

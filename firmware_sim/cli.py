@@ -11,6 +11,7 @@ import typer
 
 from firmware_sim.config import load_estate
 from firmware_sim.errors import EXIT_CONFIG, ConfigError, SimulatorError
+from firmware_sim.scenario import load_scenario
 from firmware_sim.simulator import Options, Simulator
 
 app = typer.Typer(
@@ -48,9 +49,10 @@ def run(
 
     Example: firmware-sim run --config config/sim-estate.toml --state /tmp/estate --truth /tmp/truth.jsonl --backlog-days 90
     """
-    options = Options(state, truth, seed, speed, scenario, control, backlog_days)
     try:
         estate = load_estate(config)
+        actions = tuple(load_scenario(scenario, estate)) if scenario else ()
+        options = Options(state, truth, seed, speed, actions, control, backlog_days)
         asyncio.run(_run(Simulator(estate, options)))
     except ConfigError as error:
         typer.echo(str(error), err=True)
@@ -68,10 +70,13 @@ def check(config: _Config, scenario: _Scenario = None) -> None:
     """
     try:
         estate = load_estate(config)
+        actions = load_scenario(scenario, estate) if scenario else []
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_CONFIG) from error
     typer.echo(f"{config}: {len(estate.locks)} locks on {len(estate.buses)} buses")
+    if scenario:
+        typer.echo(f"{scenario}: {len(actions)} actions")
 
 
 async def _run(simulator: Simulator) -> None:

@@ -39,6 +39,7 @@ class Doorway:
         self.controller = controller
         self.jam: Jam | None = None
         self.cut: PowerCut | None = None
+        self.last_answer: Answer | None = None
         self._rng = rng
         self._weighs = weighs
         self._life = 0
@@ -50,6 +51,7 @@ class Doorway:
 
     def steps(self, visit: Visit) -> Iterator[float]:
         """Perform a visit; yields the seconds to wait before going on."""
+        self.last_answer = None
         if not self.controller.powered:
             return
         self._life = self.controller.life
@@ -64,26 +66,25 @@ class Doorway:
                 yield from self._pour(visit)
 
     def _maintain(self, visit: Visit) -> Iterator[float]:
-        self.controller.begin_maintenance(visit.uid)
+        self.controller.maintain(visit.uid, begins=True)
         yield 600 + self._rng.random() * 1200
         if self._dead:
             return
-        self.controller.end_maintenance(visit.uid)
+        self.controller.maintain(visit.uid, begins=False)
         yield from self._pour(visit)  # a trial with the service transponder
 
     def _pour(self, visit: Visit) -> Iterator[float]:
         controller, rng = self.controller, self._rng
-        if controller.present(visit.uid, visit.chamber) is not Answer.AUTHORISED or self._cut_at(
-            "authorised"
-        ):
+        self.last_answer = controller.present(visit.uid, visit.chamber)
+        if self.last_answer is not Answer.AUTHORISED or self._cut_at("authorised"):
             return
         yield 1 + rng.random() * 2
         if self._dead:
             return
         if visit.kind is VisitKind.NEVER_OPENED:
-            controller.time_out()
+            controller.pours.time_out()
             return
-        controller.open_flap()
+        controller.pours.open_flap()
         if self._cut_at("open"):
             return
         open_s = 3 + rng.random() * 6
@@ -91,9 +92,9 @@ class Doorway:
         if self._dead:
             return
         if visit.kind is VisitKind.GIVEN_UP:
-            controller.give_up(int(open_s * 10))
+            controller.pours.give_up(int(open_s * 10))
             return
-        controller.close_flap()
+        controller.pours.close_flap()
         if visit.kind is VisitKind.JAMMED and self.jam is None:
             self.jam = Jam()
         yield from self._turn(open_s)
@@ -108,27 +109,27 @@ class Doorway:
                 return
             if self.jam is None:
                 break
-            controller.jam(int((open_s + turn_s) * 10))
+            controller.pours.jam(int((open_s + turn_s) * 10))
             self.jam.times -= 1
             if self.jam.times <= 0:
                 stuck, self.jam = self.jam.stuck, None
                 if stuck:
-                    controller.abandon()
+                    controller.pours.abandon()
                     return
             yield 3.0
             if self._dead:
                 return
-            if not controller.may_retry():
-                if controller.phase is Phase.JAMMED:
-                    controller.abandon()
+            if not controller.pours.may_retry:
+                if controller.pours.phase is Phase.JAMMED:
+                    controller.pours.abandon()
                 return
-            controller.retry()
-        controller.pass_discharge_point()
+            controller.pours.retry()
+        controller.pours.pass_discharge_point()
         if self._cut_at("after_discharge"):
             return
         yield 2.0
         if not self._dead:
-            controller.complete(int((open_s + turn_s + 2) * 10), self._weigh())
+            controller.pours.complete(int((open_s + turn_s + 2) * 10), self._weigh())
 
     def _weigh(self) -> int:
         return 20 + int(self._rng.random() * 400) if self._weighs else NOT_WEIGHED

@@ -1,7 +1,8 @@
 """Faults of the wire and of single slots: which request, which answer, which read they strike, and how often."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+
+from firmware_sim.memory import Memory
 
 WIRE_FAULTS = (
     "silence", "lost_reply", "late_reply", "broken_crc", "cut_frame", "exception_6", "foreign_reply", "reset_connection",
@@ -55,17 +56,39 @@ class WireFaults:
         return None
 
 
-def tear(word: int, reads: int | None) -> Callable[[bytes], bytes]:
-    """Return what makes of a slot's 44 bytes a torn one: `word` reads wrongly, the first `reads` times or (None) for ever."""
-    left = reads
+class TornSlots:
+    """Records that a read gives with a wrong word: for some reads, or as long as the memory says."""
 
-    def torn(raw: bytes) -> bytes:
-        nonlocal left
-        if left is not None:
-            if left <= 0:
-                return raw
-            left -= 1
-        at = 2 * word
-        return raw[:at] + bytes((raw[at] ^ 0xA5, raw[at + 1] ^ 0x5A)) + raw[at + 2 :]
+    def __init__(self) -> None:
+        self._left: dict[int, tuple[int, int]] = {}
 
-    return torn
+    def tear(self, seq: int, word: int, reads: int) -> None:
+        """Give `word` of record `seq` wrongly for the next `reads` reads."""
+        self._left[seq] = (word, reads)
+        if len(self._left) > MAX_ACTIVE:
+            del self._left[min(self._left)]
+
+    def any_in(self, memory: Memory) -> bool:
+        """True if there are torn records at all: else a read needs no look at single slots."""
+        return bool(self._left or memory.torn)
+
+    def as_read(self, raw: bytes, memory: Memory, *, counts: bool) -> bytes:
+        """Return what a read of a slot with content `raw` gives. `counts`: it is one of the reads that are struck."""
+        seq = int.from_bytes(raw[:4], "big")
+        for torn in memory.torn:
+            if torn.seq == seq:
+                return _spoil(raw, torn.word)
+        if seq not in self._left:
+            return raw
+        word, reads = self._left[seq]
+        if counts:
+            if reads > 1:
+                self._left[seq] = (word, reads - 1)
+            else:
+                del self._left[seq]
+        return _spoil(raw, word)
+
+
+def _spoil(raw: bytes, word: int) -> bytes:
+    at = 2 * word
+    return raw[:at] + bytes((raw[at] ^ 0xA5, raw[at + 1] ^ 0x5A)) + raw[at + 2 :]

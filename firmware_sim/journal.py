@@ -94,7 +94,7 @@ class Journal:
 
     def replace_image(self, memory: Memory) -> None:
         """Make `memory` the image, durably."""
-        self._db.execute("UPDATE memory SET image = ?", (msgspec.msgpack.encode(memory),))
+        self._execute("UPDATE memory SET image = ?", (msgspec.msgpack.encode(memory),))
         self.memory = memory
 
     def append(self, draft: Record, made_at_s: float, **changes: Any) -> Record:
@@ -119,7 +119,7 @@ class Journal:
     def _store(self, seq: int, raw: bytes, made_at_s: float, memory: Memory) -> None:
         slot = seq % memory.capacity
         self._begin()
-        self._db.execute("INSERT OR REPLACE INTO slot VALUES (?, ?, ?, ?)", (slot, seq, raw, made_at_s))
+        self._execute("INSERT OR REPLACE INTO slot VALUES (?, ?, ?, ?)", (slot, seq, raw, made_at_s))
         self.replace_image(memory)
         self.ring[slot * RECORD_BYTES : (slot + 1) * RECORD_BYTES] = raw
         self._untold.append(Made(memory.serial, memory.epoch, seq, raw, made_at_s))
@@ -129,7 +129,7 @@ class Journal:
         """Erase the ring and begin a new epoch with `memory`, whose epoch must be greater than any before."""
         assert memory.epoch > self.memory.epoch and memory.newest == 0
         self._begin()
-        self._db.execute("DELETE FROM slot")
+        self._execute("DELETE FROM slot")
         self.replace_image(memory)
         self.ring = bytearray(memory.capacity * RECORD_BYTES)
         self._commit()
@@ -137,7 +137,7 @@ class Journal:
     def replace_access_list(self, entries: bytes, **changes: Any) -> None:
         """Put the packed access list (10 bytes an entry: flags, UID) in force together with the image's changes."""
         self._begin()
-        self._db.execute("INSERT OR REPLACE INTO access VALUES (1, ?)", (entries,))
+        self._execute("INSERT OR REPLACE INTO access VALUES (1, ?)", (entries,))
         self.save(**changes)
         self._commit()
 
@@ -161,15 +161,23 @@ class Journal:
         with suppress(sqlite3.Error):
             self._db.close()
 
+    def _execute(self, sql: str, values: tuple[object, ...] = ()) -> None:
+        try:
+            self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise StateError(
+                f"{self._path}: {error}; the controller's memory can't be written any more"
+            ) from error
+
     def _begin(self) -> None:
         if self._batch_depth == 0:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
         self._batch_depth += 1
 
     def _commit(self) -> None:
         self._batch_depth -= 1
         if self._batch_depth == 0:
-            self._db.execute("COMMIT")
+            self._execute("COMMIT")
             made, self._untold = self._untold, []
             if made:
                 self._tell(made)

@@ -69,7 +69,7 @@ class SerialLine:
         self._link = device
         asyncio.get_running_loop().add_reader(self._master, self._readable)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Hang up and take the link away if it is still ours."""
         if self._master < 0:
             return

@@ -1,87 +1,71 @@
-"""The controller of one waste lock: pours, faults, power, clock, commands; everything that its journal tells.
+"""The controller of one waste lock: who may pour, faults, clock, power; what its journal tells of them.
 
 The law of this file: the controller knows nothing of Modbus, of residents or of injected faults. Whoever stands before
-it calls `present`, `open_flap` …; whoever is on its bus calls `acknowledge`, `set_clock` …, and gets a Refusal where the
+it calls `present` and `pours`; whoever is on its bus calls `acknowledge`, `set_clock` …, and gets a Refusal where the
 map says exception. START HERE for the semantics of the map; room in the ring is kept by `recorder.py`.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 
 from firmware_sim.access import AccessList
-from firmware_sim.cycle import MID_CYCLE, Event, Phase, follow
+from firmware_sim.commands import Commands
+from firmware_sim.cycle import Phase
 from firmware_sim.errors import Refusal
 from firmware_sim.journal import Journal
-from firmware_sim.memory import CycleMark, LastCommand, Memory
-from firmware_sim.recorder import Recorder, pour_flags
+from firmware_sim.memory import Memory
+from firmware_sim.pour import PourCycle
+from firmware_sim.recorder import Recorder
 from firmware_sim.rtc import drift, lose, set_clock
-from wastelock.record import NOT_WEIGHED, ClockStatus, Flag, Kind, PourResult, Record
-from wastelock.registers import SLOTS_TO_UNLOCK, CommandCode, CommandResult, ExceptionCode, Fault, State
+from wastelock.record import ClockStatus, Flag, Kind
+from wastelock.registers import CommandCode, CommandResult, ExceptionCode, Fault, State
 
 DENIED_AGAIN_S = 60  # the same UID within this time: one record
 DENIED_REMEMBERED = 64  # UIDs; more strangers than that within a minute don't stand before one lock
-SELF_TEST_S = 3.0
 REBOOT_S = 1.5
-MAX_SETTABLE_OFFSET_S = 2  # a set by less makes no record unless it changes the clock status
+UNTOLD_SET_S = 2  # a clock set by less makes no record unless it changes the clock status
 
-_COMMANDS = frozenset(int(code) for code in CommandCode)
 _STATE_OF_PHASE = {
     Phase.AUTHORISED: State.AUTHORISED,
     Phase.OPEN: State.OPEN,
     Phase.DISCHARGING: State.DISCHARGING,
     Phase.PASSED: State.DISCHARGING,
 }
+# What a hand on the controller may take back; want of room, a full container, a lost clock, a flat battery, an open
+# door stay until their cause is gone.
+_CLEARABLE = (Fault.FLAP_OPEN, Fault.MEMORY_CORRUPT, Fault.TAMPER, Fault.READER_FAILED)
 
 
 class Answer(Enum):
     """What the lock does when a transponder is held to it."""
 
-    AUTHORISED = auto()
-    UNKNOWN = auto()
-    BLOCKED = auto()
-    OUT_OF_SERVICE = auto()
-    BUSY = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class _Pour:
-    """The pour under way, as it began."""
-
-    chamber: int
-    uid: int
-    began_clock_s: int
-    flags: int  # with the clock status
+    AUTHORISED = "authorised"
+    UNKNOWN = "unknown"
+    BLOCKED = "blocked"
+    OUT_OF_SERVICE = "out_of_service"
+    BUSY = "busy"
 
 
 class Controller:
-    """One controller. Owned by one thread; all instants come from `now`."""
+    """One controller. Owned by one thread; all instants come from `now` (unix seconds)."""
 
     def __init__(self, journal: Journal, now: Callable[[], float], access_list_max: int = 2048) -> None:
         self.journal = journal
         self.recorder = Recorder(journal, now)
+        self.pours = PourCycle(self.recorder)
         self.access = AccessList(journal, access_list_max)
         self.access_list_max = access_list_max
-        self.phase = Phase.IDLE
         self.powered = False
         self.life = 0  # counts what makes an end of all that was going on: power cuts, new epochs
+        self._commands = Commands(journal, now)
         self._now = now
-        self._pour: _Pour | None = None
         self._denied: OrderedDict[int, float] = OrderedDict()
-        self._command_ends_at_s = 0.0
         self._power_returns_at_s: float | None = None
-
-    # --- what it is like
 
     @property
     def memory(self) -> Memory:
         return self.journal.memory
-
-    @property
-    def mid_cycle(self) -> bool:
-        """True while a pour is under way."""
-        return self.phase in MID_CYCLE
 
     @property
     def uptime_s(self) -> int:
@@ -89,18 +73,19 @@ class Controller:
 
     @property
     def state(self) -> State:
-        """The state word: a pour under way first, then want of room, then what keeps the lock shut."""
-        if self.mid_cycle:
-            return _STATE_OF_PHASE[self.phase]
+        """The state word: a pour under way first, then want of room, then what else keeps the lock shut."""
+        if self.pours.mid_cycle:
+            return _STATE_OF_PHASE[self.pours.phase]
         if self.recorder.nearly_full:
             return State.OUT_OF_SERVICE
         if self.memory.maintenance:
             return State.MAINTENANCE
         if self.memory.faults >> Fault.CONTAINER_FULL & 1:
             return State.OUT_OF_SERVICE
-        if self.phase is Phase.JAMMED or (self.memory.blocked_mask and not self._usable_chambers()):
+        usable = self._usable_chambers()
+        if self.pours.phase is Phase.JAMMED or (self.memory.blocked_mask and not usable):
             return State.JAMMED
-        return State.LOCKED if self._usable_chambers() else State.OUT_OF_SERVICE
+        return State.LOCKED if usable else State.OUT_OF_SERVICE
 
     def _usable_chambers(self) -> list[int]:
         memory = self.memory
@@ -111,7 +96,7 @@ class Controller:
 
     def present(self, uid: int, chamber: int) -> Answer:
         """A transponder is held to the reader, the button of `chamber` pressed."""
-        if not self.powered or self.phase is not Phase.IDLE:
+        if not self.powered or self.pours.phase is not Phase.IDLE:
             return Answer.BUSY
         if self.state is not State.LOCKED:
             return Answer.OUT_OF_SERVICE
@@ -122,21 +107,18 @@ class Controller:
         chosen = self._choose_chamber(chamber)
         if chosen is None:
             return Answer.OUT_OF_SERVICE
-        assert self.memory.free >= SLOTS_TO_UNLOCK
-        flags = pour_flags(known.service, degraded=chosen != chamber, retry=False)
-        self._begin_pour(chosen, uid, flags, Event.AUTHORISED)
+        self.pours.authorise(chosen, uid, Flag.SERVICE * known.service | Flag.DEGRADED * (chosen != chamber))
         return Answer.AUTHORISED
 
     def _choose_chamber(self, wanted: int) -> int | None:
         """Return the chamber to open: the wanted one, or the next larger one if that is out of order."""
         memory = self.memory
-        if not memory.enable_mask >> (wanted - 1) & 1 or wanted > len(memory.volumes_ml):
+        if wanted > len(memory.volumes_ml) or not memory.enable_mask >> (wanted - 1) & 1:
             return None
         if not memory.blocked_mask >> (wanted - 1) & 1:
             return wanted
-        larger = [
-            n for n in self._usable_chambers() if memory.volumes_ml[n - 1] > memory.volumes_ml[wanted - 1]
-        ]
+        volume_ml = memory.volumes_ml[wanted - 1]
+        larger = [n for n in self._usable_chambers() if memory.volumes_ml[n - 1] > volume_ml]
         return min(larger, key=lambda n: memory.volumes_ml[n - 1], default=None)
 
     def _deny(self, uid: int, result: int) -> None:
@@ -153,116 +135,20 @@ class Controller:
         self.recorder.note(self.recorder.draft(Kind.ACCESS_DENIED, result=result, uid=uid))
         self.settle()
 
-    def _begin_pour(self, chamber: int, uid: int, flags: int, event: Event) -> None:
-        self.phase = follow(self.phase, event)
-        began = self.recorder.draft(Kind.POUR, flags=flags)
-        self._pour = _Pour(chamber, uid, began.began_clock_s, began.flags)
-
-    def time_out(self) -> None:
-        """Nobody opened the flap: locked again, and no record."""
-        self.phase = follow(self.phase, Event.TIMED_OUT)
-        self.settle()
-
-    def open_flap(self) -> None:
-        """The flap opens; the open-cycle mark is durable before."""
-        phase = follow(self.phase, Event.FLAP_OPENED)
-        self._mark()
-        self.phase = phase
-
-    def _mark(self) -> None:
-        pour, memory = self._under_way(), self.memory
-        mark = CycleMark(
-            pour.chamber,
-            pour.uid,
-            pour.began_clock_s,
-            memory.boot,
-            pour.flags,
-            memory.volumes_ml[pour.chamber - 1],
-        )
-        self.journal.save(mark=mark)
-
-    def close_flap(self) -> None:
-        """The flap is closed, the chamber begins to turn."""
-        self.phase = follow(self.phase, Event.FLAP_CLOSED)
-
-    def give_up(self, duration_ds: int) -> None:
-        """The flap is closed and nothing was thrown in: result 1, nothing charged."""
-        self.phase = follow(self.phase, Event.GIVEN_UP)
-        self._end_pour(PourResult.GIVEN_UP, duration_ds, NOT_WEIGHED)
-
-    def pass_discharge_point(self) -> None:
-        """The waste falls: from here on the pour is complete, also after a power cut."""
-        phase = follow(self.phase, Event.POINT_PASSED)
-        mark = self.memory.mark
-        assert mark is not None
-        self.journal.save(mark=_passed(mark))
-        self.phase = phase
-
-    def complete(self, duration_ds: int, weight_word: int = NOT_WEIGHED) -> None:
-        """The cycle is over; the register counts it."""
-        self.phase = follow(self.phase, Event.ENDED)
-        pour, memory = self._under_way(), self.memory
-        self._end_pour(
-            PourResult.COMPLETE,
-            duration_ds,
-            weight_word,
-            filled_ml=memory.filled_ml + memory.volumes_ml[pour.chamber - 1],
-        )
-        if pour.flags & Flag.RETRY_AFTER_JAM:
-            self.clear_fault(Fault.CHAMBER_BLOCKED, pour.chamber)
-
-    def jam(self, duration_ds: int) -> None:
-        """The chamber sticks before the discharge point: result 2, and the chamber is blocked."""
-        self.phase = follow(self.phase, Event.JAMMED)
-        pour = self._under_way()
-        self._end_pour(PourResult.JAMMED, duration_ds, NOT_WEIGHED)
-        self.raise_fault(Fault.CHAMBER_BLOCKED, pour.chamber)
-
-    def may_retry(self) -> bool:
-        """True if the jammed chamber may turn once more: as for any pour, 12 slots have to be free."""
-        return self.powered and self.phase is Phase.JAMMED and self.state is State.JAMMED
-
-    def retry(self) -> None:
-        """Turn the jammed chamber once more, with what is in it."""
-        if not self.may_retry():
-            raise Refusal(ExceptionCode.REFUSED)
-        pour = self._under_way()
-        kept = pour.flags & (Flag.SERVICE | Flag.DEGRADED)
-        self._begin_pour(pour.chamber, pour.uid, kept | Flag.RETRY_AFTER_JAM, Event.RETRIED)
-        self._mark()
-
-    def abandon(self) -> None:
-        """No further retry: the chamber stays out of order until its fault is cleared."""
-        self.phase = follow(self.phase, Event.ABANDONED)
-        self._pour = None
-        self.settle()
-
-    def _under_way(self) -> _Pour:
-        assert self._pour is not None
-        return self._pour
-
-    def _end_pour(self, result: PourResult, duration_ds: int, weight_word: int, **changes: int) -> None:
-        pour, memory = self._under_way(), self.memory
-        record = Record(
-            seq=0, began_clock_s=pour.began_clock_s, boot=memory.boot, kind=Kind.POUR, result=result,
-            chamber=pour.chamber, flags=pour.flags, uid=pour.uid, volume_ml=memory.volumes_ml[pour.chamber - 1],
-            weight_word=weight_word, duration_ds=min(duration_ds, 0xFFFF),
-        )  # fmt: skip
-        self.recorder.pour(record, **changes)
-        self.settle()
-
     # --- what happens around it
 
     def settle(self) -> None:
         """Apply the rules of room after anything that changed the ring."""
         if self.powered:
-            self.recorder.settle(self.mid_cycle)
+            self.recorder.settle(self.pours.mid_cycle)
 
     def raise_fault(self, fault: Fault, chamber: int = 0) -> None:
+        """A sensor tells of a fault; once until it is cleared. `chamber`: for a chamber's fault."""
         self.recorder.raise_fault(fault, chamber)
         self.settle()
 
     def clear_fault(self, fault: Fault, chamber: int = 0) -> None:
+        """A fault's cause is gone."""
         self.recorder.clear_fault(fault, chamber)
         self.settle()
 
@@ -271,14 +157,8 @@ class Controller:
         self.recorder.note(self.recorder.draft(kind), filled_ml=0)
         self.clear_fault(Fault.CONTAINER_FULL)
 
-    def begin_maintenance(self, uid: int) -> None:
-        """A technician takes the lock out of use; begun twice it is one maintenance."""
-        self._maintain(uid, True)
-
-    def end_maintenance(self, uid: int) -> None:
-        self._maintain(uid, False)
-
-    def _maintain(self, uid: int, begins: bool) -> None:
+    def maintain(self, uid: int, begins: bool) -> None:
+        """A technician takes the lock out of use or gives it back; what already is makes no record."""
         if self.memory.maintenance == begins:
             return
         draft = self.recorder.draft(
@@ -291,8 +171,13 @@ class Controller:
         """From now on the clock gains `ppm` (loses, if negative)."""
         self.journal.save(clock=drift(self.memory.clock, ppm, self._now()))
 
+    def step_clock(self, by_s: float) -> None:
+        """The clock jumps without being set: a flipped bit, a bad crystal. Nothing in the journal tells of it."""
+        clock = drift(self.memory.clock, self.memory.clock.drift_ppm, self._now())
+        self.journal.save(clock=set_clock(clock, clock.base_s + by_s, self._now(), clock.status))
+
     def lose_clock(self) -> None:
-        """The clock's battery gives out."""
+        """The clock's battery gives out; a clock that was never set has nothing to lose."""
         if self.memory.clock.status == ClockStatus.SET:
             self.journal.save(clock=lose(self.memory.clock))
             self.raise_fault(Fault.CLOCK_LOST)
@@ -301,10 +186,9 @@ class Controller:
         """Begin a new journal: the register reports are its first records, and nothing comes between."""
         with self.journal.batch():
             self.journal.begin_epoch(memory)
-            self._pour, self.phase = None, Phase.IDLE
+            self.pours.drop()
             self.life += 1
-            self.recorder.owe_register_reports()
-            self.recorder.settle(mid_cycle=False)
+            self._report_registers()
 
     # --- power
 
@@ -312,61 +196,61 @@ class Controller:
         """Wake up: recover a mid-cycle pour, tell of the power-up (kind 7), report the registers."""
         self._power_returns_at_s = None
         self.recorder.powered_at_s = self._now()
-        command = self.memory.command
-        if command.result == CommandResult.RUNNING:
-            rebooted = command.code == CommandCode.REBOOT
-            command = LastCommand(
-                command.token, command.code, CommandResult.OK if rebooted else CommandResult.FAILED
-            )
         with self.journal.batch():
-            self._recover_pour()
-            self.journal.save(boot=(self.memory.boot + 1) & 0xFFFF, command=command)
+            self.pours.recover()
+            self.journal.save(boot=(self.memory.boot + 1) & 0xFFFF)
+            self._commands.after_power_up()
             if self.memory.newest == 0:
                 self._report_registers()  # the first records of an epoch
             self.recorder.note(self.recorder.draft(Kind.POWER_UP))
-            self.powered = True
             self._report_registers()
+        self.powered = True
 
     def _report_registers(self) -> None:
         self.recorder.owe_register_reports()
         self.recorder.settle(mid_cycle=False)
 
-    def _recover_pour(self) -> None:
-        mark = self.memory.mark
-        if mark is None:
-            return
-        result = PourResult.COMPLETE if mark.passed else PourResult.GIVEN_UP
-        record = Record(
-            seq=0, began_clock_s=mark.began_clock_s, boot=mark.boot, kind=Kind.POUR, result=result,
-            chamber=mark.chamber, flags=mark.flags | Flag.RECOVERED, uid=mark.uid, volume_ml=mark.volume_ml,
-        )  # fmt: skip
-        self.recorder.pour(record)
-
     def cut_power(self, off_s: float) -> None:
         """Power goes away for `off_s` seconds; what is volatile is gone. `tick` wakes the controller up again."""
         self.powered = False
         self.life += 1
-        self.phase = Phase.IDLE
-        self._pour = None
+        self.pours.drop()
         self._denied.clear()
         self.access.forget_staging()
         self._power_returns_at_s = self._now() + off_s
 
     def tick(self) -> None:
-        """Let time pass: power that returns, commands that end. Called a few times a second and before each request."""
-        now_s = self._now()
+        """Let time pass: power that returns, commands that end. Called a few times a second and before a request."""
         if not self.powered:
-            if self._power_returns_at_s is not None and now_s >= self._power_returns_at_s:
+            if self._power_returns_at_s is not None and self._now() >= self._power_returns_at_s:
                 self.power_up()
             return
-        command = self.memory.command
-        if command.result == CommandResult.RUNNING and now_s >= self._command_ends_at_s:
-            self._end_command(command)
+        match self._commands.due():
+            case CommandCode.REBOOT:
+                # Done as far as the command goes: what could still fail is the power, and that counts anew.
+                self._commands.end(CommandResult.OK)
+                self.cut_power(REBOOT_S)
+            case CommandCode.SELF_TEST:
+                self._commands.end(CommandResult.FAILED if self.memory.blocked_mask else CommandResult.OK)
+            case CommandCode.CLEAR_FAULTS:
+                self._clear_faults()
+                self._commands.end(CommandResult.OK)
+
+    def _clear_faults(self) -> None:
+        for chamber in range(1, len(self.memory.volumes_ml) + 1):
+            self.clear_fault(Fault.CHAMBER_BLOCKED, chamber)
+        if self.pours.phase is Phase.JAMMED:
+            self.pours.abandon()
+        for fault in _CLEARABLE:
+            self.clear_fault(fault)
 
     # --- who is on its bus
 
     def acknowledge(self, epoch: int, seq: int, crc: int, crc_as_read: Callable[[int], int]) -> None:
-        """Everything up to `seq` is safe elsewhere: durable before this returns. `crc_as_read`: words 20-21 of a record."""
+        """Everything up to `seq` is safe elsewhere: durable when this returns.
+
+        `crc_as_read`: gives words 20-21 of a record as a read would give them.
+        """
         memory = self.memory
         if epoch != memory.epoch or seq > memory.newest:
             raise Refusal(ExceptionCode.ILLEGAL_VALUE)
@@ -380,14 +264,14 @@ class Controller:
     def set_clock(self, new_s: int) -> None:
         """Set the clock; makes a record unless it moves by less than 2 s and was set before."""
         memory, old_s = self.memory, self.recorder.clock_s()
-        tells = abs(new_s - old_s) >= MAX_SETTABLE_OFFSET_S or memory.clock.status != ClockStatus.SET
+        tells = abs(new_s - old_s) >= UNTOLD_SET_S or memory.clock.status != ClockStatus.SET
         if tells and not self.recorder.has_room:
             raise Refusal(ExceptionCode.REFUSED)
-        clock = set_clock(memory.clock, new_s, self._now())
+        clock = set_clock(memory.clock, new_s, self._now(), ClockStatus.SET)
         if not tells:
             self.journal.save(clock=clock)
             return
-        self.recorder.note(self.recorder.set_clock_record(new_s, old_s), clock=clock)
+        self.recorder.note(self.recorder.clock_set_draft(new_s, old_s), clock=clock)
         self.clear_fault(Fault.CLOCK_LOST)
 
     def enable_chambers(self, mask: int) -> None:
@@ -397,43 +281,5 @@ class Controller:
         self.journal.save(enable_mask=mask)
 
     def command(self, token: int, code: int) -> None:
-        """Start a command. The token that is already the last one isn't executed again."""
-        last = self.memory.command
-        if token == 0:
-            raise Refusal(ExceptionCode.ILLEGAL_VALUE)
-        if token == last.token:
-            return
-        if last.result == CommandResult.RUNNING:
-            raise Refusal(ExceptionCode.BUSY)
-        refused = code not in _COMMANDS or (code == CommandCode.REBOOT and self.mid_cycle)
-        result = CommandResult.REFUSED if refused else CommandResult.RUNNING
-        self._command_ends_at_s = self._now() + (SELF_TEST_S if code == CommandCode.SELF_TEST else 0.0)
-        self.journal.save(command=LastCommand(token, code, result))
-
-    def _end_command(self, command: LastCommand) -> None:
-        if command.code == CommandCode.REBOOT:
-            self.cut_power(REBOOT_S)  # its result is known when power is back
-            return
-        result = CommandResult.OK
-        if command.code == CommandCode.SELF_TEST:
-            result = CommandResult.FAILED if self.memory.blocked_mask else CommandResult.OK
-        else:
-            self._clear_faults()
-        self.journal.save(command=replace_result(command, result))
-
-    def _clear_faults(self) -> None:
-        """Take back what may be taken back by hand; want of room, a full container, a lost clock and a door stay."""
-        for chamber in range(1, len(self.memory.volumes_ml) + 1):
-            self.clear_fault(Fault.CHAMBER_BLOCKED, chamber)
-        if self.phase is Phase.JAMMED:
-            self.abandon()
-        for fault in (Fault.FLAP_OPEN, Fault.MEMORY_CORRUPT, Fault.TAMPER, Fault.READER_FAILED):
-            self.clear_fault(fault)
-
-
-def _passed(mark: CycleMark) -> CycleMark:
-    return CycleMark(mark.chamber, mark.uid, mark.began_clock_s, mark.boot, mark.flags, mark.volume_ml, True)
-
-
-def replace_result(command: LastCommand, result: CommandResult) -> LastCommand:
-    return LastCommand(command.token, command.code, result)
+        """Start a command; `tick` ends it."""
+        self._commands.start(token, code, self.pours.mid_cycle)

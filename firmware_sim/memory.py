@@ -4,10 +4,12 @@ The law of this file: a change of non-volatile memory is a new `Memory`, and the
 together with the record that tells of it. So no power cut can show half a change.
 """
 
+from typing import Any
+
 import msgspec
 
 from wastelock.record import ClockStatus
-from wastelock.registers import CommandResult
+from wastelock.registers import CommandResult, Fault
 
 
 class CycleMark(msgspec.Struct, frozen=True):
@@ -47,6 +49,13 @@ class LastCommand(msgspec.Struct, frozen=True):
     result: int = CommandResult.OK
 
 
+class Torn(msgspec.Struct, frozen=True):
+    """A cell that has gone bad: `word` of the slot reads wrongly for as long as record `seq` lies in it."""
+
+    seq: int
+    word: int
+
+
 class Memory(msgspec.Struct, frozen=True):
     """Everything non-volatile but the records and the access list's entries.
 
@@ -75,6 +84,7 @@ class Memory(msgspec.Struct, frozen=True):
     access: AccessListHead = AccessListHead()
     command: LastCommand = LastCommand()
     mark: CycleMark | None = None
+    torn: tuple[Torn, ...] = ()
     filled_ml: int = 0
     lived_until_s: float = 0.0
     backlog_done: bool = False
@@ -88,3 +98,11 @@ class Memory(msgspec.Struct, frozen=True):
     def oldest(self) -> int:
         """Oldest readable sequence number, 0 while the journal is empty."""
         return max(1, self.newest - self.capacity + 1) if self.newest else 0
+
+
+def next_epoch(kept: Memory, *, epoch: int, **changes: Any) -> Memory:
+    """Return the memory with which a later epoch begins: an empty journal; registers, clock, access list go on."""
+    return msgspec.structs.replace(
+        kept, newest=0, confirmed=0, confirmed_crc=0, told_full=False, mark=None, torn=(), epoch=epoch,
+        faults=kept.faults & ~(1 << Fault.JOURNAL_NEARLY_FULL), **changes,
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 from firmware_sim.journal import Journal
 from firmware_sim.memory import Memory
 from firmware_sim.rtc import read_clock
-from wastelock.record import ClockStatus, Flag, Kind, Record
+from wastelock.record import ClockStatus, Kind, Record
 from wastelock.registers import SLOTS_FOR_POURS_ONLY, SLOTS_TO_REOPEN, SLOTS_TO_UNLOCK, Fault
 
 _FULL_BIT = 1 << Fault.JOURNAL_NEARLY_FULL
@@ -62,10 +62,10 @@ class Recorder:
         return None
 
     def pour(self, draft: Record, **changes: Any) -> Record:
-        """Make a pour's record; the 12 slots it unlocked with have kept room for it."""
-        return self.journal.append(draft, self.now(), mark=None, **changes)
+        """Make a pour's record; the 12 slots that it unlocked with have kept room for it."""
+        return self.journal.append(draft, self.now(), **changes)
 
-    def set_clock_record(self, new_s: int, old_s: int) -> Record:
+    def clock_set_draft(self, new_s: int, old_s: int) -> Record:
         """Return the draft that tells of the clock being set: it begins at the new clock, the old one lies in 14-15."""
         return Record(
             seq=0, began_clock_s=new_s, boot=self.memory.boot, kind=Kind.CLOCK_SET, flags=ClockStatus.SET,
@@ -140,8 +140,3 @@ class Recorder:
         volume = self.memory.volumes_ml[chamber - 1]
         draft = self.draft(Kind.REGISTER_REPORT, chamber=chamber, volume_ml=volume)
         self.journal.append(draft, self.now())
-
-
-def pour_flags(service: bool, degraded: bool, retry: bool) -> int:
-    """Return the flag bits of a pour, without the clock status."""
-    return (Flag.SERVICE * service) | (Flag.DEGRADED * degraded) | (Flag.RETRY_AFTER_JAM * retry)

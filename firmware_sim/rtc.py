@@ -14,9 +14,9 @@ def read_clock(base: ClockBase, now_s: float, powered_at_s: float) -> int:
     return int(base.base_s + elapsed) & _U32
 
 
-def set_clock(base: ClockBase, new_s: int, now_s: float) -> ClockBase:
-    """Return the clock after it was set to `new_s`."""
-    return ClockBase(ClockStatus.SET, new_s, now_s, base.drift_ppm)
+def set_clock(base: ClockBase, new_s: float, now_s: float, status: int) -> ClockBase:
+    """Return the clock after it was brought to show `new_s`."""
+    return ClockBase(status, new_s, now_s, base.drift_ppm)
 
 
 def drift(base: ClockBase, ppm: float, now_s: float) -> ClockBase:

@@ -33,6 +33,7 @@ class TcpServer:
             connection.reset()
 
     async def stop(self) -> None:
+        """Hang up on everybody and close the port."""
         if self._server is not None:
             self._server.close()
             self.reset_connections()

@@ -1,4 +1,4 @@
-"""Builds and runs everything: buses, locks, residents. START HERE."""
+"""Builds and runs everything: buses, locks, residents, scenario, control. START HERE."""
 
 import asyncio
 import json
@@ -8,16 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_sim.actions import AnyAction
 from firmware_sim.bus import Bus
-from firmware_sim.config import BusConfig, EstateConfig
+from firmware_sim.config import BusConfig, EstateConfig, LockConfig
+from firmware_sim.control import Control
 from firmware_sim.errors import SimulatorError, StateError
 from firmware_sim.line import LineTiming, SerialLine
 from firmware_sim.mounted import MountedLock
+from firmware_sim.mounts import Mounts
+from firmware_sim.scenario import play
 from firmware_sim.server import TcpServer
+from firmware_sim.stage import Stage
 from firmware_sim.timeline import Timeline
 from firmware_sim.truth import Truth
 
 TICK_S = 0.1
+TICKS_PER_NOTE = 50  # how often it is noted up to when the residents have lived
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,65 +34,84 @@ class Options:
     truth: Path | None = None
     seed: int = 1
     speed: float = 1.0
-    scenario: Path | None = None
+    scenario: tuple[AnyAction, ...] = ()
     control: Path | None = None
     backlog_days: float = 0.0
 
 
 class Simulator:
-    """One estate."""
+    """One estate. Everything happens in the thread of the event loop that `run` is called in."""
 
     def __init__(self, estate: EstateConfig, options: Options) -> None:
+        self.locks: dict[str, MountedLock] = {}
+        self.buses = {bus.name: Bus(bus.name, bus.kind == "tcp") for bus in estate.buses}
         self._estate = estate
         self._options = options
-        self.timeline = Timeline(time.time, time.monotonic)
-        self._servers: dict[str, TcpServer | SerialLine] = {}
-        self.buses = {bus.name: Bus(bus.name, bus.kind == "tcp") for bus in estate.buses}
-        self.locks: dict[str, MountedLock] = {}
+        self._timeline = Timeline(time.time, time.monotonic)
+        self._servers: list[TcpServer | SerialLine] = []
+        self._stage = Stage(estate, self.locks, self.buses, options.speed, self._timeline.now, self._swap)
+        self._mounts = Mounts(options.state)
+        self._truth: Truth | None = None
+        self._failure: BaseException | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
-        """Wake the controllers, serve them, let their residents live until `stop`. `ready` gets the line that says so."""
+        """Wake the controllers, serve them, let their residents live until `stop`. `ready` gets the line that says so.
+
+        Raises SimulatorError where that can't be done, also in the middle (a disk that is full).
+        """
+        control = Control(self._options.control, self._stage) if self._options.control else None
         try:
-            self._options.state.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StateError(
-                f"{self._options.state}: {error.strerror}; name another state directory"
-            ) from error
-        truth = Truth(self._options.truth)
-        try:
-            self._mount(truth)
+            self._mount_all()
             places = {bus.name: await self._serve(bus) for bus in self._estate.buses}
+            if control is not None:
+                await control.start()
             ready(json.dumps({"ready": True, "buses": places, "pid": os.getpid()}))
             await self._live(stop)
         finally:
-            for server in self._servers.values():
-                if isinstance(server, TcpServer):
-                    await server.stop()
-                else:
-                    server.stop()
+            if control is not None:
+                await control.stop()
+            for server in self._servers:
+                await server.stop()
             for lock in self.locks.values():
                 lock.close()
-            truth.close()
+            if self._truth is not None:
+                self._truth.close()
 
-    def _mount(self, truth: Truth) -> None:
+    def _mount_all(self) -> None:
+        try:
+            self._options.state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StateError(f"{self._options.state}: {error.strerror}; name another --state") from error
+        self._truth = Truth(self._options.truth)
         for config in self._estate.locks:
-            lock = MountedLock(config, self._options.state, self._options.seed, self.timeline, truth)
-            self.locks[config.serial] = lock
+            lock = self._mount(config.serial, self._mounts.mounted(config))
             lock.wake(self._options.backlog_days)
-            self.buses[config.bus].units[config.unit] = lock.unit
+
+    def _mount(self, place: str, config: LockConfig) -> MountedLock:
+        assert self._truth is not None
+        lock = MountedLock(config, self._options.state, self._options.seed, self._timeline, self._truth)
+        self.locks[place] = lock
+        self.buses[config.bus].units[config.unit] = lock.unit
+        return lock
+
+    def _swap(self, place: str, config: LockConfig) -> None:
+        self._mounts.swap(place, config)
+        lock = self.locks[place]
+        lock.swap(config)
+        self.buses[config.bus].units[config.unit] = lock.unit
 
     async def _serve(self, bus: BusConfig) -> dict[str, object]:
         """Open a bus; return what the ready line says of it."""
         if bus.kind == "rtu":
             assert bus.device is not None
             line = SerialLine(
-                self.buses[bus.name], self.timeline.now, LineTiming(bus.baudrate, bus.pace == "wire")
+                self.buses[bus.name], self._timeline.now, LineTiming(bus.baudrate, bus.pace == "wire")
             )
-            self._servers[bus.name] = line
+            self._servers.append(line)
             line.start(bus.device)
             return {"kind": "rtu", "device": str(bus.device)}
-        server = TcpServer(self.buses[bus.name], self.timeline.now)
-        self._servers[bus.name] = server
+        server = TcpServer(self.buses[bus.name], self._timeline.now)
+        self._servers.append(server)
         try:
             port = await server.start(bus.host, bus.port)
         except OSError as error:
@@ -96,20 +121,45 @@ class Simulator:
         return {"kind": "tcp", "host": bus.host, "port": port}
 
     async def _live(self, stop: asyncio.Event) -> None:
-        began_s, speed = self.timeline.now(), self._options.speed
+        began_s, speed = self._timeline.now(), self._options.speed
         start_s = max([began_s, *(lock.memory.lived_until_s for lock in self.locks.values())])
 
         def residents_now() -> float:
-            return start_s + (self.timeline.now() - began_s) * speed
+            return start_s + (self._timeline.now() - began_s) * speed
 
-        async with asyncio.TaskGroup() as tasks:
-            lives = [tasks.create_task(lock.live(speed, residents_now)) for lock in self.locks.values()]
-            while not stop.is_set():
-                for lock in self.locks.values():
-                    lock.controller.tick()
-                await _wait(stop, TICK_S)
-            for life in lives:
-                life.cancel()
+        def watch(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._fail(error, stop)
+
+        going = [lock.live(speed, residents_now) for lock in self.locks.values()]
+        tasks = [asyncio.create_task(one) for one in (*going, play(self._options.scenario, self._stage))]
+        for task in tasks:
+            task.add_done_callback(watch)
+        # What goes wrong in a callback of the loop (a disk full while an answer is made) must not pass unnoticed.
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, what: self._fail(what.get("exception") or what["message"], stop))
+        await self._tick_until(stop, residents_now)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
+
+    def _fail(self, error: BaseException | str, stop: asyncio.Event) -> None:
+        """End the run because of an error that nobody else handles; the first one tells."""
+        if self._failure is None:
+            self._failure = error if isinstance(error, BaseException) else SimulatorError(error)
+        stop.set()
+
+    async def _tick_until(self, stop: asyncio.Event, residents_now: Callable[[], float]) -> None:
+        ticks = 0
+        while not stop.is_set():
+            ticks += 1
+            for lock in self.locks.values():
+                lock.controller.tick()
+                if ticks % TICKS_PER_NOTE == 0:
+                    lock.keep_lived(residents_now())
+            await _wait(stop, TICK_S)
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 
 from firmware_sim.errors import Refusal
+from firmware_sim.faults import TornSlots
 from firmware_sim.lock import Controller
 from wastelock.record import RECORD_BYTES, RECORD_WORDS
 from wastelock.registers import (
@@ -56,8 +57,7 @@ class Unit:
     def __init__(self, controller: Controller, weighs: bool = False) -> None:
         self.controller = controller
         self._weighs = weighs
-        # Slots whose content a read gives wrongly; see faults.py.
-        self.torn: dict[int, Callable[[bytes], bytes]] = {}
+        self.torn = TornSlots()
 
     def answer(self, pdu: bytes) -> bytes:
         """Return the answer to a request, an exception included. Writes are durable when this returns."""
@@ -92,35 +92,32 @@ class Unit:
         if address + count <= IDENTITY_ADDRESS + IDENTITY_WORDS:
             return _cut(encode_identity(self.identity()), address - IDENTITY_ADDRESS, count)
         if address >= STATUS_ADDRESS and address + count <= STATUS_ADDRESS + STATUS_WORDS:
-            self.controller.tick()
             return _cut(encode_status(self.status()), address - STATUS_ADDRESS, count)
         raise Refusal(ExceptionCode.ILLEGAL_ADDRESS)
 
     def _ring(self, word: int, count: int) -> bytes:
-        journal = self.controller.journal
+        journal, memory = self.controller.journal, self.controller.memory
         start, end = 2 * word, 2 * (word + count)
         if end > len(journal.ring):
             raise Refusal(ExceptionCode.ILLEGAL_ADDRESS)
-        if not self.torn:
+        if not self.torn.any_in(memory):
             return bytes(journal.ring[start:end])
         first, last = word // RECORD_WORDS, (word + count - 1) // RECORD_WORDS
-        slots = b"".join(self._slot(slot) for slot in range(first, last + 1))
+        slots = b"".join(self._slot(slot, counts=True) for slot in range(first, last + 1))
         skipped = first * RECORD_BYTES
         return slots[start - skipped : end - skipped]
 
-    def _slot(self, slot: int) -> bytes:
+    def _slot(self, slot: int, *, counts: bool) -> bytes:
         raw = bytes(self.controller.journal.ring[slot * RECORD_BYTES : (slot + 1) * RECORD_BYTES])
-        tear = self.torn.get(slot)
-        return raw if tear is None else tear(raw)
+        return self.torn.as_read(raw, self.controller.memory, counts=counts)
 
     def _crc_as_read(self, seq: int) -> int:
-        raw = self._slot(seq % self.controller.memory.capacity)
+        raw = self._slot(seq % self.controller.memory.capacity, counts=False)
         return int.from_bytes(raw[40:44], "big")
 
     def _holding(self, address: int, count: int) -> bytes:
         if not (address >= ACK_ADDRESS and address + count <= ACK_ADDRESS + _READABLE_WORDS):
             raise Refusal(ExceptionCode.ILLEGAL_ADDRESS)
-        self.controller.tick()
         memory = self.controller.memory
         block = _READABLE.pack(
             memory.epoch, memory.confirmed, memory.confirmed_crc, self.controller.recorder.clock_s(),
@@ -163,7 +160,6 @@ class Unit:
     # --- writes
 
     def _write(self, address: int, data: bytes, single: bool) -> None:
-        self.controller.tick()
         if (
             STAGING_ADDRESS
             <= address
