@@ -13,10 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Annotated
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from wastelock.registers import LOCK_ID_PATTERN
 
 PAGE_VERSION = 1
 MAX_RECORDS = 500
@@ -40,6 +43,11 @@ class UnsupportedPage(ValueError):
         self.header = header
 
 
+def _described(what: str, **schema: object) -> msgspec.Meta:
+    """Say in the JSON Schema what a field holds; decoding checks none of it, the reader of a page does."""
+    return msgspec.Meta(description=what, extra_json_schema=schema)
+
+
 class PageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One journal record as it was read at the gateway.
 
@@ -48,32 +56,41 @@ class PageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     the gateway's (absent where the controller's clock was never set). `unverified`: its CRC-32 never held.
     """
 
-    lock: str
-    driver: str
-    epoch: int
-    seq: int
-    raw: str
-    read_at: str
-    clock_offset_s: int | None = None
-    unverified: bool = False
+    lock: Annotated[str, _described("lock's serial number in hexadecimal", pattern=f"^({LOCK_ID_PATTERN})$")]
+    driver: Annotated[str, _described("who read it, and so what `raw` holds: wlc-1 or counter-1")]
+    epoch: Annotated[int, _described("journal epoch of the lock", minimum=0, maximum=2**32 - 1)]
+    seq: Annotated[int, _described("sequence number in that epoch", minimum=1, maximum=2**32 - 1)]
+    raw: Annotated[
+        str, _described("44 bytes as read, base64url without padding", pattern="^[A-Za-z0-9_-]{59}$")
+    ]
+    read_at: Annotated[str, _described("UTC by the gateway's clock", format="date-time")]
+    clock_offset_s: Annotated[int, _described("controller's clock minus gateway's")] | None = None
+    unverified: Annotated[bool, _described("the record's CRC-32 never held")] = False
 
 
 class PageHeader(msgspec.Struct, frozen=True, gc=False):
     """What custody of a page rests on; readable even where the records aren't."""
 
-    v: int
-    gateway: str
-    journal: str
-    page: int
-    prev: str
+    v: Annotated[int, _described("version of the contract", const=PAGE_VERSION)]
+    gateway: Annotated[
+        str, _described("who sealed it; the gateway of the topic", pattern="^[A-Za-z0-9._-]{1,64}$")
+    ]
+    journal: Annotated[str, _described("UUID of the spool's journal", pattern=f"^{JOURNAL_PATTERN}$")]
+    page: Annotated[int, _described("from 1 without gaps", minimum=1, maximum=2**63 - 1)]
+    prev: Annotated[
+        str,
+        _described(
+            'SHA-256 of the page before it, base64url; "" for page 1', pattern="^([A-Za-z0-9_-]{43})?$"
+        ),
+    ]
 
 
 class Page(PageHeader, frozen=True, gc=False):
     """A whole page of version 1. `clock`: how far the gateway's clock can be trusted: `ntp`, `rtc` or `unset`."""
 
-    sealed_at: str
-    clock: str
-    records: list[PageRecord]
+    sealed_at: Annotated[str, _described("UTC by the gateway's clock", format="date-time")]
+    clock: Annotated[str, _described("how far that clock can be trusted", enum=["ntp", "rtc", "unset"])]
+    records: Annotated[list[PageRecord], _described("as read", minItems=1, maxItems=MAX_RECORDS)]
 
 
 _encode = msgspec.json.Encoder().encode
