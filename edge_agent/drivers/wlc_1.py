@@ -53,8 +53,9 @@ class Wlc1Driver:
     def notice(self) -> str | None:
         return None
 
-    def restore(self, cursor: Cursor | None) -> None:
-        """Nothing to restore: the controller itself keeps its journal."""
+    def restore(self, cursor: Cursor | None) -> None:  # noqa: ARG002
+        """Nothing to take up, the controller itself keeps its journal; who it is will be read anew."""
+        self._identity = None
 
     def identify(self) -> Identity:
         block = self._registers.read(_INPUT, wlc.IDENTITY_ADDRESS, wlc.IDENTITY_WORDS)
