@@ -20,8 +20,6 @@ from wastelock.topics import GatewayTopics
 _TURN_S = 1.0
 _TELEMETRY_EXPIRY_S = 120
 _STATES_PER_TURN = 50
-# What drifts by itself at each visit: told at the interval, but no reason to tell at once.
-_DRIFTING = {"at": None, "temperature_dc": None, "battery_mv": None, "clock_offset_s": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,24 @@ class _Told:
     at_s: float
 
 
+class LockStates:
+    """The newest state of each lock, as the pollers report it. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._states: dict[str, LockState] = {}
+
+    def report(self, state: LockState) -> None:
+        with self._lock:
+            self._states[state.lock] = state
+
+    def all(self) -> list[LockState]:
+        with self._lock:
+            return list(self._states.values())
+
+
 class Reporter:
-    """`run` is the thread; `report` may be called from any thread."""
+    """`run` is the thread. It publishes what it finds; it asks nobody to wait for it."""
 
     def __init__(
         self,
@@ -60,6 +74,7 @@ class Reporter:
         topics: GatewayTopics,
         intervals: Intervals,
         uplink: Uplink,
+        states: LockStates,
         alarms: Alarms,
         clock: GatewayClock,
         open_reader: Callable[[], SpoolReader],
@@ -78,8 +93,7 @@ class Reporter:
         self._buses = tuple(buses)
         self._watchdog = watchdog
         self._now_s = now_s
-        self._lock = threading.Lock()
-        self._states: dict[str, LockState] = {}
+        self._states = states
         self._told: dict[str, _Told] = {}
         self._session = 0
         self._alarms_told = -1
@@ -87,15 +101,6 @@ class Reporter:
         self._birth_due_s = 0.0
         self._cpu = CpuMeter(now_s())
         self.progressed_at = monotonic()
-
-    def report(self, state: LockState) -> None:
-        """Keep a lock's newest state; it is published at the next turn if it changed."""
-        with self._lock:
-            self._states[state.lock] = state
-
-    def farewell(self) -> bytes:
-        """Return the retained state for an orderly end."""
-        return offline(self._subject, self._clock.now()).to_json()
 
     def run(self, stop: threading.Event) -> None:
         reader = self._open_reader()
@@ -146,10 +151,8 @@ class Reporter:
         self._birth_due_s = now_s + self._intervals.state_s
 
     def _tell_locks(self) -> None:
-        with self._lock:
-            states = list(self._states.values())
         now_s = self._now_s()
-        due = [state for state in states if self._is_due(state, now_s)]
+        due = [state for state in self._states.all() if self._is_due(state, now_s)]
         for state in due[:_STATES_PER_TURN]:
             self._uplink.publish_state(self._topics.lock_state(state.lock), state.to_json())
             self._told[state.lock] = _Told(state, now_s)
@@ -158,11 +161,8 @@ class Reporter:
         told = self._told.get(state.lock)
         if told is None:
             return True
-        if told.state is state:
-            return False  # not visited since
-        if now_s - told.at_s >= self._intervals.state_s:
-            return True
-        return state.model_copy(update=_DRIFTING) != told.state.model_copy(update=_DRIFTING)
+        # What is news is decided where it arises (LockReport); retained states are told again now and then.
+        return told.state is not state or now_s - told.at_s >= self._intervals.state_s
 
     def _tell_telemetry(self, reader: SpoolReader) -> None:
         now_s = self._now_s()
@@ -189,6 +189,6 @@ class Reporter:
         )
 
 
-def offline(subject: Subject, at: datetime | None = None) -> GatewayState:
+def offline(gateway: str, incarnation: int, at: datetime | None = None) -> GatewayState:
     """Return the gateway's state as its will tells it (without an instant: the broker sends it, whenever that is)."""
-    return GatewayState(gateway=subject.gateway, online=False, incarnation=subject.incarnation, at=at)
+    return GatewayState(gateway=gateway, online=False, incarnation=incarnation, at=at)

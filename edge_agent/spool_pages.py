@@ -29,7 +29,7 @@ MOVE_CURSOR = """
 INSERT INTO cursor (lock, epoch, seq, crc, verified, memo) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (lock) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, crc = excluded.crc,
     verified = excluded.verified, memo = coalesce(excluded.memo, memo)
-    WHERE (excluded.epoch, excluded.seq) > (epoch, seq)
+    WHERE (excluded.epoch, excluded.seq) >= (epoch, seq)
 """
 SAVE_MEMO = "UPDATE cursor SET memo = ? WHERE lock = ?"
 NOTE_CONFIRMED = "UPDATE cursor SET confirmed_epoch = ?, confirmed_seq = ? WHERE lock = ?"

@@ -20,6 +20,8 @@ SELECT id, uuid, state, reason, began_at, newest_page, newest_hash, committed_th
 PAGES_AFTER = "SELECT page FROM page WHERE journal = ? AND page > ? ORDER BY page LIMIT ?"
 PAGE = "SELECT payload, hash, kid, signature, sealed_at FROM page WHERE journal = ? AND page = ?"
 OLDEST_PAGE = "SELECT page, sealed_at FROM page WHERE journal = ? AND page > ? ORDER BY page LIMIT 1"
+CURSORS = "SELECT lock, epoch, seq, confirmed_seq, confirmed_epoch FROM cursor"
+INCARNATION = "SELECT value FROM counter WHERE name = 'incarnation'"
 COUNT_AFTER = "SELECT count(*) FROM page WHERE journal = ? AND page > ?"
 
 
@@ -91,6 +93,18 @@ class SpoolReader:
     def count_after(self, journal: int, after: int) -> int:
         with self._named():
             return int(self._connection.execute(COUNT_AFTER, (journal, after)).fetchone()[0])
+
+    def cursors(self) -> dict[str, tuple[int, int, int | None]]:
+        """Return for each lock epoch, last sealed record, and last confirmed record of that epoch."""
+        with self._named():
+            rows = self._connection.execute(CURSORS).fetchall()
+        return {row[0]: (row[1], row[2], row[3] if row[4] == row[1] else None) for row in rows}
+
+    def incarnation(self) -> int:
+        """Return how often an agent has started on this spool."""
+        with self._named():
+            row = self._connection.execute(INCARNATION).fetchone()
+        return int(row[0]) if row else 0
 
     def used_bytes(self) -> int:
         with self._named():

@@ -1,0 +1,185 @@
+"""START HERE: builds the agent from its configuration and runs it until it is asked to stop.
+
+    controllers ──bus── poller ──▶ spool ──▶ forwarder ──▶ uplink ──▶ broker ──▶ ledger
+                        confirms     ▲          │
+                        what is      └──────────┘ receipts
+                        on disk                            reporter: birth, lock states, telemetry, watchdog
+
+One thread each: every poller, the spool's writer, forwarder, uplink, reporter. If one dies, all end (crew.py).
+"""
+
+import signal
+import threading
+from importlib.metadata import version
+from pathlib import Path
+from random import Random, SystemRandom
+from time import monotonic
+
+import structlog
+
+from edge_agent.alarms import Alarms
+from edge_agent.clock import GatewayClock
+from edge_agent.config import AgentConfig
+from edge_agent.config_rules import load_config, load_signing_key
+from edge_agent.crew import Crew
+from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
+from edge_agent.field import build_field
+from edge_agent.forwarder import Forwarder
+from edge_agent.log import configure_log
+from edge_agent.poller import Poller
+from edge_agent.reporter import Intervals, LockStates, Reporter, Subject, offline
+from edge_agent.spool import Spool, SpoolLimits
+from edge_agent.spool_pages import Sealer
+from edge_agent.spool_reader import SpoolReader
+from edge_agent.uplink import Session, Uplink
+from edge_agent.watchdog import Beat, Watchdog
+from wastelock.topics import GatewayTopics
+
+_log = structlog.get_logger(__name__)
+
+_STUCK_AFTER_S = 60.0
+_JOIN_S = 4.0  # all in all the agent ends within 5 s
+_LOOK_S = 1.0
+
+
+class Agent:
+    """Everything of one run; built once, run once."""
+
+    def __init__(self, config: AgentConfig, stop: threading.Event, random: Random | None = None) -> None:
+        self._config = config
+        self._stop = stop
+        self._random = random or SystemRandom()
+        self._wake = threading.Event()
+        self._alarms = Alarms()
+        self._clock = GatewayClock(config.clock.source)
+        self._topics = GatewayTopics(config.gateway.site, config.gateway.id)
+        self._key = load_signing_key(config.gateway.signing_key)
+        self._crew = Crew(stop)
+
+    def run(self) -> None:
+        """Run until `stop` is set. Raises the error that ended a thread, if one did."""
+        spool = self._build_spool()
+        spool.start()
+        try:
+            self._run_beside(spool)
+        finally:
+            self._stop.set()
+            self._wake.set()
+            late = self._crew.join(_JOIN_S)
+            if late:
+                _log.warning("threads still busy at the end", threads=list(late))
+            spool.close()
+        failure = spool.failure or self._crew.failure
+        if failure is not None:
+            raise failure
+
+    def _run_beside(self, spool: Spool) -> None:
+        uplink = self._build_uplink(spool)
+        forwarder = Forwarder(spool, uplink, self._topics, self._alarms, self._random, self._wake)
+        beats = {
+            "spool": Beat(lambda: spool.progressed_at, _STUCK_AFTER_S),
+            "mqtt": Beat(lambda: uplink.progressed_at, _STUCK_AFTER_S),
+            "forwarder": Beat(lambda: forwarder.progressed_at, _STUCK_AFTER_S),
+        }
+        watchdog = Watchdog(beats)
+        states = LockStates()
+        field = build_field(
+            self._config,
+            spool,
+            self._clock,
+            states.report,
+            lambda error: self._crew.fail("poller", error),
+        )
+        for poller in field.pollers:
+            beats[f"poller {poller.bus}"] = _poller_beat(poller)
+        reporter = Reporter(
+            self._subject(spool),
+            self._topics,
+            Intervals(self._config.reporting.telemetry_interval_s, self._config.reporting.state_interval_s),
+            uplink,
+            states,
+            self._alarms,
+            self._clock,
+            lambda: SpoolReader(spool.path),
+            [bus.statistics for bus in field.buses],
+            watchdog,
+        )
+        self._crew.start("uplink", uplink.run)
+        self._crew.start("forwarder", forwarder.run)
+        self._crew.start("reporter", reporter.run)
+        for poller in field.pollers:
+            self._crew.start(f"poller {poller.bus}", poller.run)
+        _log.info(
+            "agent runs",
+            gateway=self._topics.gateway,
+            locks=len(self._config.locks),
+            incarnation=spool.incarnation,
+        )
+        self._watch(spool)
+        for bus in field.buses:
+            bus.close()
+
+    def _watch(self, spool: Spool) -> None:
+        """Wait for the end; the spool's writer isn't of the crew, so look after it here."""
+        while not self._stop.wait(_LOOK_S):
+            if spool.failure is not None:
+                self._crew.fail("spool", spool.failure)
+
+    def _build_spool(self) -> Spool:
+        settings = self._config.spool
+        limits = SpoolLimits(
+            max_bytes=settings.max_mib * 1024 * 1024,
+            keep_ms=round(settings.keep_days * 86_400_000),
+            reserve_bytes=settings.reserve_mib * 1024 * 1024,
+        )
+        return Spool(
+            settings.path,
+            limits,
+            Sealer(self._topics, self._key),
+            self._clock.now,
+            self._clock.trust,
+            on_sealed=self._wake.set,
+        )
+
+    def _build_uplink(self, spool: Spool) -> Uplink:
+        gateway, incarnation = self._topics.gateway, spool.incarnation
+        session = Session(
+            client_id=gateway,
+            topics=self._topics,
+            will=offline(gateway, incarnation).to_json(),
+            farewell=lambda: offline(gateway, incarnation, self._clock.now()).to_json(),
+        )
+        return Uplink(self._config.mqtt, session, self._random, self._wake)
+
+    def _subject(self, spool: Spool) -> Subject:
+        return Subject(
+            gateway=self._topics.gateway,
+            incarnation=spool.incarnation,
+            software=version("wastelock"),
+            kid=self._key.kid,
+            locks=tuple(lock.lock for lock in self._config.locks),
+        )
+
+
+def _poller_beat(poller: Poller) -> Beat:
+    return Beat(lambda: poller.progressed_at, _STUCK_AFTER_S)
+
+
+def serve(config_file: Path) -> int:
+    """Run the agent as a service: signals, log, exit code (0 asked to stop, 1 an error, 78 configuration)."""
+    configure_log()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    started_s = monotonic()
+    try:
+        Agent(load_config(config_file), stop).run()
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            _log.error("configuration", problem=line)
+        return EXIT_CONFIG
+    except EdgeAgentError as error:
+        _log.error("the agent ends", why=str(error))
+        return 1
+    _log.info("the agent has ended as asked", after_s=round(monotonic() - started_s, 1))
+    return 0

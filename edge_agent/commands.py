@@ -1,0 +1,100 @@
+"""The typer application: what people type. Each command is thin; the work is done by the modules that it names."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from edge_agent import cli
+from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
+from edge_agent.status import print_status, read_status
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Reads waste locks' journals, keeps every record safe, sends them to the ledger.\n\n"
+    "Example: edge-agent run --config /etc/wastelock/edge-agent.toml",
+)
+ConfigOption = Annotated[
+    Path, typer.Option("--config", help="The configuration file (TOML).", metavar="FILE")
+]
+
+
+@app.command()
+def run(config: ConfigOption) -> None:
+    """Run the agent until SIGTERM. Log lines go to stderr.
+
+    Example: edge-agent run --config /etc/wastelock/edge-agent.toml
+    """
+    raise typer.Exit(cli.run(config))
+
+
+@app.command("check-config")
+def check_config(config: ConfigOption) -> None:
+    """Check the whole configuration and show all that is wrong with it at once; exit code 78 if anything is.
+
+    Example: edge-agent check-config --config /etc/wastelock/edge-agent.toml
+    """
+    from edge_agent.config_rules import load_config, load_signing_key
+
+    try:
+        loaded = load_config(config)
+    except ConfigError as error:
+        _refuse(error)
+    key = load_signing_key(loaded.gateway.signing_key)
+    print(
+        f"{loaded.file}: good: {len(loaded.locks)} locks on {len(loaded.buses)} buses, signing key {key.kid}"
+    )
+
+
+@app.command()
+def status(
+    config: ConfigOption, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
+) -> None:
+    """Show what is in the spool and how far each lock's journal is safe; works whether the agent runs or not.
+
+    Example: edge-agent status --config /etc/wastelock/edge-agent.toml --json
+    """
+    from edge_agent.config_rules import load_config
+
+    try:
+        loaded = load_config(config)
+        seen = read_status(loaded)
+    except ConfigError as error:
+        _refuse(error)
+    except EdgeAgentError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+    if as_json:
+        print(json.dumps(asdict(seen), default=str))
+    else:
+        print_status(seen)
+
+
+@app.command()
+def keygen(config: ConfigOption) -> None:
+    """Make the key that signs this gateway's pages; print what the sink has to know of it. Never overwrites one.
+
+    Example: edge-agent keygen --config /etc/wastelock/edge-agent.toml
+    """
+    from edge_agent.config_rules import load_config
+    from edge_agent.keygen import make_signing_key
+    from wastelock.page import to_base64url
+
+    try:
+        path = load_config(config, key_must_exist=False).gateway.signing_key
+        key = make_signing_key(path)
+    except ConfigError as error:
+        _refuse(error)
+    print(f"file        {path}")
+    print(f"kid         {key.kid}")
+    print(f"public key  {to_base64url(key.private.public_key().public_bytes_raw())}")
+
+
+def _refuse(error: ConfigError) -> NoReturn:
+    """Say what is wrong, and end with the code that tells systemd not to try again."""
+    print(error, file=sys.stderr)
+    raise typer.Exit(EXIT_CONFIG) from error
