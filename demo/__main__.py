@@ -1,3 +1,5 @@
+"""`python -m demo`: see cli.py."""
+
 from demo.cli import main
 
 main()

@@ -134,13 +134,12 @@ class Chain:
         )
 
     def rings(self) -> dict[str, dict[str, Any]]:
-        """Return the controllers' own view by lock: newest and confirmed sequence number, epoch, registers."""
-        status: dict[str, dict[str, Any]] = self.control.do("status")["locks"]
-        return status
+        """Return the controllers' own view by lock: epoch, newest and confirmed sequence number, registers …"""
+        return {str(ring["lock"]): ring for ring in self.control.do("status")["locks"]}
 
     def unconfirmed(self) -> int:
         """Return how many records lie in the controllers' rings alone, for all that the controllers know."""
-        return sum(max(0, ring["newest_seq"] - ring["confirmed_seq"]) for ring in self.rings().values())
+        return sum(ring["newest"] - ring["confirmed"] for ring in self.rings().values())
 
     def compare_now(self) -> Comparison:
         """Compare all that was recorded before this call with the ledger; what is recorded meanwhile is left out."""

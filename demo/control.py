@@ -23,12 +23,12 @@ class Control:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def do(self, action: str, **arguments: Any) -> dict[str, Any]:
+    def do(self, action: str, timeout_s: float = _ANSWER_TIMEOUT_S, **arguments: Any) -> dict[str, Any]:
         """Send one order and return the answer; ControlRefused or SimulatorGone where there is none."""
         order = json.dumps({"do": action, **arguments}).encode() + b"\n"
         try:
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(_ANSWER_TIMEOUT_S)
+                connection.settimeout(timeout_s)
                 connection.connect(str(self._path))
                 connection.sendall(order)
                 with connection.makefile("rb") as stream:

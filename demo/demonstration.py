@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from demo.chain import Chain, NotEqual
-from demo.compare import Comparison
 from demo.observer import Observer
 from demo.progress import Progress, ProgressMeter
 from demo.residents import LiveResidents
@@ -42,13 +41,13 @@ class Demonstration:
         self._residents = LiveResidents(chain.control, [lock.name for lock in estate.locks], seed)
         self._end = time.monotonic() + plan.deadline_s
 
-    def run(self) -> Comparison:
-        """Run all phases and return the comparison at the end; without a bound on live pours it never gets there."""
+    def run(self) -> None:
+        """Run all phases until ledger and truth are equal; without a bound on live pours it never gets there."""
         self._observer.start()
         try:
             self._drain()
             self._live()
-            return self._finish()
+            self._finish()
         finally:
             self._observer.stop()
             self._screen.close()
@@ -65,19 +64,26 @@ class Demonstration:
         wanted = self._plan.live_pours
         self._screen.say("Live: residents throw waste now; each line is a pour that has reached the ledger.")
 
-        def enough(_progress: Progress) -> bool:
-            self._residents.live()
-            return wanted is not None and self._residents.pours >= wanted
+        before = self._observer.seen().pours_committed
+
+        def enough(progress: Progress) -> bool:
+            self._residents.live(progress.made)
+            return wanted is not None and self._observer.seen().pours_committed - before >= wanted
 
         self._watch(enough, "the live pours", 0)
 
-    def _finish(self) -> Comparison:
-        self._watch(lambda progress: progress.committed >= progress.made, "the last live pours", 0)
+    def _finish(self) -> None:
+        self._residents.stop_coming()
+        self._watch(
+            lambda progress: progress.committed >= progress.made and self._residents.have_left(),
+            "the last live pours",
+            0,
+        )
         left_s = max(1.0, self._end - time.monotonic())
         try:
-            return self._chain.wait_equal(left_s)
-        except NotEqual:
-            return self._chain.compare_now()
+            self._chain.wait_equal(left_s)
+        except NotEqual as error:
+            raise TooSlow(str(error)) from error
 
     def _watch(self, done: Callable[[Progress], bool], what: str, target: int) -> None:
         """Show the progress until `done`; TooSlow after the deadline, ProcessFailed if a program ends."""

@@ -60,7 +60,7 @@ class ProgressMeter:
         locks = []
         for lock in self._estate.locks:
             ring = rings[lock.name]
-            made, confirmed = int(ring["newest_seq"]), int(ring["confirmed_seq"])
+            made, confirmed = int(ring["newest"]), int(ring["confirmed"])
             committed = min(made, seen.committed.get(lock.name, 0))
             # A record is receipted before its controller is told, now and then: then it is in the ring for form's sake.
             waiting = max(0, confirmed - committed)
