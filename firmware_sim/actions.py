@@ -74,7 +74,7 @@ class ClearFaults(Action):
 
 
 class TornRecord(LockAction):
-    """A slot whose CRC is wrong for the next `reads` reads, or (without) for ever. `seq`: a number, "newest" or "next"."""
+    """A slot whose CRC is wrong for `reads` reads, or (without) for ever: of the newest, the next or a given record."""
 
     do: Literal["torn_record"]
     seq: Annotated[int, Field(ge=1)] | Literal["newest", "next"] = "newest"
@@ -158,7 +158,7 @@ class Alarm(LockAction):
 
 class EpochAction(LockAction):
     """What begins a new epoch. `when` "confirmed": residents wait until the gateway has confirmed everything (at most
-    `wait_s`), so that no record is lost with the old ring; "now": what isn't confirmed is lost, as when memory fails."""
+    `wait_s`), so that no record goes with the old ring; "now": what isn't confirmed is lost, as when memory fails."""
 
     when: Literal["confirmed", "now"] = "confirmed"
     wait_s: Seconds = 60.0

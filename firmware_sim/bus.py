@@ -40,28 +40,25 @@ class Bus:
         if number == BROADCAST:
             return None
         fault = self.faults.strike(number, now_s) if self.faults else None
-        if fault is not None and fault.before_execution:
-            return self._struck_before(fault, number, pdu)
+        if fault is not None and fault.name == "reset_connection":
+            raise ConnectionReset
+        if fault is not None and fault.name == "silence":
+            return None
         unit = self.units.get(number)
         if unit is None:
-            if not self._answers_for_absent:
-                return None
-            return Reply(number, bytes((pdu[0] | 0x80, ExceptionCode.NO_SUCH_UNIT)))
+            absent = Reply(number, _exception(pdu, ExceptionCode.NO_SUCH_UNIT))
+            return absent if self._answers_for_absent else None
         unit.controller.tick()
         if not unit.controller.powered:
             return None
-        reply = Reply(number, unit.answer(pdu))
-        return reply if fault is None else _struck_after(fault, reply)
-
-    def _struck_before(self, fault: WireFault, number: int, pdu: bytes) -> Reply | None:
-        if fault.name == "reset_connection":
-            raise ConnectionReset
-        if fault.name == "exception_6" and number in self.units:
-            return Reply(number, bytes((pdu[0] | 0x80, ExceptionCode.BUSY)))
-        return None
+        if fault is None:
+            return Reply(number, unit.answer(pdu))
+        if fault.name == "exception_6":
+            return Reply(number, _exception(pdu, ExceptionCode.BUSY))
+        return _struck(fault, Reply(number, unit.answer(pdu)))
 
 
-def _struck_after(fault: WireFault, reply: Reply) -> Reply | None:
+def _struck(fault: WireFault, reply: Reply) -> Reply | None:
     if fault.name == "lost_reply":
         return None
     if fault.name == "late_reply":
@@ -71,3 +68,7 @@ def _struck_after(fault: WireFault, reply: Reply) -> Reply | None:
     if fault.name == "broken_crc":
         return reply._replace(spoil=True)
     return reply._replace(unit=reply.unit % 247 + 1)  # foreign_reply
+
+
+def _exception(pdu: bytes, code: ExceptionCode) -> bytes:
+    return bytes((pdu[0] | 0x80, code))

@@ -47,7 +47,7 @@ def run(
 ) -> None:
     """Run an estate until SIGTERM; the first line on stdout says where its buses are.
 
-    Example: firmware-sim run --config config/sim-estate.toml --state /tmp/estate --truth /tmp/truth.jsonl --backlog-days 90
+    Example: firmware-sim run --config config/sim-estate.toml --state /tmp/estate --truth truth.jsonl --backlog-days 90
     """
     try:
         estate = load_estate(config)

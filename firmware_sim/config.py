@@ -139,7 +139,7 @@ def _repeated(values: Iterable[_T]) -> list[_T]:
 
 
 def load_estate(path: Path) -> EstateConfig:
-    """Return the checked configuration; device links are relative to the file. Raises ConfigError naming all that is wrong."""
+    """Return the checked configuration, links relative to the file; raise ConfigError naming all that is wrong."""
     estate = parse_toml(path, EstateConfig)
     buses = tuple(
         bus.model_copy(update={"device": path.parent / bus.device}) if bus.device else bus

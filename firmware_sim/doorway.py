@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from random import Random
 
 from firmware_sim.cycle import Phase
-from firmware_sim.lock import Answer, Controller
+from firmware_sim.lock import Controller
+from firmware_sim.reader import Answer
 from firmware_sim.residents import Visit, VisitKind
 from wastelock.record import NOT_WEIGHED, Kind
 

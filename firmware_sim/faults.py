@@ -4,16 +4,17 @@ from dataclasses import dataclass
 
 from firmware_sim.memory import Memory
 
-WIRE_FAULTS = (
-    "silence", "lost_reply", "late_reply", "broken_crc", "cut_frame", "exception_6", "foreign_reply", "reset_connection",
-)  # fmt: skip
-_BEFORE_EXECUTION = frozenset({"silence", "exception_6", "reset_connection"})
 MAX_ACTIVE = 256
 
 
 @dataclass(slots=True)
 class WireFault:
-    """One fault at work. It strikes each request of `unit` (None: of the whole bus) until `until_s`, at most `left` times."""
+    """One fault at work: it strikes each request to `unit` (None: to the bus) until `until_s`, at most `left` times.
+
+    silence: nobody hears the request; lost_reply: it is executed, nobody hears the answer; late_reply: the answer
+    comes after `delay_s`; broken_crc, cut_frame (after `after_bytes`), foreign_reply (another unit's number): spoilt;
+    exception_6: busy; reset_connection: the TCP connection goes.
+    """
 
     name: str
     unit: int | None
@@ -21,11 +22,6 @@ class WireFault:
     left: int
     delay_s: float = 0.0
     after_bytes: int = 0
-
-    @property
-    def before_execution(self) -> bool:
-        """True if the unit never gets to execute the request."""
-        return self.name in _BEFORE_EXECUTION
 
 
 class WireFaults:

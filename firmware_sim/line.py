@@ -14,7 +14,8 @@ from firmware_sim.errors import SimulatorError
 from firmware_sim.wire import Request, RtuRequests, rtu_frame
 
 BITS_PER_CHARACTER = 11  # 8E1: start, 8 data, parity, stop
-SILENCE_S = 0.02  # ends a frame of unknown length; a pseudo-terminal delivers in bursts, so 3.5 characters would be too short
+# Ends a frame of unknown length; a pseudo-terminal delivers in bursts, so 3.5 characters would be too short.
+SILENCE_S = 0.02
 CHUNK_BYTES = 16
 
 

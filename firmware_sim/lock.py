@@ -5,9 +5,7 @@ it calls `present` and `pours`; whoever is on its bus calls `acknowledge`, `set_
 map says exception. START HERE for the semantics of the map; room in the ring is kept by `recorder.py`.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
-from enum import Enum
 
 from firmware_sim.access import AccessList
 from firmware_sim.commands import Commands
@@ -16,13 +14,12 @@ from firmware_sim.errors import Refusal
 from firmware_sim.journal import Journal
 from firmware_sim.memory import Memory
 from firmware_sim.pour import PourCycle
+from firmware_sim.reader import Answer, Reader, usable_chambers
 from firmware_sim.recorder import Recorder
 from firmware_sim.rtc import drift, lose, set_clock
 from wastelock.record import ClockStatus, Flag, Kind
 from wastelock.registers import CommandCode, CommandResult, ExceptionCode, Fault, State
 
-DENIED_AGAIN_S = 60  # the same UID within this time: one record
-DENIED_REMEMBERED = 64  # UIDs; more strangers than that within a minute don't stand before one lock
 REBOOT_S = 1.5
 UNTOLD_SET_S = 2  # a clock set by less makes no record unless it changes the clock status
 
@@ -35,16 +32,6 @@ _STATE_OF_PHASE = {
 # What a hand on the controller may take back; want of room, a full container, a lost clock, a flat battery, an open
 # door stay until their cause is gone.
 _CLEARABLE = (Fault.FLAP_OPEN, Fault.MEMORY_CORRUPT, Fault.TAMPER, Fault.READER_FAILED)
-
-
-class Answer(Enum):
-    """What the lock does when a transponder is held to it."""
-
-    AUTHORISED = "authorised"
-    UNKNOWN = "unknown"
-    BLOCKED = "blocked"
-    OUT_OF_SERVICE = "out_of_service"
-    BUSY = "busy"
 
 
 class Controller:
@@ -60,7 +47,7 @@ class Controller:
         self.life = 0  # counts what makes an end of all that was going on: power cuts, new epochs
         self._commands = Commands(journal, now)
         self._now = now
-        self._denied: OrderedDict[int, float] = OrderedDict()
+        self._reader = Reader(self.recorder, self.access, self.pours, now)
         self._power_returns_at_s: float | None = None
 
     @property
@@ -82,15 +69,10 @@ class Controller:
             return State.MAINTENANCE
         if self.memory.faults >> Fault.CONTAINER_FULL & 1:
             return State.OUT_OF_SERVICE
-        usable = self._usable_chambers()
+        usable = usable_chambers(self.memory)
         if self.pours.phase is Phase.JAMMED or (self.memory.blocked_mask and not usable):
             return State.JAMMED
         return State.LOCKED if usable else State.OUT_OF_SERVICE
-
-    def _usable_chambers(self) -> list[int]:
-        memory = self.memory
-        usable = memory.enable_mask & ~memory.blocked_mask
-        return [n for n in range(1, len(memory.volumes_ml) + 1) if usable >> (n - 1) & 1]
 
     # --- who stands before it
 
@@ -100,40 +82,7 @@ class Controller:
             return Answer.BUSY
         if self.state is not State.LOCKED:
             return Answer.OUT_OF_SERVICE
-        known = self.access.find(uid)
-        if known is None or known.blocked:
-            self._deny(uid, 1 if known is None else 2)
-            return Answer.UNKNOWN if known is None else Answer.BLOCKED
-        chosen = self._choose_chamber(chamber)
-        if chosen is None:
-            return Answer.OUT_OF_SERVICE
-        self.pours.authorise(chosen, uid, Flag.SERVICE * known.service | Flag.DEGRADED * (chosen != chamber))
-        return Answer.AUTHORISED
-
-    def _choose_chamber(self, wanted: int) -> int | None:
-        """Return the chamber to open: the wanted one, or the next larger one if that is out of order."""
-        memory = self.memory
-        if wanted > len(memory.volumes_ml) or not memory.enable_mask >> (wanted - 1) & 1:
-            return None
-        if not memory.blocked_mask >> (wanted - 1) & 1:
-            return wanted
-        volume_ml = memory.volumes_ml[wanted - 1]
-        larger = [n for n in self._usable_chambers() if memory.volumes_ml[n - 1] > volume_ml]
-        return min(larger, key=lambda n: memory.volumes_ml[n - 1], default=None)
-
-    def _deny(self, uid: int, result: int) -> None:
-        memory, now_s = self.memory, self._now()
-        last_s = self._denied.get(uid)
-        if last_s is not None and now_s - last_s < DENIED_AGAIN_S:
-            return
-        if 2 * (memory.newest - memory.confirmed) >= memory.capacity:
-            return  # half full: what is left is for pours
-        self._denied[uid] = now_s
-        self._denied.move_to_end(uid)
-        if len(self._denied) > DENIED_REMEMBERED:
-            self._denied.popitem(last=False)
-        self.recorder.note(self.recorder.draft(Kind.ACCESS_DENIED, result=result, uid=uid))
-        self.settle()
+        return self._reader.present(uid, chamber)
 
     # --- what happens around it
 
@@ -215,7 +164,7 @@ class Controller:
         self.powered = False
         self.life += 1
         self.pours.drop()
-        self._denied.clear()
+        self._reader.forget()
         self.access.forget_staging()
         self._power_returns_at_s = self._now() + off_s
 

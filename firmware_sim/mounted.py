@@ -1,4 +1,4 @@
-"""One lock's place: the controller mounted there, its door, its neighbourhood; months lived at once, then life as it goes."""
+"""One lock's place: the controller mounted there, its door, its neighbourhood; a backlog lived at once, then life."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class MountedLock:
     """A lock in its place. Owned by the thread of the event loop."""
 
     def __init__(self, config: LockConfig, state: Path, seed: int, timeline: Timeline, truth: Truth) -> None:
-        """Raises ConfigError where the state directory contradicts the configuration, StateError where it can't be used."""
+        """Raises ConfigError where the state directory contradicts the file, StateError where it can't be used."""
         self.residents_come = True
         self.turn = asyncio.Lock()  # one at a time before the door
         self._state = state

@@ -1,4 +1,4 @@
-"""Which controller is mounted in which place: kept beside the controllers' memories, because a swap outlives a restart."""
+"""Which controller is mounted in which place; kept beside their memories, because a swap outlives a restart."""
 
 from pathlib import Path
 

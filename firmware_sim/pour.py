@@ -1,7 +1,7 @@
 """One pour of a lock, from authorisation to its record, through jams, retries and power cuts.
 
-The law of this file: the open-cycle mark is durable before the flap opens, and again when the discharge point is passed;
-the record replaces the mark in one write. So a power cut at any instant leaves exactly what the waste did.
+The law of this file: the open-cycle mark is durable before the flap opens, and again when the discharge point is
+passed; the record replaces the mark in one write. So a power cut at any instant leaves exactly what the waste did.
 """
 
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ class PourCycle:
         self.phase = phase
 
     def complete(self, duration_ds: int, weight_word: int = NOT_WEIGHED) -> None:
-        """The cycle is over; the register counts it. A retry that went well frees the chamber. `weight_word`: in 10 g."""
+        """The cycle is over; the register counts it. A retry that went well frees the chamber. Weight is in 10 g."""
         self.phase = follow(self.phase, Event.ENDED)
         pour = self._end(PourResult.COMPLETE, duration_ds, weight_word)
         if pour.flags & Flag.RETRY_AFTER_JAM:
@@ -128,15 +128,8 @@ class PourCycle:
             return
         result = PourResult.COMPLETE if mark.passed else PourResult.GIVEN_UP
         record = Record(
-            seq=0,
-            began_clock_s=mark.began_clock_s,
-            boot=mark.boot,
-            kind=Kind.POUR,
-            result=result,
-            chamber=mark.chamber,
-            flags=mark.flags | Flag.RECOVERED,
-            uid=mark.uid,
-            volume_ml=mark.volume_ml,
+            seq=0, began_clock_s=mark.began_clock_s, boot=mark.boot, kind=Kind.POUR, result=result,
+            chamber=mark.chamber, flags=mark.flags | Flag.RECOVERED, uid=mark.uid, volume_ml=mark.volume_ml,
         )  # fmt: skip
         self._make(record)
 
@@ -158,17 +151,9 @@ class PourCycle:
     def _end(self, result: PourResult, duration_ds: int, weight_word: int = NOT_WEIGHED) -> _Pour:
         pour, memory = self._under_way(), self._recorder.memory
         record = Record(
-            seq=0,
-            began_clock_s=pour.began_clock_s,
-            boot=memory.boot,
-            kind=Kind.POUR,
-            result=result,
-            chamber=pour.chamber,
-            flags=pour.flags,
-            uid=pour.uid,
-            volume_ml=memory.volumes_ml[pour.chamber - 1],
-            weight_word=weight_word,
-            duration_ds=min(duration_ds, _MAX_DURATION_DS),
+            seq=0, began_clock_s=pour.began_clock_s, boot=memory.boot, kind=Kind.POUR, result=result,
+            chamber=pour.chamber, flags=pour.flags, uid=pour.uid, volume_ml=memory.volumes_ml[pour.chamber - 1],
+            weight_word=weight_word, duration_ds=min(duration_ds, _MAX_DURATION_DS),
         )  # fmt: skip
         self._make(record)
         return pour

@@ -105,7 +105,7 @@ class Recorder:
         self._reports_due.extend(range(1, len(self.memory.volumes_ml) + 1))
 
     def settle(self, mid_cycle: bool) -> None:
-        """Make up for what is due, and go out of or back into service as the room tells. `mid_cycle`: a pour goes on."""
+        """Make up for what is due; go out of or back into service as the room tells. `mid_cycle`: a pour goes on."""
         # Each step makes a record or flips fault 9, which the gap between 12 and 20 keeps from flipping back.
         while self._settle_one(mid_cycle):
             pass

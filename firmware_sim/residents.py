@@ -75,7 +75,7 @@ class Neighbourhood:
         self, seed: int, serial: int, volumes_ml: tuple[int, ...], dwellings: int,
         pours_per_day: float | None, listed: tuple[Transponder, ...] | None,
     ) -> None:  # fmt: skip
-        """`pours_per_day`: of the whole lock; None: as many as these households make. `listed`: use these transponders."""
+        """`pours_per_day`: of the whole lock; None: as many as these households make. `listed`: their transponders."""
         self._seed = seed
         self._name = lock_id(serial)
         self._small = min(range(len(volumes_ml)), key=volumes_ml.__getitem__) + 1

@@ -1,4 +1,4 @@
-"""The simulator's time: frozen while a backlog is lived, then as the host's clock goes on, whatever jumps that one makes."""
+"""The simulator's time: frozen while a backlog is lived, then running, whatever jumps the host's clock makes."""
 
 from collections.abc import Callable
 

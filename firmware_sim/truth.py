@@ -19,7 +19,7 @@ from wastelock.registers import lock_id
 
 
 class TruthLine(msgspec.Struct, frozen=True):
-    """One record in clear. `uid`: 16 hex digits; `made_at`: by the simulator's own clock, whatever the controller's shows."""
+    """One record in clear. `uid`: 16 hex digits; `made_at`: by the simulator's clock, not the controller's."""
 
     lock: str
     epoch: int

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from firmware_sim.errors import Refusal
 from firmware_sim.faults import TornSlots
 from firmware_sim.lock import Controller
+from firmware_sim.sensors import battery_mv, fill_permille, temperature_dc
 from wastelock.record import RECORD_BYTES, RECORD_WORDS
 from wastelock.registers import (
     ACK_ADDRESS,
@@ -32,7 +33,6 @@ from wastelock.registers import (
     STATUS_WORDS,
     Capability,
     ExceptionCode,
-    Fault,
     Identity,
     Status,
     encode_identity,
@@ -44,11 +44,10 @@ MAX_READ_WORDS, MAX_WRITE_WORDS = 125, 123
 MODEL_CODE, HARDWARE_REVISION, FIRMWARE_VERSION = 0x0101, 2, 1 << 16 | 4 << 8 | 0
 
 _TWO = struct.Struct(">HH")
+_BEGIN = struct.Struct(">IHI")  # version, count, CRC-32
+_ACK = struct.Struct(">III")  # epoch, seq, CRC-32
 _READABLE = struct.Struct(">III IHHH")  # 0x0100..0x010A: ack, clock, mask, last command
 _READABLE_WORDS = ACK_WORDS + CLOCK_WORDS + 1 + COMMAND_WORDS
-
-CONTAINER_ML = 1_100_000
-COMPACTED_PERMILLE = 400  # a chamber's volume is seldom full, and what has fallen is pressed by what follows
 
 
 class Unit:
@@ -144,27 +143,23 @@ class Unit:
     def status(self) -> Status:
         """Return the status block: one snapshot."""
         controller, memory = self.controller, self.controller.memory
-        filled = memory.filled_ml * COMPACTED_PERMILLE // CONTAINER_ML
-        full = bool(memory.faults >> Fault.CONTAINER_FULL & 1)
+        now_s = controller.recorder.now()
         return Status(
             state=controller.state, faults=memory.faults, clock_s=controller.recorder.clock_s(),
             clock_status=memory.clock.status, uptime_s=controller.uptime_s, boot=memory.boot,
-            battery_mv=3600, temperature_dc=120, fill_permille=1000 if full else min(filled, 999),
-            enable_mask=memory.enable_mask, access_list_version=memory.access.version, oldest_seq=memory.oldest,
-            newest_seq=memory.newest, confirmed_seq=memory.confirmed, registers=memory.registers,
-            command_token=memory.command.token, command_result=memory.command.result,
-            access_list_entries=memory.access.count, access_list_crc=memory.access.crc, epoch=memory.epoch,
-            serial=memory.serial,
+            battery_mv=battery_mv(memory, now_s), temperature_dc=temperature_dc(now_s),
+            fill_permille=fill_permille(memory), enable_mask=memory.enable_mask,
+            access_list_version=memory.access.version, oldest_seq=memory.oldest, newest_seq=memory.newest,
+            confirmed_seq=memory.confirmed, registers=memory.registers, command_token=memory.command.token,
+            command_result=memory.command.result, access_list_entries=memory.access.count,
+            access_list_crc=memory.access.crc, epoch=memory.epoch, serial=memory.serial,
         )  # fmt: skip
 
     # --- writes
 
     def _write(self, address: int, data: bytes, single: bool) -> None:
-        if (
-            STAGING_ADDRESS
-            <= address
-            < STAGING_ADDRESS + STAGING_ENTRY_WORDS * self.controller.access_list_max
-        ):
+        staging_words = STAGING_ENTRY_WORDS * self.controller.access_list_max
+        if 0 <= address - STAGING_ADDRESS < staging_words:
             self._stage(address - STAGING_ADDRESS, data)
             return
         for first, words, take in self._fields():
@@ -180,19 +175,19 @@ class Unit:
         controller = self.controller
         return (
             (ACK_ADDRESS, ACK_WORDS, self._acknowledge),
-            (CLOCK_ADDRESS, CLOCK_WORDS, lambda data: controller.set_clock(int.from_bytes(data, "big"))),
-            (ENABLE_MASK_ADDRESS, 1, lambda data: controller.enable_chambers(int.from_bytes(data, "big"))),
+            (CLOCK_ADDRESS, CLOCK_WORDS, lambda data: controller.set_clock(_number(data))),
+            (ENABLE_MASK_ADDRESS, 1, lambda data: controller.enable_chambers(_number(data))),
             (COMMAND_ADDRESS, COMMAND_WORDS, lambda data: controller.command(*_TWO.unpack(data))),
             (
                 LIST_BEGIN_ADDRESS,
                 LIST_BEGIN_WORDS,
-                lambda data: controller.access.begin(*struct.unpack(">IHI", data)),
+                lambda data: controller.access.begin(*_BEGIN.unpack(data)),
             ),
-            (LIST_COMMIT_ADDRESS, 1, lambda data: controller.access.commit(int.from_bytes(data, "big"))),
+            (LIST_COMMIT_ADDRESS, 1, lambda data: controller.access.commit(_number(data))),
         )
 
     def _acknowledge(self, data: bytes) -> None:
-        epoch, seq, crc = struct.unpack(">III", data)
+        epoch, seq, crc = _ACK.unpack(data)
         self.controller.acknowledge(epoch, seq, crc, self._crc_as_read)
 
     def _stage(self, word: int, data: bytes) -> None:
@@ -219,6 +214,10 @@ def _many(pdu: bytes) -> tuple[int, bytes]:
     if not 1 <= count <= MAX_WRITE_WORDS or pdu[5] != 2 * count or len(pdu) != 6 + 2 * count:
         raise Refusal(ExceptionCode.ILLEGAL_VALUE)
     return address, pdu[6:]
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")
 
 
 def _cut(words: tuple[int, ...], start: int, count: int) -> bytes:
