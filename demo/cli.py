@@ -74,8 +74,12 @@ def _run(layout: Layout, plan: Plan, days: float, seed: int) -> int:
     estate = layout.estate
     screen = open_screen()
     screen.say(
-        f"{estate.site}: {estate.dwellings} dwellings, {len(estate.locks)} waste locks on {len(estate.buses)} buses"
-        f" (without the pace of the wire, see demo/estate.py), in {layout.directory}"
+        f"{estate.site}: {estate.dwellings} dwellings, {len(estate.locks)} waste locks; data in {layout.directory}"
+    )
+    for bus in estate.buses:
+        screen.say(f"  bus {bus.name}: {bus.description}, {len(estate.locks_on(bus.name))} locks")
+    screen.say(
+        "  (19,200 Bd is usual for a serial line: months of backlog would take minutes there, not seconds)"
     )
     screen.say(f"The controllers live through {days:g} days without a gateway …")
     began = time.monotonic()

@@ -48,6 +48,7 @@ class Lane:
         self._quarantined: dict[int, str] = {}
         self._sent: dict[int, _Sent] = {}
         self._waiting: dict[int, _Waiting] = {}
+        self._newest_arrived: list[int] = []  # the last few received, by the order in which they were sent
         self._order = 0
 
     @property
@@ -120,7 +121,8 @@ class Lane:
         self._held = _merge(r for r in held if r[1] > committed_through)
         self._quarantined = {page: why for page, why in quarantined.items() if page > committed_through}
         arrived = [page for page in self._sent if self.is_received(page)]
-        newest = sorted(self._sent[page].order for page in arrived)
+        orders = [*self._newest_arrived, *(self._sent[page].order for page in arrived)]
+        self._newest_arrived = sorted(orders)[-_OVERTAKEN_BY:]
         for page in arrived:
             del self._sent[page]
         for page in [page for page in self._waiting if self.is_received(page)]:
@@ -129,7 +131,7 @@ class Lane:
             attempts = self._sent.pop(page).attempts
             delay = min(_QUARANTINE_FIRST_S * 2 ** min(attempts, 10), _QUARANTINE_MAX_S) * factor
             self._waiting[page] = _Waiting(now_s + delay, attempts + 1)
-        self._find_overtaken(newest, now_s, factor)
+        self._find_overtaken(now_s, factor)
         return bool(arrived)
 
     def note_timeout(self) -> int:
@@ -144,10 +146,11 @@ class Lane:
         for waiting in self._waiting.values():
             waiting.due_s = now_s
 
-    def _find_overtaken(self, arrived: list[int], now_s: float, factor: float) -> None:
-        if len(arrived) < _OVERTAKEN_BY:
+    def _find_overtaken(self, now_s: float, factor: float) -> None:
+        # Counted over all receipts: pages may trickle, one receipt for each.
+        if len(self._newest_arrived) < _OVERTAKEN_BY:
             return
-        limit = arrived[-_OVERTAKEN_BY]
+        limit = self._newest_arrived[0]
         lost = [p for p, s in self._sent.items() if s.order < limit and now_s - s.at_s >= _OVERTAKEN_AFTER_S]
         for page in lost:
             sent = self._sent.pop(page)

@@ -33,7 +33,9 @@ class Fault:
 Draw = Callable[[Random, Sequence[str], Mapping[str, str]], Mapping[str, str | int | float]]
 
 
-def _program(rng: Random, _locks: Sequence[str], _buses: Mapping[str, str]) -> Mapping[str, str | int | float]:
+def _program(
+    rng: Random, _locks: Sequence[str], _buses: Mapping[str, str]
+) -> Mapping[str, str | int | float]:
     return {"program": rng.choice(PROGRAMS)}
 
 
@@ -45,7 +47,9 @@ def _side(rng: Random, _locks: Sequence[str], _buses: Mapping[str, str]) -> Mapp
     return {"side": rng.choice(("gateway", "sink"))}
 
 
-def _bus_fault(rng: Random, locks: Sequence[str], buses: Mapping[str, str]) -> Mapping[str, str | int | float]:
+def _bus_fault(
+    rng: Random, locks: Sequence[str], buses: Mapping[str, str]
+) -> Mapping[str, str | int | float]:
     bus = rng.choice(sorted(buses))
     own = "broken_crc" if buses[bus] == "rtu" else "reset_connection"
     return {"fault": rng.choice((*BUS_FAULTS_ANYWHERE, own)), "bus": bus}
@@ -60,25 +64,35 @@ def _torn(rng: Random, locks: Sequence[str], _buses: Mapping[str, str]) -> Mappi
     return {"lock": rng.choice(locks), "reads": rng.randint(1, 3), "word": rng.randint(0, 21)}
 
 
-def _power_cut(rng: Random, locks: Sequence[str], _buses: Mapping[str, str]) -> Mapping[str, str | int | float]:
+def _power_cut(
+    rng: Random, locks: Sequence[str], _buses: Mapping[str, str]
+) -> Mapping[str, str | int | float]:
     return {"lock": rng.choice(locks), "at": rng.choice(CUT_POINTS), "off_s": round(rng.uniform(0, 1), 2)}
 
 
 def _clock(rng: Random, locks: Sequence[str], _buses: Mapping[str, str]) -> Mapping[str, str | int | float]:
     how = rng.choice(("clock_step", "clock_drift", "clock_loss"))
-    by = {"clock_step": rng.randint(-100_000, 100_000), "clock_drift": rng.randint(-50_000, 50_000)}.get(how, 0)
+    by = {"clock_step": rng.randint(-100_000, 100_000), "clock_drift": rng.randint(-50_000, 50_000)}.get(
+        how, 0
+    )
     return {"how": how, "lock": rng.choice(locks), "by": by}
 
 
-def _gateway_clock(rng: Random, _locks: Sequence[str], _buses: Mapping[str, str]) -> Mapping[str, str | int | float]:
+def _gateway_clock(
+    rng: Random, _locks: Sequence[str], _buses: Mapping[str, str]
+) -> Mapping[str, str | int | float]:
     return {"by_s": rng.choice((-1, 1)) * rng.randint(5, 400_000)}
 
 
-def _forgery(rng: Random, _locks: Sequence[str], _buses: Mapping[str, str]) -> Mapping[str, str | int | float]:
+def _forgery(
+    rng: Random, _locks: Sequence[str], _buses: Mapping[str, str]
+) -> Mapping[str, str | int | float]:
     return {"forgery": rng.choice(("altered", "foreign topic", "unknown key", "no signature", "no page"))}
 
 
-def _nothing(_rng: Random, _locks: Sequence[str], _buses: Mapping[str, str]) -> Mapping[str, str | int | float]:
+def _nothing(
+    _rng: Random, _locks: Sequence[str], _buses: Mapping[str, str]
+) -> Mapping[str, str | int | float]:
     return {}
 
 
