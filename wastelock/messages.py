@@ -230,7 +230,7 @@ class PourData(BaseModel):
     credential: str | None
     result: int
     clock_quality: str
-    register_count: Annotated[int, Field(alias="register")]
+    register_count: int = Field(alias="register")
 
 
 class FeedEvent(BaseModel):
