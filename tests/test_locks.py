@@ -1,7 +1,7 @@
 """The lock files hold what pyproject.toml asks for, and the gateways' one stays light."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -14,9 +14,9 @@ from tests.house.sources import ROOT
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def pins(name: str) -> dict[str, Version]:
+def pins(name: str) -> Mapping[str, Version]:
     """Return the versions that a lock file pins."""
-    made = {}
+    made: dict[str, Version] = {}
     for line in (ROOT / name).read_text().splitlines():
         requirement = Requirement(line)
         (pin,) = requirement.specifier
