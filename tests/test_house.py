@@ -55,7 +55,8 @@ MAY_IMPORT = {
     "wastelock": (),
     **dict.fromkeys(PROGRAMS, ("wastelock",)),
     "demo": ("wastelock",),
-    "bench": ("wastelock", "demo", *PROGRAMS),
+    # Benches measure against the same real servers as the tests: tests.support.
+    "bench": ("wastelock", "demo", "tests", *PROGRAMS),
     "tools": ("wastelock",),
     "tests": ("wastelock", "demo", "bench", "tools", *PROGRAMS),
 }
