@@ -158,9 +158,9 @@ class JournalKeeper:
 
     def _follow_epoch(self, status: Status) -> Position:
         """Return how far the journal of the epoch in force is on disk."""
-        position = self._position
+        position, seen = self._position, self._newest
+        self._newest = (status.epoch, status.newest_seq)
         if position is not None and position.epoch == status.epoch:
-            self._newest = (status.epoch, status.newest_seq)
             return position
         self._reader.enter(status.epoch)
         if position is None:
@@ -168,10 +168,9 @@ class JournalKeeper:
             _log.info("journal is read from its oldest record", lock=self._view.lock, epoch=status.epoch)
             return Position(status.epoch, max(0, status.oldest_seq - 1))
         _log.warning("new journal epoch", lock=self._view.lock, before=position.epoch, now=status.epoch)
-        seen_epoch, seen_newest = self._newest
+        seen_epoch, seen_newest = seen
         if seen_epoch == position.epoch and seen_newest > position.seq:
             self._note_lost(seen_newest - position.seq, f"epoch {seen_epoch} ended before all was read")
-        self._newest = (status.epoch, status.newest_seq)
         return Position(status.epoch, 0)
 
     def _compare_end(self, position: Position, status: Status) -> Position:
