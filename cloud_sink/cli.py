@@ -10,15 +10,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import structlog
 import typer
 
-from cloud_sink.config import Config, load_config
+from cloud_sink import presenting
+from cloud_sink.config import load_config
 from cloud_sink.errors import EXIT_CONFIG, EXIT_SOFTWARE, ConfigError, SinkError
 from cloud_sink.exporting import write_lines
+from cloud_sink.gaps import PageGap, RecordGap
 from cloud_sink.keys import make_pseudonym_key
 from cloud_sink.reading import LedgerReader
-from cloud_sink.sink import Sink
+from cloud_sink.sink import Sink, reprocess_ledger
 from wastelock.page import parse_instant
 
 app = typer.Typer(
@@ -29,6 +32,8 @@ app = typer.Typer(
     "Example: cloud-sink run --config config/cloud-sink.toml",
 )
 ConfigOption = Annotated[Path, typer.Option("--config", help="The sink's configuration (TOML).")]
+LockOption = Annotated[str | None, typer.Option(help="Only this lock (serial number in hexadecimal).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
 def main() -> None:
@@ -70,27 +75,93 @@ def keygen(config: ConfigOption) -> None:
 @app.command()
 def export(
     config: ConfigOption,
-    lock: Annotated[str | None, typer.Option(help="Only this lock (serial number in hexadecimal).")] = None,
+    lock: LockOption = None,
     since: Annotated[str | None, typer.Option(help="Committed at or after: 2026-11-22T09:00:00Z.")] = None,
 ) -> None:
     """Print each entry as a JSON line, in the order in which they were committed.
 
     Example: cloud-sink export --config config/cloud-sink.toml --lock 1f00a3 --since 2026-11-01T00:00:00Z
     """
-    with _reader(load_config_or_exit(config)) as reader:
+    with _reader(config) as reader:
         after = reader.position_before(_instant(since)) if since else 0
         write_lines(reader.all_entries(after, lock), sys.stdout.buffer)
 
 
-def load_config_or_exit(path: Path) -> Config:
+@app.command()
+def gaps(config: ConfigOption, lock: LockOption = None, json: JsonOption = False) -> None:
+    """List missing records of locks and missing pages of gateways, each buffered or lost, and why.
+
+    Example: cloud-sink gaps --config config/cloud-sink.toml --lock 1f00a3
+    """
+    with _reader(config) as reader:
+        found: list[PageGap | RecordGap] = [*reader.record_gaps(lock), *([] if lock else reader.page_gaps())]
+        presenting.print_all(found, presenting.gap, json, sys.stdout, "nothing is missing")
+
+
+@app.command()
+def reconcile(config: ConfigOption, lock: LockOption = None, json: JsonOption = False) -> None:
+    """Compare each chamber's pours with its register: the proof that none is missing and none is there twice.
+
+    Example: cloud-sink reconcile --config config/cloud-sink.toml
+    """
+    with _reader(config) as reader:
+        presenting.print_all(
+            reader.runs(lock), presenting.run, json, sys.stdout, "no register was ever recorded"
+        )
+
+
+@app.command()
+def disputes(
+    config: ConfigOption,
+    json: JsonOption = False,
+    resolved: Annotated[bool, typer.Option("--resolved", help="Also those that are resolved.")] = False,
+) -> None:
+    """List contradictions: pages and records of which two versions came, broken chains, wrong MACs.
+
+    Example: cloud-sink disputes --config config/cloud-sink.toml
+    """
+    with _reader(config) as reader:
+        found = reader.disputes(resolved=resolved)
+        presenting.print_all(found, presenting.dispute, json, sys.stdout, "nothing is disputed")
+
+
+@app.command()
+def quarantine(config: ConfigOption, json: JsonOption = False) -> None:
+    """List messages that weren't taken, and records that were but can't be read.
+
+    Example: cloud-sink quarantine --config config/cloud-sink.toml
+    """
+    with _reader(config) as reader:
+        found = reader.quarantine()
+        presenting.print_all(found, presenting.quarantined, json, sys.stdout, "the quarantine is empty")
+
+
+@app.command()
+def journals(config: ConfigOption, json: JsonOption = False) -> None:
+    """List the gateways' journals and how far custody of each goes.
+
+    Example: cloud-sink journals --config config/cloud-sink.toml
+    """
+    with _reader(config) as reader:
+        presenting.print_all(reader.journals(), presenting.journal, json, sys.stdout, "no page ever came")
+
+
+@app.command()
+def reprocess(config: ConfigOption, json: JsonOption = False) -> None:
+    """Try again what wasn't taken or couldn't be read: after keys were added or the sink was upgraded.
+
+    Example: cloud-sink reprocess --config config/cloud-sink.toml
+    """
+    _log_to_stderr(logging.INFO)
     with _exit_codes():
-        return load_config(path)
+        result = reprocess_ledger(load_config(config))
+        typer.echo(msgspec.json.encode(result).decode() if json else presenting.counts(result))
 
 
 @contextmanager
-def _reader(config: Config) -> Iterator[LedgerReader]:
+def _reader(config: Path) -> Iterator[LedgerReader]:
     with _exit_codes():
-        reader = LedgerReader(config.ledger.url)
+        reader = LedgerReader(load_config(config).ledger.url)
         try:
             yield reader
         finally:

@@ -12,10 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloud_sink import gaps, listings
+from cloud_sink.gaps import PageGap, RecordGap
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.instants import from_ms, to_ms
 from cloud_sink.ledger.migrating import check
 from cloud_sink.ledger.tables import commits, entries, journals, locks, pages
+from cloud_sink.listings import DisputeLine, JournalLine, QuarantineLine
+from cloud_sink.reconciling import Run, reconcile
 from wastelock.record import NOT_WEIGHED, ClockStatus, Kind, PourResult
 
 _CHUNK = 2000
@@ -64,7 +68,7 @@ class Entry:
 
 
 class LedgerReader:
-    """`with`-less and stateless: each call is a short transaction of its own, so it never holds up the sink."""
+    """Each call is a snapshot of its own. Only the iterators hold one open, until they're exhausted or closed."""
 
     def __init__(self, url: str) -> None:
         """`url`: as in the sink's configuration, section [ledger]. ConfigError if the schema isn't this release's."""
@@ -85,6 +89,36 @@ class LedgerReader:
         while chunk:
             yield from chunk
             chunk = self.entries_after(chunk[-1].position, _CHUNK, lock)
+
+    def record_gaps(self, lock: str | None = None) -> list[RecordGap]:
+        """Return the records that are missing, by lock and epoch, each range buffered or lost with its reason."""
+        with self._database.reading() as connection:
+            return list(gaps.record_gaps(connection, lock))
+
+    def page_gaps(self) -> list[PageGap]:
+        """Return the pages that are missing in the middle, or by a gateway's report at the end, of its journal."""
+        with self._database.reading() as connection:
+            return list(gaps.page_gaps(connection))
+
+    def runs(self, lock: str | None = None) -> Iterator[Run]:
+        """Yield the reconciliation of each unbroken run of each chamber's register."""
+        with self._database.reading() as connection:
+            yield from reconcile(connection, lock)
+
+    def journals(self) -> list[JournalLine]:
+        """Return all gateways' journals and how far custody of them goes."""
+        with self._database.reading() as connection:
+            return list(listings.list_journals(connection))
+
+    def disputes(self, after: int = 0, resolved: bool = False) -> Iterator[DisputeLine]:
+        """Yield the disputes after a number, those that are resolved only if wanted."""
+        with self._database.reading() as connection:
+            yield from listings.list_disputes(connection, after, resolved)
+
+    def quarantine(self) -> Iterator[QuarantineLine]:
+        """Yield what wasn't taken or can't be read."""
+        with self._database.reading() as connection:
+            yield from listings.list_quarantine(connection)
 
     def last_position(self) -> int:
         """Return the position of the newest entry, 0 while there is none."""

@@ -27,6 +27,7 @@ from cloud_sink.ledger.quarantine import Quota
 from cloud_sink.patience import Patience
 from cloud_sink.reporting import Reporting
 from cloud_sink.reports import Inbox
+from cloud_sink.reprocessing import reprocess
 from cloud_sink.resending import Resending
 from cloud_sink.session import Handlers, Incoming, Session
 
@@ -65,9 +66,8 @@ class Sink:
         self._failure = Failure(threading.Event())
         random = random or Random()
         limits = config.limits
-        quota = Quota(limits.quarantine_mib * _MIB, limits.quarantine_mib_per_gateway * _MIB)
         self._database = Database(config.ledger.url)
-        self._book = Book(self._database, quota, clock)
+        self._book = Book(self._database, _quota(config), clock)
         self._patience = Patience(random)
         inbox = Inbox()
         handlers = Handlers(self._take_page, inbox.put, self._failure.report)
@@ -162,6 +162,22 @@ class Sink:
 
     def _take_page(self, incoming: Incoming) -> None:
         self._checking.put(incoming)
+
+
+def reprocess_ledger(config: Config, clock: Callable[[], datetime] = now) -> dict[str, int]:
+    """Try again what wasn't taken or couldn't be read (`cloud-sink reprocess`) and return what came of it."""
+    keys = config.keys.files().load()
+    database = Database(config.ledger.url)
+    try:
+        book = Book(database, _quota(config), clock)
+        book.prepare(keys.pseudonyms.fingerprint)
+        return reprocess(database, book, keys, clock).as_dict()
+    finally:
+        database.close()
+
+
+def _quota(config: Config) -> Quota:
+    return Quota(config.limits.quarantine_mib * _MIB, config.limits.quarantine_mib_per_gateway * _MIB)
 
 
 def software() -> str:

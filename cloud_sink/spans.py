@@ -55,6 +55,13 @@ def contains(spans: Sequence[Span], number: int) -> bool:
     return index >= 0 and spans[index][1] >= number
 
 
+def cut(span: Span, at: int) -> list[tuple[Span, bool]]:
+    """Return the parts of a range below `at` (False) and from `at` on (True); those that are empty are left out."""
+    first, last = span
+    parts = [((first, min(last, at - 1)), False), ((max(first, at), last), True)]
+    return [(part, from_there) for part, from_there in parts if part[0] <= part[1]]
+
+
 def beyond(spans: Iterable[Span], number: int) -> list[Span]:
     """Return the parts of the ranges that lie above `number`."""
     return [(max(first, number + 1), last) for first, last in spans if last > number]

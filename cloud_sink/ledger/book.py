@@ -15,15 +15,16 @@ from sqlalchemy.engine import Connection
 
 from cloud_sink.checking import CheckedPage, Rejected
 from cloud_sink.errors import ConfigError
-from cloud_sink.ledger import disputes, journals, quarantine
+from cloud_sink.ledger import commits, disputes, journals, quarantine
 from cloud_sink.ledger.bulk import insert_rows
+from cloud_sink.ledger.commits import Numbers
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.entries import LockNumbers, Source, add_entries, forged_records
 from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.journals import PlacedPage, Standing
 from cloud_sink.ledger.migrating import migrate
 from cloud_sink.ledger.quarantine import Quota
-from cloud_sink.ledger.tables import commits, facts, unread
+from cloud_sink.ledger.tables import facts, unread
 
 _FINGERPRINT = "pseudonym key fingerprint"
 
@@ -39,15 +40,6 @@ class Outcome:
     unread: int = 0
     quarantined: int = 0
     without_room: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Numbers:
-    """The numbers given out last, as of the last commit."""
-
-    commit_no: int
-    page_no: int
-    position: int
 
 
 class Book:
@@ -77,17 +69,24 @@ class Book:
             )  # fmt: skip
         return revision
 
-    def commit(self, pages: Sequence[CheckedPage], rejected: Sequence[Rejected] = ()) -> Outcome:
-        """Commit a batch. LedgerUnavailable: nothing was committed, or all; do the same again, it does no harm."""
+    def commit(
+        self, pages: Sequence[CheckedPage], rejected: Sequence[Rejected] = (), taken: Sequence[int] = ()
+    ) -> Outcome:
+        """Commit a batch. `taken`: numbers of quarantined messages that are among the pages now.
+
+        LedgerUnavailable: nothing was committed, or all of it; do the same again, it does no harm.
+        """
         with self._database.writing() as connection:
             now_ms = to_ms(self._clock())
-            numbers = _last_numbers(connection)
+            numbers = commits.last(connection)
             known = journals.load_or_create(connection, [page.key for page in pages])
             claimed = {item.key for item in rejected if item.key is not None} - known.keys()
             known.update(journals.load(connection, claimed))
             batch = journals.sort_pages(connection, pages, known, numbers.page_no)
             counts = self._add(connection, batch, numbers, now_ms)
             without_room = quarantine.add(connection, rejected, self._quota) if rejected else 0
+            if taken:
+                quarantine.resolve(connection, taken, now_ms)
             standings = journals.standings(connection, known.values())
         self._locks.committed()
         return Outcome(standings, *counts, len(rejected), without_room)
@@ -99,7 +98,7 @@ class Book:
             return [standing for standing in journals.standings(connection, holed) if standing.missing]
 
     def _add(
-        self, connection: Connection, batch: journals.Sorted, numbers: _Numbers, now_ms: int
+        self, connection: Connection, batch: journals.Sorted, numbers: Numbers, now_ms: int
     ) -> tuple[int, int, int, int]:
         """Write pages and what is in them; return how many pages, entries, disputes and unread records were added."""
         placed = batch.placed
@@ -108,9 +107,7 @@ class Book:
         breaks = journals.add_pages(connection, placed, numbers.commit_no + 1)
         journals.save(connection, {id(page.journal): page.journal for page in placed}.values())
         sources = [_source(page) for page in placed]
-        names = [group.lock for source in sources for group in source.decoded.groups]
-        names.extend(forged.lock for source in sources for forged in source.decoded.forged)
-        lock_numbers = self._locks.of(connection, names)
+        lock_numbers = self._locks.of(connection, [name for source in sources for name in source.locks])
         added = add_entries(connection, sources, lock_numbers, numbers.position)
         found = [*batch.disputes, *breaks, *added.disputes, *forged_records(sources, lock_numbers)]
         new_disputes = disputes.add(connection, found, now_ms) if found else 0
@@ -120,15 +117,10 @@ class Book:
             for slot, reason in source.decoded.unread
         ]
         insert_rows(connection, unread, unread_rows)
-        last_page_no = placed[-1].page_no
-        insert_rows(connection, commits, [(numbers.commit_no + 1, now_ms, last_page_no, added.last_position)])
+        commits.add(
+            connection, Numbers(numbers.commit_no + 1, placed[-1].page_no, added.last_position), now_ms
+        )
         return len(placed), len(added.rows), new_disputes, len(unread_rows)
-
-
-def _last_numbers(connection: Connection) -> _Numbers:
-    query = sa.select(commits.c.commit_no, commits.c.last_page_no, commits.c.last_position)
-    row = connection.execute(query.order_by(commits.c.commit_no.desc()).limit(1)).one_or_none()
-    return _Numbers(*row) if row else _Numbers(0, 0, 0)
 
 
 def _source(page: PlacedPage) -> Source:

@@ -38,6 +38,12 @@ class Source:
     page: int
     decoded: Decoded
 
+    @property
+    def locks(self) -> list[str]:
+        """The locks whose numbers are needed to write what was decoded."""
+        groups, forged = self.decoded.groups, self.decoded.forged
+        return [group.lock for group in groups] + [record.lock for record in forged]
+
 
 @dataclass(slots=True)
 class _Standing:

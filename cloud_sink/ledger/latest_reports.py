@@ -39,6 +39,11 @@ def gateways(connection: Connection) -> dict[tuple[str, str], GatewayState]:
     return {(row.site, row.gateway): GatewayState.model_validate_json(row.report) for row in rows}
 
 
+def lock_names(connection: Connection) -> list[str]:
+    """Return the names of all locks that ever reported."""
+    return list(connection.scalars(sa.select(lock_reports.c.lock)))
+
+
 def lock(connection: Connection, name: str) -> tuple[str, str, LockState] | None:
     """Return site, gateway and latest report of a lock, None if there is none."""
     row = connection.execute(sa.select(lock_reports).where(lock_reports.c.lock == name)).one_or_none()

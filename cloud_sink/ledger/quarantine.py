@@ -12,9 +12,10 @@ from hashlib import sha256
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloud_sink.checking import Rejected
+from cloud_sink.checking import Message, Rejected
 from cloud_sink.ledger.bulk import insert_rows
-from cloud_sink.ledger.instants import to_ms
+from cloud_sink.ledger.database import Database
+from cloud_sink.ledger.instants import from_ms, to_ms
 from cloud_sink.ledger.tables import quarantine
 
 _IN_CHUNK = 400
@@ -42,6 +43,44 @@ def add(connection: Connection, rejected: Sequence[Rejected], quota: Quota) -> i
     kept = [(digest, item) for digest, item in new.items() if room.take(_text(item.message.topic), item)]
     insert_rows(connection, quarantine, [_row(number, *pair) for number, pair in enumerate(kept, last + 1)])
     return len(new) - len(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A message in quarantine that nothing came of so far."""
+
+    number: int
+    message: Message
+    reason: str
+
+
+def unresolved(database: Database, after: int, limit: int) -> list[Quarantined]:
+    """Return the next messages after number `after`."""
+    q = quarantine.c
+    query = (
+        sa.select(q.quarantine_no, q.topic, q.payload, q.kid, q.sig, q.first_ms, q.reason)
+        .where(q.quarantine_no > after, q.resolved_ms.is_(None))
+        .order_by(q.quarantine_no)
+        .limit(limit)
+    )
+    with database.reading() as connection:
+        return [
+            Quarantined(
+                row.quarantine_no,
+                Message(row.topic, bytes(row.payload), row.kid, row.sig, from_ms(row.first_ms)),
+                row.reason,
+            )
+            for row in connection.execute(query)
+        ]
+
+
+def resolve(connection: Connection, numbers: Sequence[int], now_ms: int) -> None:
+    """These messages were taken after all: their bytes are in `pages` now and make room here."""
+    connection.execute(
+        quarantine.update()
+        .where(quarantine.c.quarantine_no.in_(numbers))
+        .values(resolved_ms=now_ms, payload=None)
+    )
 
 
 class _Room:

@@ -101,7 +101,7 @@ seq_spans = _table(
 )
 
 # `slot`: the record's place in its page, from 0. `unverified` 1: its CRC-32 never held. `mac` 1: held under the
-# lock's key, 0: no key known when it was committed. The order of columns is the order in which rows are built.
+# lock's key, 0: no key known so far (the one column that may change, to 1). The order of columns is that of `Row`.
 entries = _table(
     "entries",
     _number("position"),
@@ -126,6 +126,15 @@ entries = _table(
     sa.Column("clock_offset_s", INT),
     sa.Column("credential", sa.LargeBinary),
     sa.Index("uq_entries_identity", "lock_no", "epoch", "seq", "unverified", unique=True),
+    # Of locks whose key is known this index is empty: `reprocess` finds at once what a new key can prove.
+    sa.Index(
+        "ix_entries_unproven",
+        "lock_no",
+        "epoch",
+        "seq",
+        sqlite_where=sa.text("mac = 0 AND unverified = 0"),
+        postgresql_where=sa.text("mac = 0 AND unverified = 0"),
+    ),
 )
 
 # Two truths that exclude each other; both are kept, none is overwritten. `slot` -1: the page as a whole.

@@ -96,6 +96,14 @@ def _create_entries() -> None:
         sa.Column("credential", sa.LargeBinary),
     )
     op.create_index("uq_entries_identity", "entries", ["lock_no", "epoch", "seq", "unverified"], unique=True)
+    unproven = sa.text("mac = 0 AND unverified = 0")
+    op.create_index(
+        "ix_entries_unproven",
+        "entries",
+        ["lock_no", "epoch", "seq"],
+        sqlite_where=unproven,
+        postgresql_where=unproven,
+    )
 
 
 def _create_doubts() -> None:

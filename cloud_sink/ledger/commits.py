@@ -1,0 +1,34 @@
+"""The ledger's own journal: one row for each transaction that added something, with the numbers given out last.
+
+The writer that holds the write lock reads the newest row, gives out the numbers after it, and adds its own row: so
+numbers have no gaps and follow the order of commits.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloud_sink.ledger.bulk import insert_rows
+from cloud_sink.ledger.tables import commits
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers given out last."""
+
+    commit_no: int
+    page_no: int
+    position: int
+
+
+def last(connection: Connection) -> Numbers:
+    """Return the newest numbers; all 0 in an empty ledger."""
+    query = sa.select(commits.c.commit_no, commits.c.last_page_no, commits.c.last_position)
+    row = connection.execute(query.order_by(commits.c.commit_no.desc()).limit(1)).one_or_none()
+    return Numbers(*row) if row else Numbers(0, 0, 0)
+
+
+def add(connection: Connection, numbers: Numbers, now_ms: int) -> None:
+    """Write this transaction's row; `numbers.commit_no` is its own."""
+    insert_rows(connection, commits, [(numbers.commit_no, now_ms, numbers.page_no, numbers.position)])
