@@ -5,7 +5,9 @@
                         what is      └──────────┘ receipts
                         on disk                            reporter: birth, lock states, telemetry, watchdog
 
-One thread each: every poller, the spool's writer, forwarder, uplink, reporter. If one dies, all end (crew.py).
+One thread each: every poller, the spool's writer, forwarder, uplink, reporter. If one dies, all end (crew.py). Where
+nothing helps but to begin again from what is on disk (a damaged spool, a forked journal, a disk that is full at the
+start), the agent does so by itself, in this process.
 """
 
 import signal
@@ -22,7 +24,7 @@ from edge_agent.clock import GatewayClock
 from edge_agent.config import AgentConfig
 from edge_agent.config_rules import load_config, load_signing_key
 from edge_agent.crew import Crew
-from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
+from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError, JournalForked, SpoolCorrupt, SpoolFull
 from edge_agent.field import build_field
 from edge_agent.forwarder import Forwarder
 from edge_agent.log import configure_log
@@ -39,22 +41,26 @@ _log = structlog.get_logger(__name__)
 
 _STUCK_AFTER_S = 60.0
 _JOIN_S = 4.0  # all in all the agent ends within 5 s
-_LOOK_S = 1.0
+_LOOK_S = 0.5
+_PAUSE_FIRST_S, _PAUSE_MAX_S = 0.5, 30.0
 
 
 class Agent:
-    """Everything of one run; built once, run once."""
+    """Everything of one run; built once, run once. `stop` is the process's, `halt` this run's."""
 
-    def __init__(self, config: AgentConfig, stop: threading.Event, random: Random | None = None) -> None:
+    def __init__(
+        self, config: AgentConfig, stop: threading.Event, alarms: Alarms, random: Random | None = None
+    ) -> None:
         self._config = config
         self._stop = stop
+        self._halt = threading.Event()
         self._random = random or SystemRandom()
         self._wake = threading.Event()
-        self._alarms = Alarms()
+        self._alarms = alarms
         self._clock = GatewayClock(config.clock.source)
         self._topics = GatewayTopics(config.gateway.site, config.gateway.id)
         self._key = load_signing_key(config.gateway.signing_key)
-        self._crew = Crew(stop)
+        self._crew = Crew(self._halt)
 
     def run(self) -> None:
         """Run until `stop` is set. Raises the error that ended a thread, if one did."""
@@ -63,7 +69,7 @@ class Agent:
         try:
             self._run_beside(spool)
         finally:
-            self._stop.set()
+            self._halt.set()
             self._wake.set()
             late = self._crew.join(_JOIN_S)
             if late:
@@ -121,7 +127,7 @@ class Agent:
 
     def _watch(self, spool: Spool) -> None:
         """Wait for the end; the spool's writer isn't of the crew, so look after it here."""
-        while not self._stop.wait(_LOOK_S):
+        while not self._stop.wait(_LOOK_S) and not self._halt.is_set():
             if spool.failure is not None:
                 self._crew.fail("spool", spool.failure)
 
@@ -138,6 +144,7 @@ class Agent:
             Sealer(self._topics, self._key),
             self._clock.now,
             self._clock.trust,
+            alarms=self._alarms,
             on_sealed=self._wake.set,
         )
 
@@ -161,6 +168,21 @@ class Agent:
         )
 
 
+def _run_again_and_again(config: AgentConfig, stop: threading.Event) -> None:
+    """Run the agent; begin again from what is on disk where that is what an error asks for."""
+    alarms, pause_s = Alarms(), _PAUSE_FIRST_S
+    while not stop.is_set():
+        began_s = monotonic()
+        try:
+            Agent(config, stop, alarms).run()
+        except (SpoolCorrupt, JournalForked, SpoolFull) as error:
+            if monotonic() - began_s > _STUCK_AFTER_S:
+                pause_s = _PAUSE_FIRST_S
+            _log.warning("the agent starts afresh", why=str(error), after_s=pause_s)
+            stop.wait(pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+
+
 def _poller_beat(poller: Poller) -> Beat:
     return Beat(lambda: poller.progressed_at, _STUCK_AFTER_S)
 
@@ -173,7 +195,7 @@ def serve(config_file: Path) -> int:
         signal.signal(number, lambda *_: stop.set())
     started_s = monotonic()
     try:
-        Agent(load_config(config_file), stop).run()
+        _run_again_and_again(load_config(config_file), stop)
     except ConfigError as error:
         for line in str(error).splitlines():
             _log.error("configuration", problem=line)

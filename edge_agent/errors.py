@@ -64,7 +64,11 @@ class SpoolUnavailable(EdgeAgentError):
 
 
 class SpoolCorrupt(EdgeAgentError):
-    """The spool's file is damaged; it is set aside and what can be read is salvaged."""
+    """The spool's file is damaged; it is set aside and what can be read is salvaged. Start afresh."""
+
+
+class JournalForked(EdgeAgentError):
+    """Spool and ledger tell different stories; a new journal has begun. Start afresh, with cursors as they are now."""
 
 
 class BrokerUnavailable(EdgeAgentError):

@@ -1,5 +1,7 @@
 """The loop spool → uplink, and back: receipts let pages be pruned, silence lets them be sent again.
 
+Raises JournalForked or SpoolCorrupt where the agent has to start afresh: all that counts is on disk by then.
+
 Live pages (sealed since the session began) and the backlog take turns, three to one, so that what happens now is seen
 now while days of backlog still move. A PUBACK only frees a slot in paho's hands; success is a receipt.
 """
@@ -15,7 +17,7 @@ import structlog
 from pydantic import ValidationError
 
 from edge_agent.alarms import Alarms
-from edge_agent.errors import BrokerUnavailable, SpoolFull, SpoolUnavailable
+from edge_agent.errors import BrokerUnavailable, JournalForked, SpoolCorrupt, SpoolFull, SpoolUnavailable
 from edge_agent.lane import Lane
 from edge_agent.pace import Pace
 from edge_agent.spool import Spool
@@ -145,23 +147,26 @@ class Forwarder:
         except (SpoolFull, SpoolUnavailable) as error:
             _log.warning("a receipt can't be noted now; the next one will tell the same", why=str(error))
             return
+        if judgement.verdict is Verdict.FORKED:
+            self._alarms.raise_("journal forked", judgement.why)
+            raise JournalForked(judgement.why)
+        if judgement.verdict is Verdict.RETREATED:
+            self._alarms.raise_("ledger lost pages", judgement.why)
         if judgement.verdict is not Verdict.ACCEPTED or lane is None:
-            _log.warning("receipt not used", verdict=judgement.verdict.value, why=judgement.why)
+            _log.info("receipt not used", verdict=judgement.verdict.value, why=judgement.why)
             return
-        now_s = self._now_s()
-        quarantined = dict(receipt.quarantined)
+        now_s, quarantined = self._now_s(), dict(receipt.quarantined)
         if lane.note_receipt(receipt.committed_through, receipt.held, quarantined, now_s, self._jitter()):
             self._pace.note_progress(now_s, all_received=self._all_quiet())
         self._report_quarantine(lane)
 
     def _report_quarantine(self, lane: Lane) -> None:
+        name = f"quarantined {lane.uuid}"
         if lane.quarantined:
             page, why = min(lane.quarantined.items())
-            self._alarms.raise_(
-                "quarantined", f"the ledger doesn't take page {page} of journal {lane.uuid}: {why}"
-            )
+            self._alarms.raise_(name, f"the ledger doesn't take page {page}: {why}")
         else:
-            self._alarms.clear("quarantined")
+            self._alarms.clear(name)
 
     def _take_request(self, request: ResendRequest) -> None:
         if request.journal in self._lanes:
@@ -252,7 +257,11 @@ class Forwarder:
                 after = max(after, lane.end_of_held(page))
 
     def _send_page(self, reader: SpoolReader, lane: Lane, number: int) -> bool:
-        page = reader.page(lane.journal, number)
+        try:
+            page = reader.page(lane.journal, number)
+        except SpoolCorrupt as error:
+            self._spool.report_damage(str(error))
+            raise
         if page is None:
             lane.note_gone(number)
             return False

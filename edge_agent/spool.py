@@ -1,25 +1,28 @@
 """The spool: the gateway's durable store of sealed pages, on SQLite. `seal` returns when the page is on the disk.
 
-One writer thread owns the connection. Whoever wants something written hands in a job and waits; jobs that wait at the
-same time share one commit (and so one fsync). Between commits the writer does at most one small step of housekeeping.
+spool_writer     the thread: group commit         spool_room      quota, reserve for a full disk
+spool_pages      sealing, cursors                 spool_opening   check, set aside what is damaged
+spool_receipts   receipts, pruning                spool_salvage   read pages out of a damaged file
+spool_journals   retired and forked journals      spool_keeping   housekeeping, step by step
+spool_reader     reads beside the writer          spool_schema    tables, migrations
 """
 
-import queue
 import sqlite3
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from time import monotonic
-from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-import structlog
 from sqlite_utils import Database
 
+from edge_agent.alarms import Alarms
 from edge_agent.custody import Cursor, Visit
-from edge_agent.errors import EdgeAgentError, SpoolFull, SpoolUnavailable
+from edge_agent.errors import SpoolCorrupt, SpoolFull
+from edge_agent.spool_journals import fork_journal, replace_active, take_up_journal
+from edge_agent.spool_keeping import PRUNE_LIMIT, Housekeeping
+from edge_agent.spool_lock import SpoolLock
+from edge_agent.spool_opening import drop_salvaged, mark_damaged, open_database
 from edge_agent.spool_pages import (
     NOTE_CONFIRMED,
     SAVE_MEMO,
@@ -27,25 +30,16 @@ from edge_agent.spool_pages import (
     Moment,
     Sealer,
     active_journal,
-    begin_journal,
     check_visit,
     next_incarnation,
     read_cursors,
     seal_visit,
     to_ms,
 )
-from edge_agent.spool_receipts import Judgement, Verdict, judge_receipt, move_watermark, prune_step
-from edge_agent.spool_room import Reserve, named_error, used_bytes
-from edge_agent.spool_schema import connect, migrate
+from edge_agent.spool_receipts import Judgement, Keeping, Verdict, judge_receipt, note_receipt, prune_step
+from edge_agent.spool_room import Reserve, Room, named_error
+from edge_agent.spool_writer import SpoolWriter
 from wastelock.messages import Receipt
-
-T = TypeVar("T")
-_log = structlog.get_logger(__name__)
-
-_QUEUE_MAX = 1024  # jobs; every poller has at most one waiting, the rest are notes that may be dropped
-_GROUP_MAX = 64  # jobs in one commit: bounds what a commit writes to 64 pages of at most 256 KiB
-_IDLE_S = 1.0
-_PRUNE_LIMIT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +51,8 @@ class SpoolLimits:
     reserve_bytes: int
 
 
-@dataclass(slots=True)
-class _Job:
-    """Something to be written. `done` is set when it is durable, or `error` says why it isn't."""
-
-    work: Callable[[sqlite3.Connection], Any]
-    is_page: bool = False
-    done: threading.Event = field(default_factory=threading.Event)
-    result: Any = None
-    error: EdgeAgentError | None = None
-
-
 class Spool:
-    """Opened by `start`, ended by `close`; both may be called once. `failure` says why the writer ended by itself."""
+    """Opened by `start`, ended by `close`; each is called once. All other methods may be called from any thread."""
 
     def __init__(
         self,
@@ -79,46 +62,47 @@ class Spool:
         now: Callable[[], datetime],
         clock_trust: Callable[[], str],
         *,
+        alarms: Alarms | None = None,
         on_sealed: Callable[[], None] = lambda: None,
         make_uuid: Callable[[], UUID] = uuid4,
     ) -> None:
         self.path = path
-        self._limits = limits
-        self._sealer = sealer
-        self._now = now
-        self._clock_trust = clock_trust
-        self._on_sealed = on_sealed
-        self._make_uuid = make_uuid
-        self._reserve = Reserve(path.with_name(path.name + ".reserve"), limits.reserve_bytes)
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(_QUEUE_MAX)
-        self._cursors: dict[str, Cursor] = {}
-        self._end: JournalEnd | None = None
-        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
-        self._opened = threading.Event()
-        self._closed = threading.Event()
         self.incarnation = 0
-        self.failure: BaseException | None = None
-        self.is_full = False
-        self.progressed_at = monotonic()
+        self._on_sealed = on_sealed
+        self._lock = SpoolLock(path)
+        self._keeper = _Keeper(path, limits, sealer, now, clock_trust, alarms or Alarms(), make_uuid)
+        self._writer = SpoolWriter(path, self._keeper.room, self._keeper)
 
-    # ---- what others call ----
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the writer ended by itself, None if it didn't."""
+        return self._writer.failure
+
+    @property
+    def progressed_at(self) -> float:
+        """When the writer last came round (monotonic seconds)."""
+        return self._writer.progressed_at
 
     def start(self) -> None:
-        """Open the file; raises what `_open` raises."""
-        self._thread.start()
-        self._opened.wait()
-        if self.failure is not None:
-            raise self.failure
+        """Open the file. Raises ConfigError, SpoolUnavailable (also: in use by another process) or SpoolFull."""
+        self._lock.acquire()
+        try:
+            self._writer.start()
+        except BaseException:
+            self._lock.release()
+            raise
+        self.incarnation = self._keeper.incarnation
 
     def close(self) -> None:
         """Finish what was handed in, then close the file."""
-        if self._thread.is_alive():
-            self._jobs.put(None)
-        self._thread.join()
+        self._writer.close()
+        if isinstance(self.failure, SpoolCorrupt):
+            self.report_damage(str(self.failure))
+        self._lock.release()
 
     def cursor(self, lock: str) -> Cursor | None:
         """Return how far this lock's journal is on disk."""
-        return self._cursors.get(lock)
+        return self._keeper.cursors.get(lock)
 
     def seal(self, visit: Visit) -> None:
         """Seal the records of a visit as one page; returns when they are on the disk (fsync).
@@ -126,140 +110,132 @@ class Spool:
         Raises SpoolFull or SpoolUnavailable; then nothing of the visit was kept and nothing may be confirmed.
         """
         check_visit(visit)
-        self._write(lambda connection: self._seal(connection, visit), is_page=True)
+        self._writer.write(lambda connection: self._keeper.seal(connection, visit), is_page=True)
         self._on_sealed()
 
     def save_memo(self, lock: str, memo: bytes) -> None:
         """Keep what a lock's driver must find again after a restart."""
-        self._write(lambda connection: connection.execute(SAVE_MEMO, (memo, lock)) and None)
+        self._writer.write(lambda connection: connection.execute(SAVE_MEMO, (memo, lock)) and None)
 
     def note_confirmed(self, lock: str, epoch: int, seq: int) -> None:
         """Note for `status` how far the controller was told; not waited for, dropped where the writer has no time."""
-        try:
-            self._jobs.put_nowait(_Job(lambda c: c.execute(NOTE_CONFIRMED, (epoch, seq, lock)) and None))
-        except queue.Full:
-            _log.debug("note of a confirmation dropped", lock=lock)
+        self._writer.note(lambda connection: connection.execute(NOTE_CONFIRMED, (epoch, seq, lock)))
 
     def apply_receipt(self, receipt: Receipt) -> Judgement:
-        """Note what a receipt proves; returns when that is on the disk."""
-        return self._write(lambda connection: self._apply_receipt(connection, receipt))
+        """Note what a receipt proves, begin a new journal where it says so; returns when that is on the disk."""
+        return self._writer.write(lambda connection: self._keeper.apply_receipt(connection, receipt))
 
-    # ---- the writer thread ----
+    def report_damage(self, why: str) -> None:
+        """Somebody read what can't be: have the file set aside and salvaged at the next start."""
+        mark_damaged(self.path, why)
 
-    def _write(self, work: Callable[[sqlite3.Connection], T], *, is_page: bool = False) -> T:
-        job = _Job(work, is_page)
-        if self._closed.is_set():
-            raise SpoolUnavailable(f"{self.path}: the spool is closed")
-        self._jobs.put(job)
-        while not job.done.wait(_IDLE_S):
-            if self._closed.is_set() and not job.done.is_set():
-                raise SpoolUnavailable(f"{self.path}: the spool was closed meanwhile")
-        if job.error is not None:
-            raise job.error
-        result: T = job.result
-        return result
 
-    def _run(self) -> None:
+class _Keeper:
+    """What the writer thread knows and does (spool_writer.Keeper); nothing here is called from another thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        limits: SpoolLimits,
+        sealer: Sealer,
+        now: Callable[[], datetime],
+        clock_trust: Callable[[], str],
+        alarms: Alarms,
+        make_uuid: Callable[[], UUID],
+    ) -> None:
+        self._path = path
+        self._sealer = sealer
+        self._now = now
+        self._clock_trust = clock_trust
+        self._alarms = alarms
+        self._make_uuid = make_uuid
+        self._keep_ms = limits.keep_ms
+        reserve = Reserve(path.with_name(path.name + ".reserve"), limits.reserve_bytes)
+        self.room = Room(reserve, limits.max_bytes, self._prune_pressed, lambda: drop_salvaged(path))
+        self._housekeeping = Housekeeping(path, sealer, Keeping(limits.keep_ms), self.room, self._moment)
+        self._end: JournalEnd | None = None
+        self.cursors: dict[str, Cursor] = {}
+        self.incarnation = 0
+
+    def open(self) -> Database:
+        database = open_database(self._path, self._now())
         try:
-            database = self._open()
             try:
-                self._opened.set()
-                self._serve(database)
-            finally:
-                database.close()
-        except BaseException as error:  # noqa: BLE001 - a thread's entry point: kept for whoever watches over it
-            self.failure = error
-        finally:
-            self._closed.set()
-            self._opened.set()
-
-    def _open(self) -> Database:
-        try:
-            database = connect(self.path)
-            migrate(database)
-            with database.atomic():
-                self._end = active_journal(database.conn)
-                if self._end is None:
-                    self._end = begin_journal(
-                        database.conn, self._sealer, self._make_uuid(), "new spool", self._moment()
-                    )
-                self.incarnation = next_incarnation(database.conn)
-                self._cursors = read_cursors(database.conn)
+                self._take_up(database)
+            except sqlite3.OperationalError:
+                self.room.tidy(database)  # on a full disk even this may need the reserve
+                self._take_up(database)
         except sqlite3.Error as error:
-            raise named_error(error, self.path) from error
-        self._reserve.lay_down()
+            database.close()
+            raise named_error(error, self._path) from error
+        except BaseException:
+            database.close()
+            raise
+        self._tell_damage()
         return database
 
-    def _serve(self, database: Database) -> None:
-        is_open = True
-        while is_open:
-            jobs, is_open = self._next_jobs()
-            if jobs:
-                self._commit(database, jobs)
-            else:
-                self._prune(database)
-            self.progressed_at = monotonic()
+    def committed(self, connection: sqlite3.Connection) -> None:
+        self._end = active_journal(connection)
+        self.cursors = read_cursors(connection)
 
-    def _next_jobs(self) -> tuple[list[_Job], bool]:
-        """Return what waits, at most a group; False once the spool is to be closed."""
-        jobs: list[_Job] = []
-        try:
-            job = self._jobs.get(timeout=_IDLE_S)
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) == _GROUP_MAX:
-                    return jobs, True
-                job = self._jobs.get_nowait()
-        except queue.Empty:
-            return jobs, True
-        return jobs, False
+    def tend(self, database: Database) -> bool:
+        assert self._end is not None
+        if self._housekeeping.step(database, self._end):
+            return True
+        self._tell_damage()
+        return False
 
-    def _commit(self, database: Database, jobs: list[_Job]) -> None:
-        error: EdgeAgentError | None = None
-        try:
-            if any(job.is_page for job in jobs):
-                self._make_room(database)
-        except SpoolFull as full:
-            for job in jobs:
-                if job.is_page:
-                    job.error = full
-        todo = [job for job in jobs if job.error is None]
-        try:
-            with database.atomic():
-                for job in todo:
-                    job.result = job.work(database.conn)
-        except sqlite3.Error as raised:
-            error = named_error(raised, self.path)
-            self._end = active_journal(database.conn)
-        self._cursors = read_cursors(database.conn)
-        for job in todo:
-            job.error = error
-        for job in jobs:
-            job.done.set()
+    def noted_full(self, error: SpoolFull | None) -> None:
+        if error is None:
+            self._alarms.clear("spool full")
+        else:
+            self._alarms.raise_("spool full", f"nothing is confirmed to controllers: {error}")
 
-    def _make_room(self, database: Database) -> None:
-        if used_bytes(database.conn) < self._limits.max_bytes:
-            return
-        with database.atomic():
-            pruned = prune_step(database.conn, to_ms(self._now()), self._limits.keep_ms, True, _PRUNE_LIMIT)
-        if not pruned:
-            raise SpoolFull(
-                f"{self.path}: the quota of {self._limits.max_bytes} bytes is used up by pages without receipt"
-            )
-
-    def _prune(self, database: Database) -> None:
-        with database.atomic():
-            prune_step(database.conn, to_ms(self._now()), self._limits.keep_ms, False, _PRUNE_LIMIT)
-
-    def _seal(self, connection: sqlite3.Connection, visit: Visit) -> None:
+    def seal(self, connection: sqlite3.Connection, visit: Visit) -> None:
         assert self._end is not None
         seal_visit(connection, self._sealer, self._end, visit, self._moment())
 
-    def _apply_receipt(self, connection: sqlite3.Connection, receipt: Receipt) -> Judgement:
+    def apply_receipt(self, connection: sqlite3.Connection, receipt: Receipt) -> Judgement:
         judgement = judge_receipt(connection, receipt)
-        if judgement.verdict is Verdict.ACCEPTED and judgement.journal is not None:
-            move_watermark(connection, judgement.journal, receipt.committed_through, to_ms(self._now()))
+        if judgement.journal is None:
+            return judgement
+        if judgement.verdict is Verdict.ACCEPTED:
+            note_receipt(connection, judgement.journal, receipt, to_ms(self._now()))
+        elif judgement.verdict in (Verdict.FORKED, Verdict.RETREATED):
+            self._leave(connection, judgement, judgement.journal)
         return judgement
+
+    def _leave(self, connection: sqlite3.Connection, judgement: Judgement, journal: int) -> None:
+        """Take a journal out of use; a new one begins if it was the active one."""
+        assert self._end is not None
+        is_forked = judgement.verdict is Verdict.FORKED
+        if is_forked:
+            fork_journal(connection, journal, judgement.contradicted_at, judgement.why)
+        if journal == self._end.id:
+            state = "forked" if is_forked else "retired"
+            self._end = replace_active(
+                connection, self._sealer, journal, state, self._make_uuid(), judgement.why, self._moment()
+            )
+
+    def _take_up(self, database: Database) -> None:
+        with database.atomic():
+            self._end = take_up_journal(database.conn, self._sealer, self._make_uuid, self._moment())
+            self.incarnation = next_incarnation(database.conn)
+        self.cursors = read_cursors(database.conn)
+
+    def _prune_pressed(self, database: Database) -> int:
+        with database.atomic():
+            return prune_step(
+                database.conn, to_ms(self._now()), Keeping(self._keep_ms, under_pressure=True), PRUNE_LIMIT
+            )
+
+    def _tell_damage(self) -> None:
+        if self._housekeeping.has_to_salvage():
+            self._alarms.raise_(
+                "spool damaged", "the spool was damaged: what can be read of it is taken over now"
+            )
+        else:
+            self._alarms.clear("spool damaged")
 
     def _moment(self) -> Moment:
         return Moment(self._now(), self._clock_trust())

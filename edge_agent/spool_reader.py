@@ -119,7 +119,11 @@ class SpoolReader:
 
 
 def _open_for_reading(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+    # A spool that was closed in order has no log. Only as "immutable" can it then be read by somebody who may not
+    # write to its directory, and without leaving files there that the agent's user couldn't open.
+    log = path.with_name(path.name + "-wal")
+    how = "mode=ro" if log.exists() else "mode=ro&immutable=1"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=5.0)
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -256")
     return connection

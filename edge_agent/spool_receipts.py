@@ -3,6 +3,9 @@
 A receipt proves something of one of our journals only where our own page `committed_through` has the hash that it
 names (`head`). A watermark beyond what was sealed here, or another hash, means that this spool and the ledger tell
 different stories (the spool was restored from an old copy, or an SD card was cloned): the journal is forked.
+
+In the active journal only what is at or below the watermark is pruned. A retired journal may have gaps that nobody can
+fill any more, so there `held` counts as received, too.
 """
 
 import sqlite3
@@ -23,15 +26,20 @@ ON CONFLICT (journal, hour) DO UPDATE SET through = excluded.through
 """
 LOWER_HOURS = "UPDATE watermark SET through = ? WHERE journal = ? AND through > ?"
 RECEIVED_BEFORE = "SELECT max(through) FROM watermark WHERE journal = ? AND hour < ?"
-PRUNABLE_JOURNALS = """
-SELECT id, committed_through FROM journal WHERE committed_through > pruned_through AND state != 'forked' ORDER BY id
+HELD = "SELECT first, last, since FROM held WHERE journal = ? ORDER BY first"
+FORGET_HELD = "DELETE FROM held WHERE journal = ?"
+NOTE_HELD = "INSERT OR REPLACE INTO held (journal, first, last, since) VALUES (?, ?, ?, ?)"
+ALL_JOURNALS = "SELECT id, state, committed_through, pruned_through FROM journal ORDER BY id"
+PAGES_BETWEEN = """
+SELECT id, page, hash FROM page WHERE journal = ? AND page BETWEEN ? AND ? ORDER BY page LIMIT ?
 """
-PAGES_TO_PRUNE = "SELECT id, page, hash FROM page WHERE journal = ? AND page <= ? ORDER BY page LIMIT ?"
 DELETE_PAGE = "DELETE FROM page WHERE id = ?"
 MOVE_PRUNED = "UPDATE journal SET pruned_through = ?, pruned_hash = ? WHERE id = ?"
 FORGET_HOURS = "DELETE FROM watermark WHERE journal = ? AND through < ?"
 
 _HOUR_MS = 3_600_000
+# The sink's words for pages that it keeps beside others of the same place in the chain.
+_CONTRADICTIONS = ("chain break", "dispute")
 
 
 class Verdict(Enum):
@@ -40,16 +48,29 @@ class Verdict(Enum):
     ACCEPTED = "accepted"
     FOREIGN = "of a journal that isn't in this spool"
     UNPROVEN = "without proof"
+    RETREATED = "behind what was pruned"
     FORKED = "forked"
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`journal`: the spool's own number of the journal, None where it is foreign."""
+    """`journal`: the spool's own number of the journal, None where it is foreign.
+
+    `contradicted_at`: the first page for which spool and ledger don't agree, where they are forked.
+    """
 
     verdict: Verdict
     journal: int | None = None
     why: str = ""
+    contradicted_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long received pages are kept: `keep_ms` from their receipt, under pressure no longer."""
+
+    keep_ms: int
+    under_pressure: bool = False
 
 
 def judge_receipt(connection: sqlite3.Connection, receipt: Receipt) -> Judgement:
@@ -61,43 +82,59 @@ def judge_receipt(connection: sqlite3.Connection, receipt: Receipt) -> Judgement
         )
     journal, state, newest, _, pruned, pruned_hash = row
     through = receipt.committed_through
+    if state == "forked":
+        return Judgement(Verdict.UNPROVEN, journal, f"journal {receipt.journal} was given up")
+    for page, reason in receipt.quarantined:
+        if reason.startswith(_CONTRADICTIONS):
+            return Judgement(Verdict.FORKED, journal, f"the ledger says of page {page}: {reason}", page)
+    if state == "active" and through > newest:
+        why = f"receipt for page {through}, but {newest} is the newest sealed here"
+        return Judgement(Verdict.FORKED, journal, why, newest + 1)
+    if state == "active" and through < pruned:
+        return Judgement(
+            Verdict.RETREATED,
+            journal,
+            f"the ledger has lost pages {through + 1}..{pruned}, which are pruned here",
+        )
     if through == 0:
         return Judgement(Verdict.ACCEPTED, journal)
     if receipt.head is None:
         return Judgement(Verdict.UNPROVEN, journal, f"receipt for page {through} names no hash of it")
-    if through > newest and state == "active":
-        return Judgement(
-            Verdict.FORKED,
-            journal,
-            f"receipt for page {through}, but {newest} is the newest ever sealed here",
-        )
     own = connection.execute(HASH_OF_PAGE, (journal, through)).fetchone()
     known = own[0] if own else pruned_hash if through == pruned else None
-    if known is not None and known != receipt.head:
-        return Judgement(Verdict.FORKED, journal, f"the ledger has another page {through} than this spool")
+    if known and known != receipt.head:
+        why = f"the ledger has another page {through} than this spool"
+        return Judgement(Verdict.FORKED, journal, why, through)
     return Judgement(Verdict.ACCEPTED, journal)
 
 
-def move_watermark(connection: sqlite3.Connection, journal: int, through: int, now_ms: int) -> None:
+def note_receipt(connection: sqlite3.Connection, journal: int, receipt: Receipt, now_ms: int) -> None:
     """Note the ledger's present word, also where it went back (restored from a backup): nothing beyond is pruned."""
+    through = receipt.committed_through
     connection.execute(MOVE_WATERMARK, (through, journal))
     connection.execute(LOWER_HOURS, (through, journal, through))
     connection.execute(NOTE_HOUR, (journal, now_ms // _HOUR_MS, through))
+    before = connection.execute(HELD, (journal,)).fetchall()
+    held = [
+        (journal, first, last, min((s for f, t, s in before if f <= last and t >= first), default=now_ms))
+        for first, last in receipt.held
+    ]
+    if [(first, last) for _, first, last, _ in held] != [(first, last) for first, last, _ in before]:
+        connection.execute(FORGET_HELD, (journal,))
+        connection.executemany(NOTE_HELD, held)
 
 
-def prune_step(
-    connection: sqlite3.Connection, now_ms: int, keep_ms: int, under_pressure: bool, limit: int
-) -> int:
-    """Delete at most `limit` pages that are proven committed, oldest first; return how many.
-
-    They are kept for `keep_ms` after their receipt, unless under pressure.
-    """
-    for journal, committed in connection.execute(PRUNABLE_JOURNALS).fetchall():
-        through = committed if under_pressure else _received_before(connection, journal, now_ms - keep_ms)
-        pages = connection.execute(PAGES_TO_PRUNE, (journal, min(through, committed), limit)).fetchall()
-        if pages:
-            _delete_pages(connection, journal, pages)
-            return len(pages)
+def prune_step(connection: sqlite3.Connection, now_ms: int, keeping: Keeping, limit: int) -> int:
+    """Delete at most `limit` pages that are proven committed, oldest first; return how many."""
+    before_ms = now_ms if keeping.under_pressure else now_ms - keeping.keep_ms
+    for journal, state, committed, pruned in connection.execute(ALL_JOURNALS).fetchall():
+        through = committed
+        if not keeping.under_pressure:
+            through = min(committed, _received_before(connection, journal, before_ms))
+        if through > pruned and (count := _prune_watermark(connection, journal, pruned, through, limit)):
+            return count
+        if state == "retired" and (count := _prune_held(connection, journal, before_ms, limit)):
+            return count
     return 0
 
 
@@ -106,10 +143,27 @@ def _received_before(connection: sqlite3.Connection, journal: int, before_ms: in
     return int(row[0] or 0)
 
 
-def _delete_pages(
-    connection: sqlite3.Connection, journal: int, pages: Sequence[tuple[int, int, str]]
-) -> None:
-    connection.executemany(DELETE_PAGE, [(row[0],) for row in pages])
-    _, last, last_hash = pages[-1]
+def _prune_watermark(
+    connection: sqlite3.Connection, journal: int, pruned: int, through: int, limit: int
+) -> int:
+    pages = connection.execute(PAGES_BETWEEN, (journal, pruned + 1, through, limit)).fetchall()
+    _delete_pages(connection, pages)
+    # Where none is left the rest was lost long ago: the end is noted all the same, or it would be looked for each time.
+    last, last_hash = (pages[-1][1], pages[-1][2]) if pages else (through, "")
     connection.execute(MOVE_PRUNED, (last, last_hash, journal))
     connection.execute(FORGET_HOURS, (journal, last))
+    return len(pages)
+
+
+def _prune_held(connection: sqlite3.Connection, journal: int, before_ms: int, limit: int) -> int:
+    for first, last, since in connection.execute(HELD, (journal,)).fetchall():
+        if since <= before_ms:
+            pages = connection.execute(PAGES_BETWEEN, (journal, first, last, limit)).fetchall()
+            if pages:
+                _delete_pages(connection, pages)
+                return len(pages)
+    return 0
+
+
+def _delete_pages(connection: sqlite3.Connection, pages: Sequence[tuple[int, int, str]]) -> None:
+    connection.executemany(DELETE_PAGE, [(row[0],) for row in pages])

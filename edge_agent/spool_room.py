@@ -8,14 +8,23 @@ sealed until the reserve could be laid down again: that is what tells that there
 import errno
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
+import structlog
+from sqlite_utils import Database
+
 from edge_agent.errors import SpoolCorrupt, SpoolFull, SpoolUnavailable
+
+_log = structlog.get_logger(__name__)
 
 _FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # A full disk shows itself to SQLite in several ways: the log can't grow, or its index in shared memory can't.
 _FULL_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP})
 _CORRUPT_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+_PRUNES_MAX = 16  # steps in one go: bounds how long a poller waits for room
+_VACUUM_BLOCKS = 4096
 
 
 def named_error(error: sqlite3.Error, path: Path) -> SpoolFull | SpoolCorrupt | SpoolUnavailable:
@@ -23,7 +32,8 @@ def named_error(error: sqlite3.Error, path: Path) -> SpoolFull | SpoolCorrupt | 
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _FULL_CODES:
         return SpoolFull(f"{path}: the disk is full ({error})")
-    if code & 0xFF in _CORRUPT_CODES:
+    # What isn't an operational error is raised for contents that can't be: a text that isn't UTF-8, a broken schema.
+    if code & 0xFF in _CORRUPT_CODES or not isinstance(error, sqlite3.OperationalError):
         return SpoolCorrupt(f"{path}: the file is damaged ({error})")
     return SpoolUnavailable(f"{path}: {error}")
 
@@ -61,8 +71,67 @@ class Reserve:
         self.path.unlink(missing_ok=True)
 
 
+class Room:
+    """Decides whether a page may be sealed, and makes room where there is none.
+
+    `prune`: deletes some pages that are proven committed, however young, and returns how many; `drop_leftovers`:
+    deletes files that are merely nice to have.
+    """
+
+    def __init__(
+        self,
+        reserve: Reserve,
+        max_bytes: int,
+        prune: Callable[[Database], int],
+        drop_leftovers: Callable[[], None],
+    ) -> None:
+        self._reserve = reserve
+        self._max_bytes = max_bytes
+        self._prune = prune
+        self._drop_leftovers = drop_leftovers
+
+    def admit(self, database: Database) -> None:
+        """Return if pages may be sealed now, having pruned where the quota asks for it; else raise SpoolFull."""
+        if not self._reserve.lay_down():
+            self.tidy(database)
+            if not self._reserve.lay_down():
+                raise SpoolFull(
+                    f"{self._reserve.path.parent}: the disk is full: make room, then sealing goes on by itself"
+                )
+        for _ in range(_PRUNES_MAX):
+            if self.share_used(database) < 1:
+                return
+            if not self._prune(database):
+                break
+        if self.share_used(database) >= 1:
+            raise SpoolFull(
+                f"spool.max_mib ({self._max_bytes // 1_048_576}) is used up by pages that the ledger hasn't confirmed: "
+                "see why receipts don't come, or raise it"
+            )
+
+    def share_used(self, database: Database) -> float:
+        """Return how much of the quota is used; 1 or more: no room."""
+        return used_bytes(database.conn) / self._max_bytes
+
+    def tidy(self, database: Database) -> None:
+        """The disk is full: give up the reserve and use it to give back to the disk what isn't needed."""
+        self._reserve.give_up()
+        self._drop_leftovers()
+        try:
+            for _ in range(_PRUNES_MAX):
+                if not self._prune(database):
+                    break
+            database.conn.execute(f"PRAGMA incremental_vacuum({_VACUUM_BLOCKS})").fetchall()
+            # Until then what was freed is in the log only, and the file as long as before.
+            database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) not in _FULL_CODES:
+                raise
+            _log.warning("no room even to tidy up", why=str(error))
+
+
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """Return how much of the spool's file is in use, without pages that were freed and will be used again."""
+    """Return how much of the spool's file is in use, without blocks that were freed and will be used again."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     (size,) = connection.execute("PRAGMA page_size").fetchone()

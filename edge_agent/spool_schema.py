@@ -6,7 +6,7 @@ migrated, never recreated, and a file of a newer release is left alone. Instants
     journal ──< page        what is sealed; its bytes never change
        │
        ├────< watermark     when which pages were received, to the hour: pruning goes by it
-       └────< held          received beyond the watermark
+       └────< held          received beyond the watermark (since release 2)
     cursor                  how far each lock's journal is on disk
     counter                 incarnation: how often this spool was opened by an agent
 """
@@ -71,8 +71,19 @@ CREATE TABLE cursor (
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 """
 
+# What the ledger holds beyond the watermark: of a journal with gaps (salvaged) the watermark alone never tells all.
+_V2 = """
+CREATE TABLE held (
+    journal INTEGER NOT NULL REFERENCES journal (id),
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (journal, first)
+) STRICT, WITHOUT ROWID;
+"""
+
 # Element n leads from user_version n to n + 1.
-MIGRATIONS: tuple[str, ...] = (_V1,)
+MIGRATIONS: tuple[str, ...] = (_V1, _V2)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 PAGE_BYTES = 4096

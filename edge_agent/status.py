@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from edge_agent.clock import GatewayClock
 from edge_agent.config import AgentConfig
-from edge_agent.errors import SpoolUnavailable
+from edge_agent.errors import SpoolCorrupt, SpoolUnavailable
 from edge_agent.spool_lock import holder_of
 from edge_agent.spool_reader import JournalView, SpoolReader
 from edge_agent.spool_status import from_ms, summarise
 from wastelock.page import format_instant
+
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,15 @@ def read_status(config: AgentConfig) -> AgentStatus:
     path = config.spool.path
     if not path.exists():
         raise SpoolUnavailable(f"{path} isn't there yet: the agent makes it when it first runs")
+    for _ in range(_TRIES - 1):
+        try:
+            return _read_status(config, path)
+        except SpoolCorrupt:
+            continue  # read without locks while an agent was just starting; look again before believing it
+    return _read_status(config, path)
+
+
+def _read_status(config: AgentConfig, path: Path) -> AgentStatus:
     pid = holder_of(path)
     reader = SpoolReader(path)
     try:

@@ -243,7 +243,8 @@ class Uplink:
         _properties: Properties | None,
     ) -> None:
         self._connected.clear()
-        self._note_trouble(f"the session ended: {code.getName()}")
+        if code.value != 0:  # we ended it ourselves
+            self._note_trouble(f"the session ended: {code.getName()}")
 
     def _on_publish(
         self, _client: Client, _userdata: Any, mid: int, code: ReasonCode, _properties: Properties | None

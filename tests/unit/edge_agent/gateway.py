@@ -1,16 +1,19 @@
 """What the tests of spool and forwarder need: a gateway's names and key, visits with believable records, a spool."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_agent.custody import JournalRecord, Visit
 from edge_agent.spool import Spool, SpoolLimits
 from edge_agent.spool_pages import Sealer
-from wastelock.page import SigningKey
+from edge_agent.spool_reader import JournalView, SpoolReader, StoredPage
+from wastelock.messages import Receipt
+from wastelock.page import SigningKey, page_hash, parse_page
 from wastelock.record import Kind, Record, encode_record
 from wastelock.topics import GatewayTopics
 
@@ -85,3 +88,48 @@ def opened(spool: Spool) -> Iterator[Spool]:
         spool.close()
     if spool.failure is not None:
         raise spool.failure
+
+
+def all_pages(path: Path, state: str = "%") -> list[StoredPage]:
+    """Return every page of a spool's journals in that state, each checked against its hash."""
+    reader = SpoolReader(path)
+    try:
+        pages = []
+        for journal in reader.journals():
+            if state in ("%", journal.state):
+                for number in reader.pages_after(journal.id, 0, 1_000_000):
+                    page = reader.page(journal.id, number)
+                    assert page is not None
+                    pages.append(page)
+        return pages
+    finally:
+        reader.close()
+
+
+def active(path: Path) -> JournalView:
+    reader = SpoolReader(path)
+    try:
+        return next(view for view in reader.journals() if view.state == "active")
+    finally:
+        reader.close()
+
+
+def receipt_for(
+    path: Path, through: int, head: str | None = None, journal: str | None = None, **more: Any
+) -> Receipt:
+    """Return the receipt of a ledger that has this spool's active journal up to `through`."""
+    view = active(path)
+    if through and head is None:
+        reader = SpoolReader(path)
+        page = reader.page(view.id, through)
+        reader.close()
+        head = page_hash(page.payload) if page else view.newest_hash
+    return Receipt(journal=journal or view.uuid, committed_through=through, head=head, at=START, **more)
+
+
+def assert_chain(pages: Sequence[StoredPage]) -> None:
+    """Each page names the hash of the one before it."""
+    parsed = [parse_page(page.payload) for page in pages]
+    for number, (page, before) in enumerate(zip(parsed[1:], pages, strict=False)):
+        assert page.page == parsed[number].page + 1
+        assert page.prev == page_hash(before.payload)

@@ -1,0 +1,167 @@
+"""Opens the spool's file: checks it, sets it aside where it is damaged, and says what waits to be salvaged.
+
+A damaged file is renamed to `FILE.damaged-TIME` (with its write-ahead log) and a new one begun in its place. What the
+old one still holds is taken over step by step while the agent works (spool_salvage); then it is `FILE.salvaged-TIME`,
+kept for whoever wants to know what happened until its room is needed.
+"""
+
+import os
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from sqlite_utils import Database
+
+from edge_agent.errors import SpoolCorrupt
+from edge_agent.spool_room import named_error
+from edge_agent.spool_schema import connect, migrate
+from wastelock.page import page_hash
+
+_log = structlog.get_logger(__name__)
+
+CHAIN_END = (
+    "SELECT id, newest_page, newest_hash, pruned_through, pruned_hash FROM journal WHERE state = 'active'"
+)
+NEWEST_PAGES = "SELECT page, hash, payload FROM page ORDER BY id DESC LIMIT ?"
+
+# A whole check reads the whole file: seconds for each 100 MiB on an SD card. A larger spool gets it in parts only; its
+# pages are checked by their hashes when they are sent, whatever the size.
+_WHOLE_CHECK_BYTES = 64 * 1024 * 1024
+_SMALL_TABLES = ("journal", "watermark", "held", "cursor", "counter")
+_NEWEST_CHECKED = 16
+_MARK = "damaged"
+_SET_ASIDE = ".damaged-"
+_DONE = ".salvaged-"
+
+
+def open_database(path: Path, now: datetime) -> Database:
+    """Return the spool's database, checked and up to date; a damaged one was set aside and a new one begun."""
+    _reunite_log(path)
+    mark = _mark_path(path)
+    if mark.exists():
+        set_aside(path, now, mark.read_text(encoding="utf-8", errors="replace").strip())
+        mark.unlink()
+    try:
+        return _open_checked(path)
+    except SpoolCorrupt as error:
+        set_aside(path, now, str(error))
+        return _open_checked(path)
+
+
+def mark_damaged(path: Path, why: str) -> None:
+    """Have the file set aside when it is opened next."""
+    try:
+        _mark_path(path).write_text(why + "\n", encoding="utf-8")
+    except OSError as error:  # a full disk: the next start finds the damage by itself
+        _log.error("the damage can't be noted", why=str(error))
+
+
+def set_aside(path: Path, now: datetime, why: str) -> None:
+    """Move the file and its log out of the way, to be salvaged."""
+    stamp = now.strftime("%Y%m%dT%H%M%S")
+    target = path.with_name(f"{path.name}{_SET_ASIDE}{stamp}")
+    for attempt in range(1, 100):
+        if not target.exists():
+            break
+        target = path.with_name(f"{path.name}{_SET_ASIDE}{stamp}.{attempt}")
+    if path.exists():
+        path.rename(target)
+    _reunite_log(path)
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+    _sync_directory(path.parent)
+    _log.error("the spool is damaged: set aside, a new journal begins", file=str(target), why=why)
+
+
+def to_salvage(path: Path) -> list[Path]:
+    """Return the files that were set aside and not yet taken over, oldest first."""
+    return [file for file in _beside(path, f"{path.name}{_SET_ASIDE}") if not file.name.endswith("-wal")]
+
+
+def finish_salvage(file: Path) -> None:
+    """The file was taken over: it is kept, under another name, as long as there is room."""
+    done = file.with_name(file.name.replace(_SET_ASIDE, _DONE))
+    file.with_name(file.name + "-wal").unlink(missing_ok=True)
+    file.rename(done)
+    drop_salvaged(file, keep=done)
+
+
+def drop_salvaged(file: Path, keep: Path | None = None) -> None:
+    """Delete what was taken over; `file` is the spool's, or one that was set aside."""
+    name = file.name.partition(_SET_ASIDE)[0]
+    for done in _beside(file, f"{name}{_DONE}"):
+        if done != keep:
+            done.unlink(missing_ok=True)
+
+
+def _beside(file: Path, prefix: str) -> list[Path]:
+    return sorted(other for other in file.parent.iterdir() if other.name.startswith(prefix))
+
+
+def _open_checked(path: Path) -> Database:
+    log = path.with_name(path.name + "-wal")
+    if path.exists() and path.stat().st_size == 0 and log.exists() and log.stat().st_size > 0:
+        raise SpoolCorrupt(f"{path}: the file is empty, but its log isn't")  # SQLite would throw the log away
+    try:
+        database = connect(path)
+    except sqlite3.Error as error:
+        raise named_error(error, path) from error
+    try:
+        migrate(database)
+        _check(database.conn, path)
+    except sqlite3.Error as error:
+        database.close()
+        raise named_error(error, path) from error
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise SpoolCorrupt, or sqlite3.DatabaseError, where the file is damaged; bounded, however large it is."""
+    whole = path.stat().st_size <= _WHOLE_CHECK_BYTES
+    for pragma in ["quick_check(1)"] if whole else [f"quick_check({table})" for table in _SMALL_TABLES]:
+        (found,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+        if found != "ok":
+            raise SpoolCorrupt(f"{path}: {found}")
+    newest = connection.execute(NEWEST_PAGES, (_NEWEST_CHECKED,)).fetchall()
+    for page, digest, payload in newest:
+        if not isinstance(payload, bytes) or page_hash(payload) != digest:
+            raise SpoolCorrupt(f"{path}: page {page} isn't what was sealed: its hash doesn't hold")
+    _check_chain_end(connection, path)
+
+
+def _check_chain_end(connection: sqlite3.Connection, path: Path) -> None:
+    row = connection.execute(CHAIN_END).fetchone()
+    if row is None:
+        return
+    journal, newest, newest_hash, pruned, pruned_hash = row
+    found = connection.execute(
+        "SELECT hash FROM page WHERE journal = ? AND page = ?", (journal, newest)
+    ).fetchone()
+    end = found[0] if found else pruned_hash if newest == pruned else None
+    if newest and end != newest_hash:
+        raise SpoolCorrupt(f"{path}: the chain's end, page {newest}, isn't there")
+
+
+def _mark_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{_MARK}")
+
+
+def _reunite_log(path: Path) -> None:
+    """A write-ahead log without its file belongs to the file that was set aside last (killed between two renames)."""
+    log = path.with_name(path.name + "-wal")
+    if path.exists() or not log.exists():
+        return
+    waiting = to_salvage(path)
+    if waiting and not waiting[-1].with_name(waiting[-1].name + "-wal").exists():
+        log.rename(waiting[-1].with_name(waiting[-1].name + "-wal"))
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
