@@ -7,6 +7,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +21,10 @@ MAX_LINE_BYTES = 64 * 1024
 class Control:
     """Listens on a Unix socket. The actions of one connection are done one after the other."""
 
-    def __init__(self, path: Path, stage: Stage) -> None:
+    def __init__(self, path: Path, stage: Stage, fail: Callable[[BaseException], None]) -> None:
+        """`fail`: gets the error after which the simulator can't go on."""
         self._path = path
+        self._fail = fail
         self._stage = stage
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
@@ -59,6 +62,8 @@ class Control:
                 await writer.drain()
         except (ConnectionError, ValueError):
             pass  # gone, or a line beyond all bounds: hang up
+        except SimulatorError as error:
+            self._fail(error)
         finally:
             self._talks.discard(task)
             writer.close()
@@ -73,5 +78,5 @@ class Control:
             if action.at_s is not None or action.every_s is not None:
                 raise UnknownTarget("at_s and every_s are for scenario files: what comes here is done now")
             return {"ok": True, **await self._stage.perform(action)}
-        except SimulatorError as error:
+        except UnknownTarget as error:
             return {"ok": False, "error": str(error)}

@@ -82,7 +82,7 @@ class MountedLock:
     def wake(self, backlog_days: float) -> None:
         """Power up; a controller without a past lives `backlog_days` first. Time runs when this returns."""
         now_s = self._timeline.now()
-        if self.memory.boot == 0:
+        if self.memory.lived_until_s == 0:
             self._timeline.freeze(now_s - backlog_days * DAY_S)
             self._commission()
         elif self.memory.backlog_done:

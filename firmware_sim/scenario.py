@@ -14,7 +14,7 @@ from pathlib import Path
 
 from firmware_sim.actions import AnyAction, check_targets, parse_action
 from firmware_sim.config import EstateConfig
-from firmware_sim.errors import ConfigError, SimulatorError, UnknownTarget
+from firmware_sim.errors import ConfigError, UnknownTarget
 from firmware_sim.stage import Stage
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ async def _play_one(action: AnyAction, stage: Stage) -> None:
         try:
             outcome = await stage.perform(action)
             log.info("scenario: %s %s", action.do, outcome)
-        except SimulatorError as error:
+        except UnknownTarget as error:
             log.warning("scenario: %s wasn't done: %s", action.do, error)
         if left > 1:
             await asyncio.sleep(action.every_s or 0.0)

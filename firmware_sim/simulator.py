@@ -59,7 +59,13 @@ class Simulator:
 
         Raises SimulatorError where that can't be done, also in the middle (a disk that is full).
         """
-        control = Control(self._options.control, self._stage) if self._options.control else None
+        # What goes wrong in a callback of the loop (while an answer is made, say) must not pass unnoticed.
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, what: self._fail(what.get("exception") or SimulatorError(what["message"]), stop)
+        )
+        control = None
+        if self._options.control:
+            control = Control(self._options.control, self._stage, lambda error: self._fail(error, stop))
         try:
             self._mount_all()
             places = {bus.name: await self._serve(bus) for bus in self._estate.buses}
@@ -76,6 +82,8 @@ class Simulator:
                 lock.close()
             if self._truth is not None:
                 self._truth.close()
+        if self._failure is not None:
+            raise self._failure
 
     def _mount_all(self) -> None:
         try:
@@ -135,20 +143,15 @@ class Simulator:
         tasks = [asyncio.create_task(one) for one in (*going, play(self._options.scenario, self._stage))]
         for task in tasks:
             task.add_done_callback(watch)
-        # What goes wrong in a callback of the loop (a disk full while an answer is made) must not pass unnoticed.
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, what: self._fail(what.get("exception") or what["message"], stop))
         await self._tick_until(stop, residents_now)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._failure is not None:
-            raise self._failure
 
-    def _fail(self, error: BaseException | str, stop: asyncio.Event) -> None:
+    def _fail(self, error: BaseException, stop: asyncio.Event) -> None:
         """End the run because of an error that nobody else handles; the first one tells."""
         if self._failure is None:
-            self._failure = error if isinstance(error, BaseException) else SimulatorError(error)
+            self._failure = error
         stop.set()
 
     async def _tick_until(self, stop: asyncio.Event, residents_now: Callable[[], float]) -> None:

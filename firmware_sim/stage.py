@@ -46,7 +46,7 @@ class Stage:
         self._swap = swap
 
     async def perform(self, action: act.AnyAction) -> Outcome:
-        """Do it and return what came of it, or raise UnknownTarget (or another SimulatorError): nothing was done."""
+        """Do it and return what came of it, or raise UnknownTarget: nothing was done."""
         act.check_targets(action, self._estate)
         match action:
             case act.Pour():
