@@ -10,7 +10,7 @@ import typer
 from typer.main import get_command
 
 from tests.house import code, imports, prose
-from tests.house.sources import ROOT, load_modules, load_texts
+from tests.house.sources import list_files, load_modules, load_texts
 
 # Imports go strictly down: a module comes, even by way of others, only to modules on lower floors. What isn't named
 # here may stand anywhere between the floors of those that it serves.
@@ -94,7 +94,7 @@ IO_CALLS = frozenset({"open", "print", "input", "now", "utcnow", "today"})
 MAY_CATCH_EVERYTHING = {
     "edge_agent.crew:_guard": "top of the agent's threads: the error is kept and the process ends",
     "edge_agent.poller:run": "top of a poller's thread: the error is reported and the process ends",
-    "edge_agent.spool:_run": "top of the spool's thread: the error is handed to everybody who waits for it",
+    "edge_agent.spool_writer:_run": "top of the spool's thread: the error is handed to everybody who waits for it",
     "cloud_sink.session:_on_connect": "top of paho's thread, which would end in silence: the process ends instead",
     "cloud_sink.session:_on_message": "top of paho's thread, which would end in silence: the process ends instead",
     "cloud_sink.sink:guarded": "top of the sink's threads: the error is reported and the process ends",
@@ -103,9 +103,7 @@ MAY_CATCH_EVERYTHING = {
 MODULES = load_modules()
 TEXTS = load_texts()
 PAGES = {path: text for path, text in TEXTS.items() if path.endswith(".md")}
-FILES = [
-    str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file() and ".git/" not in f"{path}"
-]
+FILES = list_files()
 OUR_CODE = [module for module in MODULES if module.package != "tests"]
 
 

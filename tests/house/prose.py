@@ -8,7 +8,8 @@ _OPEN_ENDS = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
-_PATH = re.compile(r"`([A-Za-z0-9_.-]+/[A-Za-z0-9_./-]*)`")
+_CODE_SPAN = re.compile(r"`([^`\n]+)`")
+_PATH = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_./-]*")
 _MAKE = re.compile(r"`(?:[A-Z]+=\S+ )*make ([a-z][a-z-]*)|^\s*make ([a-z][a-z-]*)", re.MULTILINE)
 _TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
 _DECISION = re.compile(r"(\d{4})-[a-z0-9-]+\.md\Z")
@@ -53,14 +54,17 @@ def find_broken_links(pages: Mapping[str, str], files: Collection[str]) -> list[
 
 
 def find_missing_paths(pages: Mapping[str, str], files: Collection[str]) -> list[str]:
-    """A path in backticks that begins with one of our directories names something that exists."""
+    """A path in backticks, alone or in a command, that begins with one of our directories names what exists."""
     known = set(files) | {parent for path in files for parent in _parents(path)}
     tops = {path.partition("/")[0] for path in known if "/" in path}
     return [
         f"{path} speaks of {mentioned}, which isn't there"
         for path, text in pages.items()
-        for mentioned in _PATH.findall(_FENCE.sub("", text))
-        if mentioned.partition("/")[0] in tops and mentioned.rstrip("/") not in known
+        for span in _CODE_SPAN.findall(_FENCE.sub("", text))
+        for mentioned in span.split()
+        if _PATH.fullmatch(mentioned)
+        and mentioned.partition("/")[0] in tops
+        and mentioned.rstrip("/") not in known
     ]
 
 

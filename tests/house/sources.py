@@ -61,6 +61,11 @@ def load_texts(root: Path = ROOT) -> dict[str, str]:
     }
 
 
+def list_files(root: Path = ROOT) -> list[str]:
+    """Return the paths of all files of the repository, whatever they hold."""
+    return [str(path) for path in _walk(root)]
+
+
 def _walk(root: Path) -> Iterator[Path]:
     for directory, subdirectories, files in os.walk(root):
         subdirectories[:] = sorted(

@@ -163,7 +163,8 @@ def test_broken_link_and_anchor_are_found() -> None:
 def test_mention_of_a_path_that_isnt_there_is_found() -> None:
     files = ["config/a.toml", "README.md"]
     assert prose.find_missing_paths({"README.md": "`config/a.toml`, `config/`, `down/receipt`"}, files) == []
-    assert len(prose.find_missing_paths({"README.md": "`config/b.toml`"}, files)) == 1
+    for bad in ("`config/b.toml`", "`agent run --config config/b.toml`"):
+        assert len(prose.find_missing_paths({"README.md": bad}, files)) == 1
 
 
 def test_promised_command_that_isnt_there_is_found() -> None:
