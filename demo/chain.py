@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from demo.compare import Comparison, Line, compare, event_of, read_lines
-from demo.control import Control, ControlRefused, SimulatorGone
+from demo.control import Control, SimulatorGone
 from demo.layout import HOST, Layout, Settings
 from demo.process import Child, ProcessFailed, broker_program, program
 
@@ -31,6 +31,21 @@ class NotEqual(AssertionError):
     """Ledger and truth weren't equal in time; the message lists the differences."""
 
 
+def ask(name: str, command: str, config: Path, *options: str) -> bytes:
+    """Return what a command of one of our programs prints; ProcessFailed if it doesn't end well."""
+    line = [*program(name), command, "--config", str(config), *options]
+    done = subprocess.run(line, capture_output=True, timeout=_COMMAND_S, check=False)
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        raise ProcessFailed(f"{' '.join(line)} ended with exit code {done.returncode}:\n{said}")
+    return done.stdout
+
+
+def export_ledger(sink_config: Path) -> bytes:
+    """Return the ledger's entries as `cloud-sink export` prints them."""
+    return ask("cloud-sink", "export", sink_config)
+
+
 class Chain:
     """Four children and what to ask them. As a context manager it starts all, and ends all whatever happens."""
 
@@ -41,9 +56,12 @@ class Chain:
         seed: int = 1,
         backlog_days: float = 0,
         speed: float = 1.0,
+        export: Callable[[Path], bytes] = export_ledger,
     ) -> None:
+        """`export` returns the ledger's entries as JSON lines, given the sink's configuration file."""
         self.layout = layout
         self.settings = settings
+        self._export = export
         # A socket's path must be short (108 bytes), and nobody knows how deep `layout.directory` lies.
         self._sockets = Path(tempfile.mkdtemp(prefix="wastelock-"))
         self.control = Control(self._sockets / "control")
@@ -115,23 +133,17 @@ class Chain:
         """Return what the controllers recorded, up to now."""
         return read_lines(self.layout.truth)
 
-    def ledger(self, *options: str) -> list[Line]:
-        """Return what `cloud-sink export` prints."""
-        return [json.loads(line) for line in self.ask_sink("export", *options).splitlines()]
+    def ledger(self) -> list[Line]:
+        """Return all entries of the ledger."""
+        return [json.loads(line) for line in self._export(self.layout.sink_config).splitlines()]
 
-    def ask_sink(self, *command: str, expect: tuple[int, ...] = (0,)) -> str:
+    def ask_sink(self, command: str, *options: str) -> str:
         """Return what a command of cloud-sink prints, such as `gaps --json`."""
-        name, *options = command
-        return _run(
-            [*program("cloud-sink"), name, "--config", str(self.layout.sink_config), *options], expect
-        )
+        return ask("cloud-sink", command, self.layout.sink_config, *options).decode()
 
-    def ask_agent(self, *command: str, expect: tuple[int, ...] = (0,)) -> str:
+    def ask_agent(self, command: str, *options: str) -> str:
         """Return what a command of edge-agent prints, such as `status --json`."""
-        name, *options = command
-        return _run(
-            [*program("edge-agent"), name, "--config", str(self.layout.agent_config), *options], expect
-        )
+        return ask("edge-agent", command, self.layout.agent_config, *options).decode()
 
     def rings(self) -> dict[str, dict[str, Any]]:
         """Return the controllers' own view by lock: epoch, newest and confirmed sequence number, registers …"""
@@ -153,6 +165,7 @@ class Chain:
         """Wait until the controllers have had all their records confirmed; NotEqual after the timeout."""
         end = time.monotonic() + timeout_s
         while (left := self._left_in_rings()) != 0:
+            self.check()
             if time.monotonic() > end:
                 raise NotEqual(
                     f"{left} records are still unconfirmed in the rings after {timeout_s:g} s\n{self.story()}"
@@ -164,6 +177,7 @@ class Chain:
         end = time.monotonic() + timeout_s
         self.wait_drained(timeout_s)
         while not (comparison := self.compare_now()).equal:
+            self.check()
             if time.monotonic() > end:
                 differences = "\n".join(comparison.differences())
                 raise NotEqual(
@@ -213,24 +227,3 @@ def _listens(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def _run(command: list[str], expect: tuple[int, ...]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_S, check=False)
-    if done.returncode not in expect:
-        raise ProcessFailed(
-            f"{' '.join(command)} ended with exit code {done.returncode}:\n{done.stdout}{done.stderr}"
-        )
-    return done.stdout
-
-
-def wait_until(true: Callable[[], bool], what: str, timeout_s: float) -> None:
-    """Wait until `true()`; TimeoutError naming `what` after the timeout."""
-    end = time.monotonic() + timeout_s
-    while not true():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {timeout_s:g} s")
-        time.sleep(_POLL_S)
-
-
-__all__ = ["Chain", "ControlRefused", "NotEqual", "wait_until"]

@@ -96,6 +96,14 @@ class Child:
         except subprocess.TimeoutExpired:
             raise ProcessFailed(self._story(f"did not end by itself within {timeout_s:g} s")) from None
 
+    def has_ended(self, within_s: float) -> bool:
+        """Wait up to `within_s` for the program to end; True if it has."""
+        try:
+            self._started().wait(within_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def wait_until(self, ready: Callable[[], bool], what: str, timeout_s: float) -> None:
         """Wait until `ready()`; ProcessFailed as soon as the process ends, or after the timeout."""
         end = time.monotonic() + timeout_s

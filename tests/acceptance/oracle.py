@@ -1,0 +1,48 @@
+"""What must hold after every fault, judged without asking those who were struck.
+
+Three witnesses: the truth that the controllers wrote down record by record, the cycle registers that they keep, and
+the ledger's own export. `cloud-sink reconcile` and `disputes` are asked too, but nothing rests on them alone.
+"""
+
+import json
+from collections import Counter
+from typing import Any
+
+from demo.chain import Chain
+from demo.compare import Comparison, Line, charged_ml
+from wastelock.record import Kind, PourResult
+
+
+def assert_ledger_is_truth(chain: Chain, timeout_s: float = 30.0, at_least: int = 1) -> Comparison:
+    """Wait until the ledger holds exactly what the controllers recorded, then check all sums. Nobody may pour now."""
+    comparison = chain.wait_equal(timeout_s)
+    assert comparison.events >= at_least, (
+        f"{comparison.events} events prove nothing, {at_least} were expected"
+    )
+    entries = chain.ledger()
+    assert_registers_agree(chain.rings(), entries, chain.layout.estate.locks[0].chambers_ml)
+    assert json.loads(chain.ask_sink("disputes", "--json")) == []
+    return comparison
+
+
+def assert_registers_agree(
+    rings: dict[str, dict[str, Any]], entries: list[Line], chambers_ml: tuple[int, ...]
+) -> None:
+    """Σ controller = Σ ledger: each chamber's register counts exactly its complete pours in the ledger, from 0."""
+    counted: Counter[tuple[str, int]] = Counter()
+    charged: Counter[str] = Counter()
+    for line in entries:
+        charged[str(line["lock"])] += charged_ml(line)
+        if line["kind"] == Kind.POUR and line["result"] == PourResult.COMPLETE:
+            counted[str(line["lock"]), int(line["chamber"])] += 1
+    for lock, ring in rings.items():
+        registers = ring["registers"]
+        assert [counted[lock, n] for n in range(1, len(registers) + 1)] == registers, f"lock {lock}"
+        assert charged[lock] == sum(n * ml for n, ml in zip(registers, chambers_ml, strict=True)), (
+            f"lock {lock}"
+        )
+
+
+def reconciled(chain: Chain) -> Any:
+    """Return what the ledger itself finds when it reconciles pours with registers."""
+    return json.loads(chain.ask_sink("reconcile", "--json"))

@@ -1,0 +1,42 @@
+"""Whoever has custody may die at any step; nothing is lost by that and nothing counts twice."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from demo.chain import Chain
+from demo.layout import Layout, Settings
+from tests.acceptance.conftest import QUICK_SINK, read_ledger
+from tests.acceptance.deeds import kill_at, pour, restart
+from tests.acceptance.estates import small_estate
+from tests.acceptance.launcher import STEPS
+from tests.acceptance.oracle import assert_ledger_is_truth
+from tests.support.ports import free_port
+
+SIGKILLED = -9
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """One chain for all steps: each test leaves it whole again, and the ledger grows from test to test."""
+    layout = Layout(tmp_path_factory.mktemp("steps") / "chain", small_estate(), free_port)
+    with Chain(
+        layout, Settings(poll_interval_s=0.1, sink=QUICK_SINK), backlog_days=2, export=read_ledger
+    ) as running:
+        assert_ledger_is_truth(running)
+        yield running
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_program_killed_at_a_custody_step_loses_and_doubles_nothing(chain: Chain, step: str) -> None:
+    struck = kill_at(chain, step, nth=2)
+    before = len(chain.truth())
+    for _ in range(50):
+        pour(chain, 3)
+        if struck.has_ended(within_s=0.2):
+            break
+    assert struck.wait_ended(5) == SIGKILLED
+    pour(chain, 3)
+    restart(struck)
+    pour(chain, 3)
+    assert_ledger_is_truth(chain, at_least=before + 6)
