@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloud_sink.ledger.database import stream
 from cloud_sink.ledger.instants import from_ms
 from cloud_sink.ledger.journals import all_journals, standings
 from cloud_sink.ledger.tables import disputes, journals, locks, pages, quarantine, unread
@@ -87,7 +88,7 @@ def list_disputes(connection: Connection, after: int = 0, resolved: bool = False
     )
     if not resolved:
         query = query.where(d.resolved_ms.is_(None))
-    for row in connection.execute(query):
+    for row in stream(connection, query):
         yield DisputeLine(
             number=row.dispute_no,
             kind=row.kind,
@@ -126,7 +127,7 @@ def list_quarantine(connection: Connection) -> Iterator[QuarantineLine]:
         .where(u.resolved_ms.is_(None))
         .order_by(u.page_no, u.slot)
     )
-    for row in connection.execute(query):
+    for row in stream(connection, query):
         at = from_ms(row.noticed_ms)
         yield QuarantineLine(
             "unread", row.page_no, f"{row.site}/{row.gateway}", row.page, row.slot if row.slot >= 0 else None,

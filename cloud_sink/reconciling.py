@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloud_sink.ledger.database import stream
 from cloud_sink.ledger.tables import entries, locks, seq_spans
 from wastelock.record import Kind, PourResult
 
@@ -187,5 +188,5 @@ def _readings(connection: Connection, lock_no: int, epoch: int) -> Iterator[Read
         .where(e.lock_no == lock_no, e.epoch == epoch)
         .order_by(e.seq, e.unverified)
     )
-    for row in connection.execute(query):
+    for row in stream(connection, query):
         yield Reading(*row)

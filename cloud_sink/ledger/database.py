@@ -120,6 +120,12 @@ class Database:
         return engine
 
 
+def stream(connection: Connection, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
+    """Yield a query's rows as they come, and close it also where nobody wants to see its end."""
+    with connection.execute(query) as result:
+        yield from result
+
+
 def _set_pragmas(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
