@@ -1,0 +1,158 @@
+"""Modbus RTU over a pseudo-terminal: unit (1 byte), function and data, CRC-16 (low byte first).
+
+A pseudo-terminal has no wire time, so what can be held against the agent is only what is surely wrong: a gap between
+frames is measured from before the answer was written to after the request was read, and can only come out too long.
+"""
+
+import os
+import select
+import time
+import tty
+from contextlib import AbstractContextManager
+from functools import partial
+from random import Random
+
+from tests.conformance.vendor.bus import Bus
+from tests.conformance.vendor.frames import Refusal, parse_request
+from tests.conformance.vendor.manners import ANSWERS_WITHIN_S, FaultKind, Manners, distort, in_pieces, late_s
+from tests.conformance.vendor.sums import frame_check
+
+BAUDRATE = 19_200
+SILENCE_S = 3.5 * 11 / BAUDRATE  # between frames
+DRAINED_AFTER_S = 0.25  # of silence, after a request that nobody answered in time
+_SLACK_S = 0.04
+_LONGEST_WAIT_S = 0.05
+_FORGET_AFTER_S = 0.1
+
+
+class RtuBus(Bus):
+    """A line of its own; `device` is the path for the agent."""
+
+    def __init__(
+        self, name: str, world: AbstractContextManager[object], rng: Random, manners: Manners
+    ) -> None:
+        super().__init__(name, world, rng, manners)
+        # The agent's end stays open here, too: else the line would break when the agent is killed.
+        self._ours, self._theirs = os.openpty()
+        tty.setraw(self._theirs)
+        self.device = os.ttyname(self._theirs)
+        self._received = bytearray()
+        self._received_at = 0.0
+        self._answering = 0  # pieces of answers in time that haven't left yet
+        self._last_sent_at = 0.0
+        self._silent_from = 0.0  # a request failed: the line must have been silent from then on for 250 ms
+
+    def run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                readable, _, _ = select.select([self._ours], [], [], self._outbox.wait_s(_LONGEST_WAIT_S))
+                if readable:
+                    self._receive(os.read(self._ours, 4096), time.monotonic())
+                self._outbox.run_due()
+        finally:
+            os.close(self._ours)
+            os.close(self._theirs)
+
+    def forgive(self) -> None:
+        """A new agent has begun: it knows nothing of what the one before it left unanswered."""
+        self._silent_from = 0.0
+        self._received.clear()
+
+    def _receive(self, data: bytes, at: float) -> None:
+        if self._received and at - self._received_at > _FORGET_AFTER_S:
+            self.offend(f"left a frame unfinished: {self._received.hex()}")
+            self._received.clear()
+        if not self._received:
+            self._mind_silence(at)
+        self._received += data
+        self._received_at = at
+        size = _request_size(self._received)
+        while size is not None and len(self._received) >= size:
+            frame = bytes(self._received[:size])
+            del self._received[:size]
+            if frame[-2:] == frame_check(frame[:-2]):
+                self._take(frame[0], frame[1:-2])
+            else:
+                self.offend(f"sent a frame with a wrong check: {frame.hex()}")
+                self._received.clear()
+            if self._received:
+                self.offend("sent several frames at once on a serial line")
+            size = _request_size(self._received)
+
+    def _mind_silence(self, at: float) -> None:
+        if self._answering:
+            self.offend("sent a request while the answer to the one before was on its way")
+        elif at - self._last_sent_at < SILENCE_S - 0.0002:
+            self.offend(f"left {1000 * (at - self._last_sent_at):.2f} ms of silence before a frame")
+        elif at - self._silent_from < DRAINED_AFTER_S - _SLACK_S:
+            self.offend(f"sent a request {at - self._silent_from:.3f} s after the line last was disturbed")
+        self._silent_from = 0.0
+
+    def _take(self, unit: int, body: bytes) -> None:
+        now = time.monotonic()
+        answer = self._answer(unit, body, None) if unit else None
+        if answer is None:
+            self._silent_from = now + ANSWERS_WITHIN_S
+            return
+        fault = self._fault(unit, body)
+        delivery = self.manners.deliver(len(answer) + 3)
+        if fault == "mute" or delivery is None:
+            self._silent_from = now + ANSWERS_WITHIN_S
+            self._after(unit, arrived=False)
+            return
+        right = self._frame(None, unit, answer)
+        frame = self._frame(fault, unit, distort(fault, answer, self._rng))
+        if fault in ("late", "very late", "late with the next"):
+            self._silent_from = now + ANSWERS_WITHIN_S
+            self._outbox.at(now + late_s(self._rng, fault), lambda: self._send_late(frame))
+            self._after(unit, arrived=False)
+            return
+        moment = now + delivery.delay_s
+        pieces = in_pieces(frame, [cut for cut in delivery.cuts if cut < len(frame)])
+        self._answering = len(pieces)
+        broken = frame != right and fault != "noise"  # noise may be skipped over, the frame be taken
+        for piece in pieces:
+            self._outbox.at(moment, partial(self._send, piece, broken))
+            moment += delivery.pause_s
+        self._outbox.at(moment, partial(self._after, unit, frame == right))
+
+    def _fault(self, unit: int, body: bytes) -> FaultKind | None:
+        try:
+            return self.faults.take(parse_request(unit, body))
+        except Refusal:
+            return None
+
+    def _frame(self, fault: FaultKind | None, unit: int, answer: bytes) -> bytes:
+        body = bytes((unit ^ 1 if fault == "wrong unit" else unit,)) + answer
+        frame = body + frame_check(body)
+        if fault in ("bad check", "wrong transaction"):
+            place = self._rng.randrange(len(frame))
+            return frame[:place] + bytes((frame[place] ^ 1 << self._rng.randrange(8),)) + frame[place + 1 :]
+        if fault == "cut":
+            return frame[: self._rng.randrange(1, len(frame))]
+        if fault == "noise":
+            return self._rng.randbytes(self._rng.randint(1, 9)) + frame
+        return frame
+
+    def _send(self, data: bytes, broken: bool) -> None:
+        self._answering -= 1
+        self._last_sent_at = time.monotonic()
+        os.write(self._ours, data)
+        if broken:
+            self._silent_from = self._last_sent_at
+
+    def _send_late(self, data: bytes) -> None:
+        self._last_sent_at = time.monotonic()
+        # What comes after the line had been drained can't have kept the next request waiting.
+        if self._silent_from:
+            self._silent_from = max(self._silent_from, self._last_sent_at)
+        os.write(self._ours, data)
+
+
+def _request_size(received: bytes | bytearray) -> int | None:
+    """Return the size of the frame that begins here, as soon as it can be told."""
+    if len(received) < 2:
+        return None
+    if received[1] != 16:
+        return 8
+    return None if len(received) < 7 else 9 + received[6]

@@ -1,0 +1,50 @@
+"""One address on a bus: a controller with its map, watched, living between any two requests."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from tests.conformance.vendor.conduct import Conduct
+from tests.conformance.vendor.frames import Refusal, Request
+from tests.conformance.vendor.registers import Registers
+
+
+class Unit(Protocol):
+    """What a bus needs of whatever has an address on it."""
+
+    def answer(self, request: Request) -> bytes:
+        """Return function code and data, or raise Refusal."""
+
+    def after_answer(self, arrived: bool) -> None:
+        """The answer has left, whole and in time, or it never will."""
+
+    def malformed(self, refusal: Refusal) -> None:
+        """A request to this unit that isn't one."""
+
+
+class LockUnit:
+    """A waste lock. `meanwhile` lets life go on: before an answer is made, and after."""
+
+    def __init__(self, registers: Registers, conduct: Conduct, meanwhile: Callable[[], None]) -> None:
+        self.registers = registers
+        self.conduct = conduct
+        self._meanwhile = meanwhile
+
+    def answer(self, request: Request) -> bytes:
+        self._meanwhile()
+        self.conduct.before(request)
+        try:
+            answer = self.registers.answer(request)
+        except Refusal as refusal:
+            self.conduct.refused(request, refusal)
+            raise
+        self.conduct.served(request, answer)
+        return answer
+
+    def after_answer(self, arrived: bool) -> None:
+        if arrived:
+            self.conduct.delivered()
+        self.registers.controller.commands.after_answer()
+        self._meanwhile()
+
+    def malformed(self, refusal: Refusal) -> None:
+        self.conduct.offend(f"sent no valid request: {refusal}")
