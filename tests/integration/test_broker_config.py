@@ -1,6 +1,5 @@
 """The mosquitto.conf that we ship, run by the real mosquitto: as it is, and with its field settings switched on."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -8,39 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.broker import FIT_FOR_THE_JOB, PROGRAM_PATH
+from tests.support.broker import FIT_FOR_THE_JOB
 from tests.support.certificates import Authority
 from tests.support.mqtt import TestClient
-from tests.support.ports import free_port, is_listening
-from tests.support.server import ServerProcess
+from tests.support.shipped_broker import ACCESS_RULES, SHIPPED, ShippedBroker, with_field_settings
 from tests.support.waiting import wait_until
 
-CONFIG = Path(__file__).parents[2] / "config"
-SHIPPED = (CONFIG / "mosquitto.conf").read_text()
 OFFLINE_MESSAGES = 1500  # mosquitto's default would queue 1,000 and drop the rest
-
-
-class ShippedBroker:
-    """mosquitto with a copy of our file; only the port is changed, and as root the user (to write into tmp_path)."""
-
-    def __init__(self, directory: Path, config: str) -> None:
-        self.port = free_port()
-        self.directory = directory
-        self.server = ServerProcess("mosquitto", directory / "mosquitto.log")
-        self._config = directory / "mosquitto.conf"
-        config = re.sub(r"(?m)^listener (1883|8883)", f"listener {self.port}", config)
-        if os.geteuid() == 0:
-            config += "user root\n"
-        self._config.write_text(config)
-
-    def start(self) -> None:
-        program = shutil.which("mosquitto", path=PROGRAM_PATH)
-        assert program is not None, "mosquitto isn't installed: run `make setup`"
-        # In its own directory, for that is where the state file goes as long as FIELD 1 isn't set.
-        self.server.start(
-            ["env", "-C", str(self.directory), program, "-c", str(self._config)],
-            lambda: is_listening(self.port),
-        )
 
 
 @pytest.fixture
@@ -49,22 +22,6 @@ def shipped(tmp_path: Path) -> Iterator[ShippedBroker]:
     broker.start()
     yield broker
     broker.server.kill()
-
-
-def field_settings(directory: Path) -> str:
-    """Return the shipped file as FIELD 2, 3 and 4 tell a reader to edit it, with its paths moved to `directory`."""
-    lines = []
-    for line in SHIPPED.splitlines():
-        if line in ("listener 1883 127.0.0.1", "allow_anonymous true"):
-            continue
-        if re.match(r"#[a-z_]+( |$)", line) and "persistence_location" not in line and "crlfile" not in line:
-            line = (
-                line[1:]
-                .replace("/etc/mosquitto/certs", str(directory))
-                .replace("/etc/mosquitto", str(directory))
-            )
-        lines.append(line)
-    return "\n".join(lines) + "\n"
 
 
 def test_shipped_broker_starts_without_a_complaint_and_listens_on_this_machine_only(
@@ -87,7 +44,7 @@ def test_test_brokers_have_the_queue_settings_that_are_shipped() -> None:
 def test_shipped_broker_keeps_more_than_mosquittos_default_for_a_sink_that_is_away(
     shipped: ShippedBroker,
 ) -> None:
-    topic = "wl/1/estate-1/gw-0001/up/page"
+    topic = "wl/1/lindenhof/gw-0001/up/page"
     with TestClient(shipped.port, "sink", session_expiry_s=3600) as sink:
         sink.subscribe(topic)
         with TestClient(
@@ -114,8 +71,8 @@ def test_shipped_broker_keeps_more_than_mosquittos_default_for_a_sink_that_is_aw
 def test_field_settings_tie_client_id_and_topics_to_the_certificate(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     authority.issue("broker")
-    shutil.copy(CONFIG / "mosquitto-acl.conf", tmp_path / "wastelock-acl.conf")
-    broker = ShippedBroker(tmp_path, field_settings(tmp_path))
+    shutil.copy(ACCESS_RULES, tmp_path / "wastelock-acl.conf")
+    broker = ShippedBroker(tmp_path, with_field_settings(tmp_path))
     broker.start()
     try:
         tls_1, tls_sink = [(authority.certificate, authority.issue(name)) for name in ("gw-0001", "sink-1")]
@@ -126,16 +83,16 @@ def test_field_settings_tie_client_id_and_topics_to_the_certificate(tmp_path: Pa
             sink.subscribe("wl/1/+/+/up/page")
             gateway.subscribe("wl/1/+/+/down/receipt")
             wait_until(
-                lambda: gateway.publish("wl/1/estate-1/gw-0001/up/page", b"own") and bool(sink.received),
+                lambda: gateway.publish("wl/1/lindenhof/gw-0001/up/page", b"own") and bool(sink.received),
                 10,
                 "own page",
             )
-            for site, name in (("estate-2", "gw-0002"), ("estate-1", "gw-0001")):
+            for site, name in (("rosenhof", "gw-0002"), ("lindenhof", "gw-0001")):
                 sink.publish(f"wl/1/{site}/{name}/down/receipt", name.encode())
             wait_until(lambda: gateway.received, 10, "the gateway's own receipt")
             assert [message.payload for message in gateway.received] == [b"gw-0001"]
             # Last, because mosquitto 2.0.11 ends the connection after it has refused a message.
-            foreign = gateway.publish("wl/1/estate-2/gw-0002/up/page", b"foreign")
+            foreign = gateway.publish("wl/1/rosenhof/gw-0002/up/page", b"foreign")
             assert gateway.puback(foreign).getName() == "Not authorized"
             assert {message.payload for message in sink.received} == {b"own"}
     finally:
