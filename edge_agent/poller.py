@@ -74,8 +74,10 @@ class Poller:
         elif outcome.wait_s is not None:
             turn.due_at = now + outcome.wait_s
         else:
-            # On a crowded bus what was missed isn't made up for.
-            turn.due_at = max(now, turn.due_at + turn.visitor.poll_interval_s)
+            # Due times stand on a grid, so that the locks of a bus are visited in one go and the processor sleeps
+            # in between. On a crowded bus what was missed isn't made up for.
+            interval_s = turn.visitor.poll_interval_s
+            turn.due_at = (now // interval_s + 1) * interval_s
         return 0.0
 
     def _progress(self) -> float:
