@@ -1,1 +1,1 @@
-"""The gateway's program: reads controllers' journals, keeps them durably, sends them to the ledger. Start at agent.py."""
+"""The gateway's program: reads controllers' journals, keeps them, sends them to the ledger. Start at agent.py."""
