@@ -81,7 +81,9 @@ class Agent:
 
     def _run_beside(self, spool: Spool) -> None:
         uplink = self._build_uplink(spool)
-        forwarder = Forwarder(spool, uplink, self._topics, self._alarms, self._random, self._wake)
+        forwarder = Forwarder(
+            spool, uplink, Sealer(self._topics, self._key), self._alarms, self._random, self._wake
+        )
         beats = {
             "spool": Beat(lambda: spool.progressed_at, _STUCK_AFTER_S),
             "mqtt": Beat(lambda: uplink.progressed_at, _STUCK_AFTER_S),

@@ -21,11 +21,12 @@ from edge_agent.errors import BrokerUnavailable, JournalForked, SpoolCorrupt, Sp
 from edge_agent.lane import Lane
 from edge_agent.pace import Pace
 from edge_agent.spool import Spool
+from edge_agent.spool_pages import Sealer
 from edge_agent.spool_reader import JournalView, SpoolReader
 from edge_agent.spool_receipts import Verdict
 from edge_agent.uplink import NO_MATCHING_SUBSCRIBERS, Acknowledgement, Uplink
 from wastelock.messages import Receipt, ResendRequest, SinkState
-from wastelock.topics import SINK_STATE, GatewayTopics
+from wastelock.topics import SINK_STATE
 
 _log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ class Forwarder:
         self,
         spool: Spool,
         uplink: Uplink,
-        topics: GatewayTopics,
+        sealer: Sealer,
         alarms: Alarms,
         random: Random,
         wake: threading.Event,
@@ -62,7 +63,8 @@ class Forwarder:
     ) -> None:
         self._spool = spool
         self._uplink = uplink
-        self._topics = topics
+        self._sealer = sealer
+        self._topics = sealer.topics
         self._alarms = alarms
         self._random = random
         self._wake = wake
@@ -265,8 +267,12 @@ class Forwarder:
         if page is None:
             lane.note_gone(number)
             return False
+        kid, signature = page.kid, page.signature
+        if number in lane.quarantined:
+            # Its key may be one that the sink no longer knows, or its signature what was damaged here.
+            kid, signature = self._sealer.key.kid, self._sealer.key.sign(self._topics.page, page.payload)
         try:
-            mid = self._uplink.publish_page(page.payload, page.kid, page.signature)
+            mid = self._uplink.publish_page(page.payload, kid, signature)
         except BrokerUnavailable:
             return False
         self._in_hand[mid] = _InHand(lane, number)

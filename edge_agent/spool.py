@@ -110,7 +110,8 @@ class Spool:
         Raises SpoolFull or SpoolUnavailable; then nothing of the visit was kept and nothing may be confirmed.
         """
         check_visit(visit)
-        self._writer.write(lambda connection: self._keeper.seal(connection, visit), is_page=True)
+        records = len(visit.records)
+        self._writer.write(lambda connection: self._keeper.seal(connection, visit), records=records)
         self._on_sealed()
 
     def save_memo(self, lock: str, memo: bytes) -> None:

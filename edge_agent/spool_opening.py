@@ -20,9 +20,10 @@ from wastelock.page import page_hash
 
 _log = structlog.get_logger(__name__)
 
-CHAIN_END = (
-    "SELECT id, newest_page, newest_hash, pruned_through, pruned_hash FROM journal WHERE state = 'active'"
-)
+JOURNALS = """
+SELECT id, state, newest_page, newest_hash, committed_through, committed_head, pruned_through, pruned_hash FROM journal
+"""
+HASH_OF_PAGE = "SELECT hash FROM page WHERE journal = ? AND page = ?"
 NEWEST_PAGES = "SELECT page, hash, payload FROM page ORDER BY id DESC LIMIT ?"
 
 # A whole check reads the whole file: seconds for each 100 MiB on an SD card. A larger spool gets it in parts only; its
@@ -129,20 +130,22 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     for page, digest, payload in newest:
         if not isinstance(payload, bytes) or page_hash(payload) != digest:
             raise SpoolCorrupt(f"{path}: page {page} isn't what was sealed: its hash doesn't hold")
-    _check_chain_end(connection, path)
+    _check_journals(connection, path)
 
 
-def _check_chain_end(connection: sqlite3.Connection, path: Path) -> None:
-    row = connection.execute(CHAIN_END).fetchone()
-    if row is None:
-        return
-    journal, newest, newest_hash, pruned, pruned_hash = row
-    found = connection.execute(
-        "SELECT hash FROM page WHERE journal = ? AND page = ?", (journal, newest)
-    ).fetchone()
-    end = found[0] if found else pruned_hash if newest == pruned else None
-    if newest and end != newest_hash:
-        raise SpoolCorrupt(f"{path}: the chain's end, page {newest}, isn't there")
+def _check_journals(connection: sqlite3.Connection, path: Path) -> None:
+    """Check the chain's end and each proven watermark against the pages that they name, where those are still here."""
+    for journal, state, newest, newest_hash, committed, head, pruned, pruned_hash in connection.execute(
+        JOURNALS
+    ).fetchall():
+        named = [(newest, newest_hash)] if state == "active" else []
+        named += [(committed, head)] if head else []
+        for page, expected in named:
+            row = connection.execute(HASH_OF_PAGE, (journal, page)).fetchone()
+            found = row[0] if row else pruned_hash if page == pruned else None
+            is_missing = found is None and state == "active" and page > pruned
+            if page and (is_missing or (found and found != expected)):
+                raise SpoolCorrupt(f"{path}: page {page} isn't the one that journal {journal} names")
 
 
 def _mark_path(path: Path) -> Path:

@@ -19,7 +19,7 @@ JOURNAL_BY_UUID = """
 SELECT id, state, newest_page, committed_through, pruned_through, pruned_hash FROM journal WHERE uuid = ?
 """
 HASH_OF_PAGE = "SELECT hash FROM page WHERE journal = ? AND page = ?"
-MOVE_WATERMARK = "UPDATE journal SET committed_through = ? WHERE id = ?"
+MOVE_WATERMARK = "UPDATE journal SET committed_through = ?, committed_head = ? WHERE id = ?"
 NOTE_HOUR = """
 INSERT INTO watermark (journal, hour, through) VALUES (?, ?, ?)
 ON CONFLICT (journal, hour) DO UPDATE SET through = excluded.through
@@ -72,6 +72,10 @@ class Keeping:
     keep_ms: int
     under_pressure: bool = False
 
+    @property
+    def at_once(self) -> bool:
+        return self.under_pressure or self.keep_ms == 0
+
 
 def judge_receipt(connection: sqlite3.Connection, receipt: Receipt) -> Judgement:
     """Return what a receipt proves; changes nothing."""
@@ -111,7 +115,7 @@ def judge_receipt(connection: sqlite3.Connection, receipt: Receipt) -> Judgement
 def note_receipt(connection: sqlite3.Connection, journal: int, receipt: Receipt, now_ms: int) -> None:
     """Note the ledger's present word, also where it went back (restored from a backup): nothing beyond is pruned."""
     through = receipt.committed_through
-    connection.execute(MOVE_WATERMARK, (through, journal))
+    connection.execute(MOVE_WATERMARK, (through, receipt.head or "", journal))
     connection.execute(LOWER_HOURS, (through, journal, through))
     connection.execute(NOTE_HOUR, (journal, now_ms // _HOUR_MS, through))
     before = connection.execute(HELD, (journal,)).fetchall()
@@ -126,10 +130,10 @@ def note_receipt(connection: sqlite3.Connection, journal: int, receipt: Receipt,
 
 def prune_step(connection: sqlite3.Connection, now_ms: int, keeping: Keeping, limit: int) -> int:
     """Delete at most `limit` pages that are proven committed, oldest first; return how many."""
-    before_ms = now_ms if keeping.under_pressure else now_ms - keeping.keep_ms
+    before_ms = now_ms if keeping.at_once else now_ms - keeping.keep_ms
     for journal, state, committed, pruned in connection.execute(ALL_JOURNALS).fetchall():
         through = committed
-        if not keeping.under_pressure:
+        if not keeping.at_once:
             through = min(committed, _received_before(connection, journal, before_ms))
         if through > pruned and (count := _prune_watermark(connection, journal, pruned, through, limit)):
             return count

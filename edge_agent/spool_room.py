@@ -1,8 +1,9 @@
 """Room for the spool: its quota of bytes, and the reserve that is given up so that a full disk can be left again.
 
-A full disk can't even be tidied up: deleting pages needs room for SQLite's write-ahead log. So a file of `reserve_mib`
-lies beside the spool. On a full disk it is given up; then receipts are still noted and pages pruned, but no page is
-sealed until the reserve could be laid down again: that is what tells that there is room once more.
+A full disk can't even be tidied up: what is in SQLite's write-ahead log has to be written to the file before the log
+can be shortened, and deleting pages is logged, too. So a file of `reserve_mib` lies beside the spool, larger than the
+log gets. On a full disk it is given up; then receipts are still noted and pages pruned, but no page is sealed until the
+reserve could be laid down again: that is what tells that there is room once more.
 """
 
 import errno
@@ -24,7 +25,7 @@ _FULL_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqli
 _CORRUPT_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 _PRUNES_MAX = 16  # steps in one go: bounds how long a poller waits for room
-_VACUUM_BLOCKS = 4096
+_VACUUM_BLOCKS, _VACUUM_STEPS = 64, 64
 
 
 def named_error(error: sqlite3.Error, path: Path) -> SpoolFull | SpoolCorrupt | SpoolUnavailable:
@@ -118,16 +119,26 @@ class Room:
         self._reserve.give_up()
         self._drop_leftovers()
         try:
+            _give_back(database)
             for _ in range(_PRUNES_MAX):
                 if not self._prune(database):
                     break
-            database.conn.execute(f"PRAGMA incremental_vacuum({_VACUUM_BLOCKS})").fetchall()
-            # Until then what was freed is in the log only, and the file as long as before.
-            database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                _give_back(database)
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", 0) not in _FULL_CODES:
                 raise
             _log.warning("no room even to tidy up", why=str(error))
+
+
+def _give_back(database: Database) -> None:
+    """Shorten the file by the blocks that are free in it, a little at a time: the log has to hold what is moved."""
+    for _ in range(_VACUUM_STEPS):
+        # What was freed is in the log only until this; and the log itself takes room.
+        database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        (free,) = database.conn.execute("PRAGMA freelist_count").fetchone()
+        if not free:
+            return
+        database.conn.execute(f"PRAGMA incremental_vacuum({_VACUUM_BLOCKS})").fetchall()
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

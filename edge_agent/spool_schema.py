@@ -71,7 +71,8 @@ CREATE TABLE cursor (
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 """
 
-# What the ledger holds beyond the watermark: of a journal with gaps (salvaged) the watermark alone never tells all.
+# What the ledger holds beyond the watermark: of a journal with gaps (salvaged) the watermark alone never tells all. And
+# the hash that proved the watermark, so that a damaged number can't have unproven pages pruned.
 _V2 = """
 CREATE TABLE held (
     journal INTEGER NOT NULL REFERENCES journal (id),
@@ -80,6 +81,8 @@ CREATE TABLE held (
     since INTEGER NOT NULL,
     PRIMARY KEY (journal, first)
 ) STRICT, WITHOUT ROWID;
+
+ALTER TABLE journal ADD COLUMN committed_head TEXT NOT NULL DEFAULT '';
 """
 
 # Element n leads from user_version n to n + 1.
@@ -110,7 +113,8 @@ def _configure(connection: sqlite3.Connection) -> None:
     # that the pour is safe.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA wal_autocheckpoint = 1000")
+    # Bounds the log to 2 MiB and one group: to give a full disk room, all of the log has to fit into the reserve.
+    connection.execute("PRAGMA wal_autocheckpoint = 512")
     connection.execute("PRAGMA cache_size = -1024")  # KiB: a Raspberry Pi has better uses for its memory
     connection.execute("PRAGMA temp_store = MEMORY")
 

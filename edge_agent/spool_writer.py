@@ -23,7 +23,9 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 _QUEUE_MAX = 1024  # jobs; every poller has at most one waiting, the rest are notes that may be dropped
-_GROUP_MAX = 64  # jobs in one commit: bounds what a commit writes to 64 pages of at most 256 KiB
+# One commit: bounds what it adds to the log (about 1 MiB), and how long whoever comes next waits.
+_GROUP_MAX = 64
+_GROUP_RECORDS_MAX = 5000
 _TURN_S = 1.0
 
 
@@ -52,10 +54,14 @@ class _Job:
     """Something to be written. `done` is set when it is durable, or `error` says why it isn't."""
 
     work: Callable[[sqlite3.Connection], Any]
-    is_page: bool = False
+    records: int = 0
     done: threading.Event = field(default_factory=threading.Event)
     result: Any = None
     error: EdgeAgentError | None = None
+
+    @property
+    def is_page(self) -> bool:
+        return self.records > 0
 
 
 class SpoolWriter:
@@ -86,9 +92,12 @@ class SpoolWriter:
             self._jobs.put(None)
         self._thread.join()
 
-    def write(self, work: Callable[[sqlite3.Connection], T], *, is_page: bool = False) -> T:
-        """Return the work's result when it is durable; raises SpoolFull (pages only) or SpoolUnavailable."""
-        job = _Job(work, is_page)
+    def write(self, work: Callable[[sqlite3.Connection], T], *, records: int = 0) -> T:
+        """Return the work's result when it is durable; `records`: how many it seals.
+
+        Raises SpoolFull (only where it seals records) or SpoolUnavailable.
+        """
+        job = _Job(work, records)
         if self._closed.is_set():
             raise SpoolUnavailable(f"{self._path}: the spool is closed")
         try:
@@ -142,7 +151,7 @@ class SpoolWriter:
             job = self._jobs.get(timeout=wait_s) if wait_s else self._jobs.get_nowait()
             while job is not None:
                 jobs.append(job)
-                if len(jobs) == _GROUP_MAX:
+                if len(jobs) == _GROUP_MAX or sum(j.records for j in jobs) >= _GROUP_RECORDS_MAX:
                     return jobs, True
                 job = self._jobs.get_nowait()
         except queue.Empty:
@@ -155,11 +164,18 @@ class SpoolWriter:
             todo = self._admitted(database, jobs)
             error = self._write_group(database, todo)
             if isinstance(error, SpoolFull):
-                todo = self._without_pages(todo, error)
                 self._room.tidy(database)
+                todo = self._admitted(database, todo)
+                error = self._write_group(database, todo)
+            if isinstance(error, SpoolFull):
+                # Receipts at least: they are what makes room.
+                self._room.tidy(database)
+                todo = self._without_pages(todo, error)
                 error = self._write_group(database, todo)
             for job in todo:
                 job.error = error
+            if error is None and any(job.is_page for job in todo):
+                self._keeper.noted_full(None)
         except BaseException as error:
             for job in jobs:
                 job.error = SpoolUnavailable(f"{self._path}: the spool failed: {error}")
@@ -178,7 +194,6 @@ class SpoolWriter:
             return self._without_pages(jobs, error)
         except sqlite3.Error as raised:
             return self._without_pages(jobs, self._named(raised))
-        self._keeper.noted_full(None)
         return jobs
 
     def _without_pages(self, jobs: list[_Job], error: SpoolFull | SpoolUnavailable) -> list[_Job]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edge_agent.alarms import Alarms
 from edge_agent.custody import JournalRecord, Visit
 from edge_agent.spool import Spool, SpoolLimits
 from edge_agent.spool_pages import Sealer
@@ -72,10 +73,13 @@ def make_spool(
     keep_days: float = 14,
     reserve_bytes: int = 4096,
     on_sealed: Callable[[], None] = lambda: None,
+    alarms: Alarms | None = None,
 ) -> Spool:
     limits = SpoolLimits(max_bytes, round(keep_days * 86_400_000), reserve_bytes)
     clock = clock or Clock()
-    return Spool(path, limits, Sealer(TOPICS, KEY), clock.now, lambda: "ntp", on_sealed=on_sealed)
+    return Spool(
+        path, limits, Sealer(TOPICS, KEY), clock.now, lambda: "ntp", on_sealed=on_sealed, alarms=alarms
+    )
 
 
 @contextmanager
@@ -99,8 +103,8 @@ def all_pages(path: Path, state: str = "%") -> list[StoredPage]:
             if state in ("%", journal.state):
                 for number in reader.pages_after(journal.id, 0, 1_000_000):
                     page = reader.page(journal.id, number)
-                    assert page is not None
-                    pages.append(page)
+                    if page is not None:  # else it was pruned meanwhile
+                        pages.append(page)
         return pages
     finally:
         reader.close()

@@ -12,10 +12,11 @@ from edge_agent.alarms import Alarms
 from edge_agent.config import MqttSettings
 from edge_agent.forwarder import Forwarder
 from edge_agent.spool import Spool
+from edge_agent.spool_pages import Sealer
 from edge_agent.uplink import Session, Uplink
 from tests.support.broker import Broker
 from tests.support.waiting import wait_until
-from tests.unit.edge_agent.gateway import TOPICS, Clock, make_spool, opened, visit
+from tests.unit.edge_agent.gateway import KEY, TOPICS, Clock, make_spool, opened, visit
 from tests.unit.edge_agent.ledger import Ledger
 
 
@@ -31,7 +32,9 @@ class Gateway:
         settings = MqttSettings(host="127.0.0.1", port=broker_port)
         session = Session(TOPICS.gateway, TOPICS, b"will", lambda: b"farewell")
         self.uplink = Uplink(settings, session, Random(1), self.wake)
-        self.forwarder = Forwarder(self.spool, self.uplink, TOPICS, self.alarms, Random(2), self.wake)
+        self.forwarder = Forwarder(
+            self.spool, self.uplink, Sealer(TOPICS, KEY), self.alarms, Random(2), self.wake
+        )
 
     @contextmanager
     def running(self) -> Iterator["Gateway"]:

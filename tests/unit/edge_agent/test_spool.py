@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent import spool_journals, spool_pages, spool_reader, spool_receipts
@@ -111,6 +111,7 @@ def test_a_visit_that_cannot_be_a_page_is_refused_before_anything_is_written(
         assert len(all_pages(path)) == 1
 
 
+@settings(max_examples=40)
 @given(
     steps=st.lists(
         st.one_of(
