@@ -61,18 +61,13 @@ class Doorway:
                 self.controller.empty(Kind.EMPTYING)
             case VisitKind.SWAP:
                 self.controller.empty(Kind.CONTAINER_SWAP)
-            case VisitKind.MAINTENANCE:
-                yield from self._maintain(visit)
+            case VisitKind.MAINTENANCE_BEGINS:
+                self.controller.maintain(visit.uid, begins=True)
+            case VisitKind.MAINTENANCE_ENDS:
+                self.controller.maintain(visit.uid, begins=False)
+                yield from self._pour(visit)  # a trial with the service transponder
             case _:
                 yield from self._pour(visit)
-
-    def _maintain(self, visit: Visit) -> Iterator[float]:
-        self.controller.maintain(visit.uid, begins=True)
-        yield 600 + self._rng.random() * 1200
-        if self._dead:
-            return
-        self.controller.maintain(visit.uid, begins=False)
-        yield from self._pour(visit)  # a trial with the service transponder
 
     def _pour(self, visit: Visit) -> Iterator[float]:
         controller, rng = self.controller, self._rng

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -57,7 +58,11 @@ class MountedLock:
         """Another controller takes the place; the old one keeps its memory in the state directory."""
         self._journal.close()
         self._fit(config)
-        self.wake(0.0)
+        if self._is_new:
+            self._commission()
+            self._journal.save(backlog_done=True)
+        else:
+            self.controller.power_up()
 
     @property
     def memory(self) -> Memory:
@@ -79,10 +84,17 @@ class MountedLock:
                         f"directory; raise `epoch` to {kept.epoch + 1} or name another --state"
                     )
 
-    def wake(self, backlog_days: float) -> None:
-        """Power up; a controller without a past lives `backlog_days` first. Time runs when this returns."""
+    @property
+    def _is_new(self) -> bool:
+        return self.memory.lived_until_s == 0
+
+    async def wake(self, backlog_days: float) -> None:
+        """Power up; a controller without a past lives `backlog_days` first. Time runs when this returns.
+
+        Nothing else may happen meanwhile, since time stands elsewhere; cancelled, it goes on at the next start.
+        """
         now_s = self._timeline.now()
-        if self.memory.lived_until_s == 0:
+        if self._is_new:
             self._timeline.freeze(now_s - backlog_days * DAY_S)
             self._commission()
         elif self.memory.backlog_done:
@@ -91,7 +103,7 @@ class MountedLock:
         else:  # a backlog was broken off: go on with it
             self._timeline.freeze(self.memory.lived_until_s)
             self.controller.power_up()
-        self._live_until(now_s)
+        await self._live_until(now_s)
         self._timeline.release()
 
     def _commission(self) -> None:
@@ -106,18 +118,19 @@ class MountedLock:
                 self.controller.set_drift(self.config.clock_drift_ppm)
             self._journal.save(lived_until_s=self._timeline.now())
 
-    def _live_until(self, end_s: float) -> None:
+    async def _live_until(self, end_s: float) -> None:
         visits = self.neighbourhood.visits(self.memory.lived_until_s)
         living = bool(self.neighbourhood.households)
         while living:
             with self._journal.batch():
-                for _ in range(VISITS_PER_BATCH):
-                    visit = next(visits)
-                    living = visit.at_s < end_s
+                for visit in islice(visits, VISITS_PER_BATCH):
+                    # Nobody confirms: a ring without room for any record stays as it is, come who may.
+                    living = visit.at_s < end_s and self.controller.recorder.has_room
                     if not living:
                         break
                     self._live_one(visit, end_s)
                 self._journal.save(lived_until_s=min(visit.at_s, end_s))
+            await asyncio.sleep(0)  # lets a signal end it
         self._journal.save(lived_until_s=end_s, backlog_done=True)
 
     def _live_one(self, visit: Visit, end_s: float) -> None:

@@ -46,7 +46,8 @@ class VisitKind(Enum):
     STRANGER = auto()
     EMPTYING = auto()
     SWAP = auto()
-    MAINTENANCE = auto()
+    MAINTENANCE_BEGINS = auto()
+    MAINTENANCE_ENDS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,9 @@ class Neighbourhood:
         if ordinal % _SWAP_EVERY_DAYS == 0:
             found.append(Visit(_at(day, 10 + rng.random()), VisitKind.SWAP))
         if ordinal % _SERVICE_EVERY_DAYS == 0 and self.service_uid:
-            found.append(
-                Visit(_at(day, 13 + rng.random()), VisitKind.MAINTENANCE, self.service_uid, self._small)
-            )
+            begins_s, takes_s = _at(day, 13 + rng.random()), 600 + rng.random() * 1200
+            found.append(Visit(begins_s, VisitKind.MAINTENANCE_BEGINS, self.service_uid))
+            found.append(Visit(begins_s + takes_s, VisitKind.MAINTENANCE_ENDS, self.service_uid, self._small))
         return found
 
 

@@ -1,12 +1,14 @@
 """Builds and runs everything: buses, locks, residents, scenario, control. START HERE."""
 
 import asyncio
+import fcntl
 import json
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from firmware_sim.actions import AnyAction
 from firmware_sim.bus import Bus
@@ -52,6 +54,7 @@ class Simulator:
         self._stage = Stage(estate, self.locks, self.buses, options.speed, self._timeline.now, self._swap)
         self._mounts = Mounts(options.state)
         self._truth: Truth | None = None
+        self._claim: TextIO | None = None
         self._failure: BaseException | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
@@ -68,6 +71,8 @@ class Simulator:
             control = Control(self._options.control, self._stage, lambda error: self._fail(error, stop))
         try:
             self._mount_all()
+            if not await self._wake_all(stop):
+                return
             places = {bus.name: await self._serve(bus) for bus in self._estate.buses}
             if control is not None:
                 await control.start()
@@ -82,6 +87,8 @@ class Simulator:
                 lock.close()
             if self._truth is not None:
                 self._truth.close()
+            if self._claim is not None:
+                self._claim.close()
         if self._failure is not None:
             raise self._failure
 
@@ -90,17 +97,40 @@ class Simulator:
             self._options.state.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StateError(f"{self._options.state}: {error.strerror}; name another --state") from error
+        self._claim_state()
         self._truth = Truth(self._options.truth)
-        for config in self._estate.locks:
-            lock = self._mount(config.serial, self._mounts.mounted(config))
-            lock.wake(self._options.backlog_days)
+        for place in self._estate.locks:
+            config = self._mounts.mounted(place)
+            lock = MountedLock(config, self._options.state, self._options.seed, self._timeline, self._truth)
+            self.locks[place.serial] = lock
+            self.buses[config.bus].units[config.unit] = lock.unit
 
-    def _mount(self, place: str, config: LockConfig) -> MountedLock:
-        assert self._truth is not None
-        lock = MountedLock(config, self._options.state, self._options.seed, self._timeline, self._truth)
-        self.locks[place] = lock
-        self.buses[config.bus].units[config.unit] = lock.unit
-        return lock
+    def _claim_state(self) -> None:
+        """Two simulators must not share controllers. The claim ends with the process, however that ends."""
+        state = self._options.state
+        try:
+            self._claim = (state / "claim").open("a")
+            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StateError(
+                f"{state}: another simulator runs here; end it or name another --state"
+            ) from error
+        except OSError as error:
+            raise StateError(f"{state}: {error.strerror}; check its permissions") from error
+
+    async def _wake_all(self, stop: asyncio.Event) -> bool:
+        """Wake one controller after the other; False if it was stopped meanwhile."""
+        stopped = asyncio.create_task(stop.wait())
+        for lock in self.locks.values():
+            waking = asyncio.create_task(lock.wake(self._options.backlog_days))
+            await asyncio.wait((waking, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not waking.done():
+                waking.cancel()
+                await asyncio.gather(waking, return_exceptions=True)
+                return False
+            waking.result()
+        stopped.cancel()
+        return True
 
     def _swap(self, place: str, config: LockConfig) -> None:
         self._mounts.swap(place, config)
@@ -160,7 +190,7 @@ class Simulator:
             ticks += 1
             for lock in self.locks.values():
                 lock.controller.tick()
-                if ticks % TICKS_PER_NOTE == 0:
+                if ticks % TICKS_PER_NOTE == 0 and self._options.speed > 1:  # else their time is the clock's
                     lock.keep_lived(residents_now())
             await _wait(stop, TICK_S)
 

@@ -142,7 +142,7 @@ def test_file_that_is_no_scenario_is_named(tmp_path: Path, text: str) -> None:
     estate = load_estate(write(tmp_path, BUSES + LOCK))
     with pytest.raises(ConfigError, match=r"scenario\.toml: "):
         load_scenario(write(tmp_path, text, "scenario.toml"), estate)
-    with pytest.raises(ConfigError, match="nowhere.toml: can't be read"):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: can't be read"):
         load_scenario(tmp_path / "nowhere.toml", estate)
 
 
