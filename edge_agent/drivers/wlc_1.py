@@ -111,6 +111,7 @@ class Wlc1Driver:
         return None
 
     def set_clock(self, unix_s: int) -> Status:
+        self.read_status()  # no other controller's clock is touched
         self._registers.write(wlc.CLOCK_ADDRESS, _halves(unix_s))
         status = self.read_status()
         if status.clock_status != 1 or not -1 <= status.clock_s - unix_s <= _CLOCK_SLACK_S:
