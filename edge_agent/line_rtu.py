@@ -27,6 +27,7 @@ _READ_BYTES = 512
 _FRAME_EXTRA = 3  # unit in front, two bytes of CRC behind
 # Operating systems and USB adapters hand over bytes in lumps: so much longer than its wire time may an answer take.
 _LUMP_S = 0.1
+_AWAKE_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,10 @@ class RtuLine:
             raise NoAnswer(f"{describe(request)}: no answer")
         ends_by = self._clock() + (request.answer_bytes + _FRAME_EXTRA) * self._settings.character_s + _LUMP_S
         while (missing := self._missing(request, got)) > 0:
-            # Sleep through what is still on the wire rather than wake for each byte of it.
-            self._sleep(min(missing * self._settings.character_s, _LUMP_S))
+            # Sleep through what is on the wire rather than wake for each byte; be awake when the last ones come.
+            rest_s = missing * self._settings.character_s - _AWAKE_S
+            if rest_s > 0:
+                self._sleep(min(rest_s, _LUMP_S))
             more = self._read_until(ends_by)
             if not more:
                 self._fail(request, f"the answer broke off after {len(got)} bytes")
