@@ -7,6 +7,8 @@ other commands, `--help` and mistakes go to the typer application in commands.py
 import sys
 from pathlib import Path
 
+from edge_agent.running import run
+
 
 def main() -> None:
     """Entry point of `edge-agent`."""
@@ -17,15 +19,6 @@ def main() -> None:
             from edge_agent.commands import app
 
             app()
-
-
-def run(config_file: Path) -> int:
-    """Run the agent until SIGTERM or SIGINT; return the exit code (78: the configuration can't work)."""
-    # structlog imports rich, where it is there, to paint tracebacks: 5 MiB that a service never uses.
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
-    from edge_agent.agent import serve
-
-    return serve(config_file)
 
 
 if __name__ == "__main__":

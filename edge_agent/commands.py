@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edge_agent import cli
+from edge_agent import running
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
 from edge_agent.status import print_status, read_status
 
@@ -29,7 +29,7 @@ def run(config: ConfigOption) -> None:
 
     Example: edge-agent run --config /etc/wastelock/edge-agent.toml
     """
-    raise typer.Exit(cli.run(config))
+    raise typer.Exit(running.run(config))
 
 
 @app.command("check-config")

@@ -66,7 +66,8 @@ class SpoolSettings(Section):
     ] = 14
     reserve_mib: Annotated[
         int,
-        Field(ge=4, le=1024), Rule("MiB, 4..1024", "kept free to prune with when the disk is full, e.g. 16"),
+        Field(ge=1, le=1024),
+        Rule("MiB, 1..1024", "kept free to tidy up with when the disk is full, e.g. 16"),
     ] = 16
 
 

@@ -38,6 +38,7 @@ from edge_agent.spool_pages import (
 )
 from edge_agent.spool_receipts import Judgement, Keeping, Verdict, judge_receipt, note_receipt, prune_step
 from edge_agent.spool_room import Reserve, Room, named_error
+from edge_agent.spool_schema import bound_log
 from edge_agent.spool_writer import SpoolWriter
 from wastelock.messages import Receipt
 
@@ -151,6 +152,7 @@ class _Keeper:
         self._alarms = alarms
         self._make_uuid = make_uuid
         self._keep_ms = limits.keep_ms
+        self._reserve_bytes = limits.reserve_bytes
         reserve = Reserve(path.with_name(path.name + ".reserve"), limits.reserve_bytes)
         self.room = Room(reserve, limits.max_bytes, self._prune_pressed, lambda: drop_salvaged(path))
         self._housekeeping = Housekeeping(path, sealer, Keeping(limits.keep_ms), self.room, self._moment)
@@ -161,6 +163,7 @@ class _Keeper:
     def open(self) -> Database:
         database = open_database(self._path, self._now())
         try:
+            bound_log(database.conn, self._reserve_bytes)
             try:
                 self._take_up(database)
             except sqlite3.OperationalError:

@@ -91,6 +91,7 @@ SCHEMA_VERSION = len(MIGRATIONS)
 
 PAGE_BYTES = 4096
 _BUSY_S = 5.0
+_LOG_BLOCKS_MIN, _LOG_BLOCKS_MAX = 32, 512
 
 
 def connect(path: Path) -> Database:
@@ -113,10 +114,14 @@ def _configure(connection: sqlite3.Connection) -> None:
     # that the pour is safe.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # Bounds the log to 2 MiB and one group: to give a full disk room, all of the log has to fit into the reserve.
-    connection.execute("PRAGMA wal_autocheckpoint = 512")
     connection.execute("PRAGMA cache_size = -1024")  # KiB: a Raspberry Pi has better uses for its memory
     connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def bound_log(connection: sqlite3.Connection, reserve_bytes: int) -> None:
+    """Have the log written to the file early: to give a full disk room, all of it has to fit into the reserve."""
+    blocks = min(_LOG_BLOCKS_MAX, max(_LOG_BLOCKS_MIN, reserve_bytes // 4 // PAGE_BYTES))
+    connection.execute(f"PRAGMA wal_autocheckpoint = {blocks}")
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
