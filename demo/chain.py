@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -57,11 +57,16 @@ class Chain:
         backlog_days: float = 0,
         speed: float = 1.0,
         export: Callable[[Path], bytes] = export_ledger,
+        leave_out: Collection[str] = (),
     ) -> None:
-        """`export` returns the ledger's entries as JSON lines, given the sink's configuration file."""
+        """`export` returns the ledger's entries as JSON lines, given the sink's configuration file.
+
+        `leave_out`: programs that `start` doesn't start; whoever wants them does it later.
+        """
         self.layout = layout
         self.settings = settings
         self._export = export
+        self._leave_out = frozenset(leave_out)
         # A socket's path must be short (108 bytes), and nobody knows how deep `layout.directory` lies.
         self._sockets = Path(tempfile.mkdtemp(prefix="wastelock-"))
         self.control = Control(self._sockets / "control")
@@ -91,8 +96,9 @@ class Chain:
         self.layout.write(self.settings)
         self.start_broker()
         self.start_simulator(self._backlog)
-        self.sink.start()
-        self.agent.start()
+        for child in (self.sink, self.agent):
+            if child.name not in self._leave_out:
+                child.start()
 
     def start_broker(self) -> None:
         """Start mosquitto and return when it accepts connections."""

@@ -38,6 +38,7 @@ class Child:
         self.log = logs / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._out_start = 0
+        self._ended_by_us = False
 
     @property
     def pid(self) -> int:
@@ -52,6 +53,7 @@ class Child:
         """Start the program. It gets SIGTERM if we die without having ended it."""
         if self.running:
             raise ProcessFailed(f"{self.name} runs already (pid {self.pid})")
+        self._ended_by_us = False
         self._out_start = self.out.stat().st_size if self.out.exists() else 0
         with self.out.open("ab") as out, self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -67,6 +69,7 @@ class Child:
         """Ask the program to end (SIGTERM), return its exit code; kill it and raise ProcessFailed after the timeout."""
         process = self._started()
         if process.poll() is None:
+            self._ended_by_us = True
             self._signal(signal.SIGCONT)
             self._signal(signal.SIGTERM)
         try:
@@ -79,6 +82,7 @@ class Child:
         """kill -9: the program gets no chance to say goodbye."""
         process = self._started()
         if process.poll() is None:
+            self._ended_by_us = True
             self._signal(signal.SIGKILL)
         process.wait(10)
 
@@ -114,8 +118,8 @@ class Child:
             time.sleep(_POLL_S)
 
     def check(self) -> None:
-        """Raise ProcessFailed if the program was started and has ended."""
-        if self._process is not None and self._process.poll() is not None:
+        """Raise ProcessFailed if the program has ended, unless it was us who ended it."""
+        if self._process is not None and self._process.poll() is not None and not self._ended_by_us:
             raise ProcessFailed(self._story(f"ended with exit code {self._process.returncode}"))
 
     def first_line(self, timeout_s: float) -> str:

@@ -114,7 +114,7 @@ class Forwarder:
         if self._uplink.sessions != self._session:
             self._session = self._uplink.sessions
             self._live_after = self._active().newest_page
-            self._pace.hasten()
+            self._pace.hasten(self._now_s(), all_received=self._all_quiet())
             for lane in self._lanes.values():
                 lane.hasten(self._now_s())
         elif self._active().newest_page - self._live_after > _LIVE_MAX and self._is_behind():
@@ -177,7 +177,7 @@ class Forwarder:
 
     def _take_sink_state(self, state: SinkState) -> None:
         if state.online:
-            self._pace.hasten()
+            self._pace.hasten(self._now_s(), all_received=self._all_quiet())
             for lane in self._lanes.values():
                 lane.hasten(self._now_s())
 

@@ -40,10 +40,13 @@ class Pace:
         self._timeout_s = min(self._timeout_s * 2, _TIMEOUT_MAX_S)
         self._deadline_s = None
 
-    def hasten(self) -> None:
-        """A new session, or the sink came back: don't wait out what was learnt while nobody answered."""
+    def hasten(self, now_s: float, *, all_received: bool) -> None:
+        """A new session, or the sink came back: don't wait out what was learnt while nobody answered.
+
+        Pages under way may have been lost with the session: their receipt is awaited anew, however long none is sent.
+        """
         self._timeout_s = _TIMEOUT_FIRST_S
-        self._deadline_s = None
+        self._deadline_s = None if all_received else now_s + self._timeout_s * self._jitter()
 
     def wait_s(self, now_s: float, at_most_s: float) -> float:
         """Return how long to sleep until the time-out may run out."""

@@ -50,11 +50,18 @@ def start_chain(tmp_path: Path) -> Iterator[StartChain]:
             speed: float = 1.0,
             seed: int = 1,
             before_start: Callable[[Chain], None] = lambda chain: None,
+            leave_out: tuple[str, ...] = (),
         ) -> Chain:
             layout = Layout(tmp_path / "chain", estate or small_estate(), free_port)
             settings = settings or Settings(poll_interval_s=0.1, sink=QUICK_SINK)
             chain = Chain(
-                layout, settings, seed=seed, backlog_days=backlog_days, speed=speed, export=read_ledger
+                layout,
+                settings,
+                seed=seed,
+                backlog_days=backlog_days,
+                speed=speed,
+                export=read_ledger,
+                leave_out=leave_out,
             )
             before_start(chain)
             return running.enter_context(chain)

@@ -16,12 +16,8 @@ from wastelock.record import Kind, PourResult
 def assert_ledger_is_truth(chain: Chain, timeout_s: float = 30.0, at_least: int = 1) -> Comparison:
     """Wait until the ledger holds exactly what the controllers recorded, then check all sums. Nobody may pour now."""
     comparison = chain.wait_equal(timeout_s)
-    assert comparison.events >= at_least, (
-        f"{comparison.events} events prove nothing, {at_least} were expected"
-    )
-    entries = chain.ledger()
-    assert_registers_agree(chain.rings(), entries, chain.layout.estate.locks[0].chambers_ml)
-    assert json.loads(chain.ask_sink("disputes", "--json")) == []
+    assert comparison.events >= at_least, f"only {comparison.events} events: expected {at_least}"
+    assert_registers_agree(chain.rings(), chain.ledger(), chain.layout.estate.locks[0].chambers_ml)
     return comparison
 
 
@@ -43,6 +39,10 @@ def assert_registers_agree(
         )
 
 
-def reconciled(chain: Chain) -> Any:
-    """Return what the ledger itself finds when it reconciles pours with registers."""
-    return json.loads(chain.ask_sink("reconcile", "--json"))
+def assert_ledger_sees_no_fault(chain: Chain) -> None:
+    """Check what the ledger's own commands say: all proven, no gap, no contradiction."""
+    runs = json.loads(chain.ask_sink("reconcile", "--json"))
+    assert runs, "nothing was reconciled"
+    assert {run["verdict"] for run in runs} == {"proven"}, runs
+    for command in ("gaps", "disputes"):
+        assert json.loads(chain.ask_sink(command, "--json")) == [], command

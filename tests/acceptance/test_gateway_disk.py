@@ -1,0 +1,168 @@
+"""The gateway's disk: full, corrupt, lost, restored from an old copy. What was confirmed to a controller stays safe."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from demo.chain import Chain
+from demo.layout import Settings
+from tests.acceptance.conftest import QUICK_SINK, StartChain
+from tests.acceptance.deeds import pour
+from tests.acceptance.estates import small_estate
+from tests.acceptance.oracle import assert_ledger_is_truth
+from tests.support.waiting import wait_until
+
+MIB = 1024 * 1024
+
+
+def quick(**agent: dict[str, object]) -> Settings:
+    return Settings(poll_interval_s=0.1, sink=QUICK_SINK, agent=agent)
+
+
+def test_full_disk_stops_confirming_and_goes_on_by_itself_when_there_is_room(start_chain: StartChain) -> None:
+    def give_the_spool_a_small_disk(chain: Chain) -> None:
+        chain.layout.directory.joinpath("disk").mkdir(parents=True)
+        # A private mount: nobody else sees it, and it is gone with the process.
+        mount = f"mount -t tmpfs -o size=6m tmpfs {chain.layout.directory / 'disk'}"
+        chain.agent.command = [
+            "unshare",
+            "-rm",
+            "sh",
+            "-c",
+            f'{mount} && exec "$@"',
+            "sh",
+            *chain.agent.command,
+        ]
+
+    settings = quick(spool={"path": "disk/spool.db", "reserve_mib": 1})
+    chain = start_chain(settings=settings, before_start=give_the_spool_a_small_disk)
+    chain.wait_equal(30)
+    disk = Path(f"/proc/{chain.agent.pid}/root") / str(chain.layout.directory / "disk")[1:]
+    chain.sink.stop()  # so that nothing can be pruned
+    fill(disk / "somebody-elses-file")
+    said = pour_until(chain, lambda: chain.unconfirmed() >= 20)
+    assert "spool" in said
+    assert chain.agent.running
+    (disk / "somebody-elses-file").unlink()
+    chain.wait_drained(30)
+    chain.sink.start()
+    assert_ledger_is_truth(chain, at_least=20)
+
+
+def test_full_quota_leaves_the_rest_in_the_rings_until_the_ledger_has_caught_up(
+    start_chain: StartChain,
+) -> None:
+    estate = small_estate(rtu=False, capacity=2000, pours_per_day=100)
+    chain = start_chain(estate, quick(spool={"max_mib": 1}), backlog_days=18, leave_out=("cloud-sink",))
+    wait_until(lambda: 0 < chain.unconfirmed() < len(chain.truth()) - 500, 30, "the quota to be used up")
+    waiting = chain.unconfirmed()
+    pour(chain, 4)
+    assert chain.unconfirmed() == waiting + 4
+    chain.sink.start()
+    assert_ledger_is_truth(chain, timeout_s=60, at_least=3000)
+
+
+@pytest.mark.parametrize("damage", ["in the middle", "torn off", "header", "not a database"])
+def test_corrupt_spool_is_set_aside_and_nothing_is_lost(start_chain: StartChain, damage: str) -> None:
+    chain = start_chain(settings=quick())
+    chain.wait_equal(30)
+    chain.broker.stop()
+    pour(chain, 12)
+    chain.wait_drained(20)  # these twelve are on the gateway's disk only, for all that anybody was told
+    chain.agent.kill()
+    harm(chain.layout.spool, damage)
+    chain.agent.start()
+    chain.start_broker()
+    pour(chain, 3)
+    assert_ledger_is_truth(chain, at_least=15)
+
+
+def test_lost_spool_begins_a_new_journal_and_reads_the_rings_again(start_chain: StartChain) -> None:
+    chain = start_chain(settings=quick())
+    chain.wait_equal(30)
+    chain.broker.stop()
+    pour(chain, 12)
+    chain.wait_drained(20)
+    chain.agent.kill()
+    remove_spool(chain.layout.spool)
+    chain.agent.start()
+    chain.start_broker()
+    pour(chain, 3)
+    assert_ledger_is_truth(chain, at_least=15)
+    assert len(json.loads(chain.ask_sink("journals", "--json"))) == 2
+
+
+def test_spool_restored_from_an_old_copy_loses_and_doubles_nothing(start_chain: StartChain) -> None:
+    chain = start_chain(settings=quick())
+    chain.wait_equal(30)
+    chain.agent.stop()
+    copy = chain.layout.directory / "copy"
+    copy.mkdir()
+    for part in spool_files(chain.layout.spool):
+        shutil.copy2(part, copy)
+    chain.agent.start()
+    pour(chain, 12)
+    chain.wait_equal(30)  # pages that the copy knows nothing of are in the ledger
+    chain.agent.kill()
+    pour(chain, 3)
+    remove_spool(chain.layout.spool)
+    for part in copy.iterdir():
+        shutil.copy2(part, chain.layout.directory)
+    chain.agent.start()
+    pour(chain, 3)
+    assert_ledger_is_truth(chain, at_least=18)
+    pour(chain, 3)
+    assert_ledger_is_truth(chain, at_least=21)
+
+
+def fill(path: Path) -> None:
+    """Write until the disk is full."""
+    with path.open("wb", buffering=0) as file:
+        for size in (64 * 1024, 4096, 1):
+            try:
+                while file.write(bytes(size)):
+                    pass
+            except OSError:
+                continue
+
+
+def pour_until(chain: Chain, reached: Callable[[], bool]) -> str:
+    """Let residents pour until then; return what the agent's log says."""
+    for _ in range(200):
+        if reached():
+            return chain.agent.log.read_text()
+        pour(chain, 3)
+    raise AssertionError(f"not reached after 600 pours\n{chain.story()}")
+
+
+def spool_files(spool: Path) -> list[Path]:
+    """Return the spool's file and what SQLite keeps beside it."""
+    return [
+        path for suffix in ("", "-wal", "-shm") if (path := spool.with_name(spool.name + suffix)).exists()
+    ]
+
+
+def remove_spool(spool: Path) -> None:
+    for path in spool_files(spool):
+        path.unlink()
+
+
+def harm(spool: Path, damage: str) -> None:
+    """Do to the file what worn-out SD cards do."""
+    size = spool.stat().st_size
+    if damage == "torn off":
+        os.truncate(spool, size // 2)
+        return
+    with spool.open("r+b") as file:
+        if damage == "header":
+            file.write(bytes(100))
+        elif damage == "in the middle":
+            file.seek(4096)
+            file.write(os.urandom(min(3 * 4096, size - 4096)))
+        else:
+            file.truncate(0)
+            file.write(b"no database at all\n" * 1000)
