@@ -114,9 +114,7 @@ class Forwarder:
         if self._uplink.sessions != self._session:
             self._session = self._uplink.sessions
             self._live_after = self._active().newest_page
-            self._pace.hasten(self._now_s(), all_received=self._all_quiet())
-            for lane in self._lanes.values():
-                lane.hasten(self._now_s())
+            self._hasten()
         elif self._active().newest_page - self._live_after > _LIVE_MAX and self._is_behind():
             self._live_after = self._active().newest_page
 
@@ -171,15 +169,21 @@ class Forwarder:
             self._alarms.clear(name)
 
     def _take_request(self, request: ResendRequest) -> None:
-        if request.journal in self._lanes:
-            self._requests.extend((request.journal, first, last) for first, last in request.pages)
-            _log.info("the ledger asks for pages again", ranges=len(request.pages))
+        if request.journal not in self._lanes:
+            return
+        asked = [(request.journal, first, last) for first, last in request.pages]
+        self._requests.extend(item for item in asked if item not in self._requests)
+        _log.info("the ledger asks for pages again", ranges=len(asked))
 
     def _take_sink_state(self, state: SinkState) -> None:
         if state.online:
-            self._pace.hasten(self._now_s(), all_received=self._all_quiet())
-            for lane in self._lanes.values():
-                lane.hasten(self._now_s())
+            self._hasten()
+
+    def _hasten(self) -> None:
+        now_s = self._now_s()
+        self._pace.hasten(now_s, all_received=self._all_quiet())
+        for lane in self._lanes.values():
+            lane.hasten(now_s)
 
     def _take_acknowledgements(self) -> None:
         for ack in self._uplink.take_acknowledgements():
@@ -199,12 +203,12 @@ class Forwarder:
             self._alarms.raise_("not taken", f"the broker refuses pages: {ack.name}")
 
     def _look_for_timeout(self) -> None:
-        if not self._pace.has_run_out(self._now_s()):
+        if not self._uplink.is_connected or not self._pace.has_run_out(self._now_s()):
             return
         self._pace.note_timeout()
         lost = sum(lane.note_timeout() for lane in self._lanes.values())
         if lost:
-            _log.warning("no receipt: sending again", pages=lost, connected=self._uplink.is_connected)
+            _log.warning("no receipt: sending again", pages=lost)
 
     # ---- what goes out ----
 
@@ -280,9 +284,9 @@ class Forwarder:
         return True
 
     def _send_requested(self, reader: SpoolReader) -> int:
-        """Send pages that the ledger asked for, whether or not a receipt covers them."""
-        sent = 0
-        while self._requests and self._slots() > 0:
+        """Send pages that the ledger asked for, whether or not a receipt covers them; half of the slots are for them."""
+        sent, most = 0, (self._slots() + 1) // 2
+        while self._requests and sent < most and self._slots() > 0:
             uuid, first, last = self._requests.popleft()
             lane = self._lanes.get(uuid)
             pages = reader.pages_after(lane.journal, first - 1, 1) if lane else []

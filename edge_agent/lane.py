@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _OVERTAKEN_BY = 3  # several sinks may answer out of order; three later ones are no coincidence
-_OVERTAKEN_AFTER_S = 0.5
+_OVERTAKEN_AFTER_S = 0.5  # from sending: so long it may still be on its way
 _RETRY_FIRST_S = 2.0
 _RETRY_MAX_S = 60.0
 _QUARANTINE_FIRST_S, _QUARANTINE_MAX_S = (
@@ -147,15 +147,13 @@ class Lane:
             waiting.due_s = now_s
 
     def _find_overtaken(self, now_s: float, factor: float) -> None:
-        # Counted over all receipts: pages may trickle, one receipt for each.
+        """Believe lost what three pages that were sent later have overtaken, counted over all receipts."""
         if len(self._newest_arrived) < _OVERTAKEN_BY:
             return
-        limit = self._newest_arrived[0]
-        lost = [p for p, s in self._sent.items() if s.order < limit and now_s - s.at_s >= _OVERTAKEN_AFTER_S]
-        for page in lost:
+        for page in [page for page, sent in self._sent.items() if sent.order < self._newest_arrived[0]]:
             sent = self._sent.pop(page)
             if sent.attempts == 0:
-                self._waiting[page] = _Waiting(now_s, 1)
+                self._waiting[page] = _Waiting(max(now_s, sent.at_s + _OVERTAKEN_AFTER_S), 1)
             else:
                 self._wait(page, now_s, sent.attempts, factor)
 
