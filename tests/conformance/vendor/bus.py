@@ -51,10 +51,10 @@ class Bus(threading.Thread):
         self._world = world
         self._rng = rng
         self._outbox = Outbox()
-        self._stop = threading.Event()
+        self._ended = threading.Event()
 
     def close(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
 
     def offend(self, what: str) -> None:

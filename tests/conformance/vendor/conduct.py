@@ -38,6 +38,15 @@ class Sight:
     idle: bool = False
 
 
+@dataclass(frozen=True)
+class Glance:
+    """One look at the clock that the agent may have had: `at` is the true unix time, `shown` what the clock said."""
+
+    at: float
+    clock_status: int
+    shown: int
+
+
 @dataclass
 class Conduct:
     """Watches one unit's requests. `now` in seconds, `sets_clock_beyond_s` None: the gateway doesn't know the time."""
@@ -50,6 +59,8 @@ class Conduct:
     must_not_touch: str = ""
     offences: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    glances: list[Glance] = field(default_factory=list)
+    clocks_set: int = 0
     _intact: set[tuple[int, int]] = field(default_factory=set)
     _torn: dict[tuple[int, int], Reads] = field(default_factory=dict)
     _epochs: set[int] = field(default_factory=set)  # one of these is what the agent believes in
@@ -89,6 +100,7 @@ class Conduct:
         journal = self.controller.journal
         if request.address == layout.STATUS:
             clock = self.controller.clock
+            self.glances.append(Glance(self.controller.now(), clock.status, clock.value))
             self._learn(Sight(journal.epoch, (clock.status, clock.error_s), self._is_idle()))
         elif request.address <= _EPOCH_WORD < request.address + request.words:
             self._learn(Sight(journal.epoch))
@@ -155,9 +167,10 @@ class Conduct:
 
     def _judge_clock(self, seconds: int) -> None:
         beyond = self.sets_clock_beyond_s
+        self.clocks_set += 1
         if beyond is None:
-            self.offend("set the clock though it doesn't know the time itself")
-        elif self._seen_clock is None:
+            return  # whether it may is known when its pages have said how far it trusts its own clock
+        if self._seen_clock is None:
             self.offend("set the clock without having read it")
         elif self._seen_clock[0] == 1 and abs(self._seen_clock[1]) < beyond - _CLOCK_SLACK_S:
             self.offend(f"set a clock that was {self._seen_clock[1]:.1f} s wrong, less than {beyond} s")

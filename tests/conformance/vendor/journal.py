@@ -20,10 +20,11 @@ class Made:
 
 @dataclass
 class Tear:
-    """Bits of a record that read wrong, `reads_left` times (None: for ever)."""
+    """Bits of a record that read wrong, `reads_left` times (None: for ever), `wandering`: others at each read."""
 
     mask: bytes
     reads_left: int | None
+    wandering: bool = False
 
 
 @dataclass
@@ -82,9 +83,9 @@ class Journal:
             self._forget(seq)
         self.slots.clear()
 
-    def tear(self, seq: int, mask: bytes, reads: int | None) -> None:
-        self.tears[seq] = Tear(mask, reads)
-        self.made[seq].torn_for_ever = reads is None
+    def tear(self, seq: int, tear: Tear) -> None:
+        self.tears[seq] = tear
+        self.made[seq].torn_for_ever = tear.reads_left is None
 
     def check_as_read(self, seq: int) -> int:
         """Words 20-21 of a record as a read gives them: a tear for ever counts, a passing one doesn't."""
@@ -103,7 +104,10 @@ class Journal:
             tear.reads_left -= 1
             if tear.reads_left <= 0:
                 del self.tears[seq]
-        return _torn(raw, tear.mask)
+        torn = _torn(raw, tear.mask)
+        if tear.wandering:
+            tear.mask = tear.mask[1:] + tear.mask[:1]
+        return torn
 
     def _forget(self, seq: int | None) -> None:
         """A record leaves the ring: unless the agent confirmed it, it may be missing at the agent for good."""

@@ -44,7 +44,7 @@ class RtuBus(Bus):
 
     def run(self) -> None:
         try:
-            while not self._stop.is_set():
+            while not self._ended.is_set():
                 readable, _, _ = select.select([self._ours], [], [], self._outbox.wait_s(_LONGEST_WAIT_S))
                 if readable:
                     self._receive(os.read(self._ours, 4096), time.monotonic())
@@ -111,9 +111,9 @@ class RtuBus(Bus):
         pieces = in_pieces(frame, [cut for cut in delivery.cuts if cut < len(frame)])
         self._answering = len(pieces)
         broken = frame != right and fault != "noise"  # noise may be skipped over, the frame be taken
-        for piece in pieces:
+        for place, piece in enumerate(pieces):
+            moment += delivery.pause_s if place else 0.0
             self._outbox.at(moment, partial(self._send, piece, broken))
-            moment += delivery.pause_s
         self._outbox.at(moment, partial(self._after, unit, frame == right))
 
     def _fault(self, unit: int, body: bytes) -> FaultKind | None:

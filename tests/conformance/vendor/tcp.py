@@ -42,7 +42,7 @@ class TcpBus(Bus):
 
     def run(self) -> None:
         try:
-            while not self._stop.is_set():
+            while not self._ended.is_set():
                 for key, _ in self._selector.select(self._outbox.wait_s(_LONGEST_WAIT_S)):
                     self._accept() if key.data is None else self._receive(key.data)
                 self._outbox.run_due()
@@ -114,15 +114,14 @@ class TcpBus(Bus):
             self._after(unit, arrived=False)
             return
         moment = max(link.busy_until, time.monotonic() + delivery.delay_s)
-        pieces = self._pieces(delivery, frame)
-        for piece in pieces:
+        for place, piece in enumerate(self._pieces(delivery, frame)):
+            moment += delivery.pause_s if place else 0.0
             self._send_at(link, moment, piece)
-            moment += delivery.pause_s
         if delivery.ending != "stay":
             self._outbox.at(moment, lambda: self._hang_up(link))
         link.busy_until = moment
         whole = delivery.ending == "stay" and arrived
-        # The last piece's own moment: what is due at the same time runs in the order in which it was given.
+        # At the last piece's own moment: before the next request can be there.
         self._outbox.at(moment, lambda: self._after(unit, whole))
 
     def _pieces(self, delivery: Delivery, frame: bytes) -> list[bytes]:

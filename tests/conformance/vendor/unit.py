@@ -22,15 +22,17 @@ class Unit(Protocol):
 
 
 class LockUnit:
-    """A waste lock. `meanwhile` lets life go on: before an answer is made, and after."""
+    """A waste lock. `meanwhile` lets life go on: before a request is answered, and (None) after."""
 
-    def __init__(self, registers: Registers, conduct: Conduct, meanwhile: Callable[[], None]) -> None:
+    def __init__(
+        self, registers: Registers, conduct: Conduct, meanwhile: Callable[[Request | None], None]
+    ) -> None:
         self.registers = registers
         self.conduct = conduct
         self._meanwhile = meanwhile
 
     def answer(self, request: Request) -> bytes:
-        self._meanwhile()
+        self._meanwhile(request)
         self.conduct.before(request)
         try:
             answer = self.registers.answer(request)
@@ -44,7 +46,7 @@ class LockUnit:
         if arrived:
             self.conduct.delivered()
         self.registers.controller.commands.after_answer()
-        self._meanwhile()
+        self._meanwhile(None)
 
     def malformed(self, refusal: Refusal) -> None:
         self.conduct.offend(f"sent no valid request: {refusal}")
