@@ -24,12 +24,15 @@ from pathlib import Path
 import psycopg
 
 from bench.plain_subscriber import CLIENT_ID as PLAIN_CLIENT
+from bench.table import Baseline, Goal, Row
+from bench.workplace import Workplace
 from tests.support.broker import Broker
 from tests.support.fake_gateway import FakeGateway, FakeLock, SealedPage
 from tests.support.mqtt import TestClient
 from tests.support.postgres import Postgres
 
 GATEWAYS, LOCKS_EACH = 10, 5
+RECORDS = 100
 _POLL_S = 0.02
 _TIMEOUT_S = 300.0
 _BROKER = (
@@ -60,7 +63,11 @@ def _lock(number: int) -> FakeLock:
 
 
 def measure(
-    directory: Path, client: str, sealed: list[SealedPage], start: Callable[[int], list[str]], count: Callable[[], int]
+    directory: Path,
+    client: str,
+    sealed: list[SealedPage],
+    start: Callable[[int], list[str]],
+    count: Callable[[], int],
 ) -> float:
     """Return records/s of one subscriber. `start`: broker's port -> command; `count`: its committed records so far."""
     shutil.rmtree(directory / "broker", ignore_errors=True)
@@ -103,7 +110,12 @@ def plain(directory: Path, sealed: list[SealedPage]) -> float:
 def sink(directory: Path, sealed: list[SealedPage], url: str) -> float:
     """Measure the sink on a ledger that isn't there yet."""
     query = "SELECT max(last_position) FROM commits"
-    command = [*os.environ.get("WRAP", "").split(), str(Path(sys.executable).parent / "cloud-sink"), "run", "--config"]
+    command = [
+        *os.environ.get("WRAP", "").split(),
+        str(Path(sys.executable).parent / "cloud-sink"),
+        "run",
+        "--config",
+    ]
 
     def start(port: int) -> list[str]:
         config = directory / "cloud-sink.toml"
@@ -146,8 +158,39 @@ def _counting_postgres(url: str, query: str) -> Iterator[Callable[[], int]]:
         yield count
 
 
+def run(place: Workplace) -> list[Row]:
+    """Measure plain subscriber, SQLite and PostgreSQL in turn, several times."""
+    pages = place.pick(3000, 300)
+    place.say(f"sealing {pages:,} pages of {RECORDS} records")
+    gateways, sealed = make_pages(pages, RECORDS)
+    rates: dict[str, list[float]] = {"plain": [], "SQLite": [], "PostgreSQL": []}
+    with Postgres(durable=True) as postgres:
+        _write_keys(place.directory, gateways)
+        for number in range(1, place.pick(3, 1) + 1):
+            rates["plain"].append(plain(place.directory, sealed))
+            rates["SQLite"].append(
+                sink(place.directory, sealed, f"sqlite:///{place.directory}/{number}.sqlite")
+            )
+            rates["PostgreSQL"].append(sink(place.directory, sealed, postgres.create_database()))
+            found = ", ".join(f"{name} {mine[-1]:,.0f}" for name, mine in rates.items())
+            place.say(f"run {number}: {found} records/s")
+    baseline = Baseline(
+        "50 lines of paho, orjson and SQLite: no checks, acknowledged before it is stored",
+        tuple(rates.pop("plain")),
+    )
+    return [
+        Row(
+            f"sink's intake on {name}, pages of {RECORDS}", "records/s", tuple(mine), baseline,
+            Goal("ratio", "at least", 1.5),
+        )
+        for name, mine in rates.items()
+    ]  # fmt: skip
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pages", type=int, default=3000)
     parser.add_argument("--records", type=int, default=100)
     parser.add_argument("--repeat", type=int, default=3)
@@ -173,7 +216,9 @@ def main() -> None:
 
 def _write_keys(directory: Path, gateways: list[FakeGateway]) -> None:
     (directory / "gateways.toml").write_text("\n".join(gateway.toml() for gateway in gateways))
-    rows = [f"{lock.name},1,{lock.key.hex()}" for lock in map(_lock, range(GATEWAYS * LOCKS_EACH)) if lock.key]
+    rows = [
+        f"{lock.name},1,{lock.key.hex()}" for lock in map(_lock, range(GATEWAYS * LOCKS_EACH)) if lock.key
+    ]
     (directory / "lock-keys.csv").write_text("\n".join(["lock,from_epoch,key", *rows]) + "\n")
     key = directory / "pseudonym.key"
     key.touch(mode=0o600)

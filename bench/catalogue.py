@@ -1,0 +1,36 @@
+"""All benches by name, in the order in which they are run: quick ones first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench import (
+    bus_use,
+    journal_drain,
+    ledger_depth,
+    record_codec,
+    resting_agent,
+    sink_intake,
+    spool_depth,
+)
+from bench.table import Row
+from bench.workplace import Workplace
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """`run` measures and returns its rows; `minutes` is about what it takes in full on two cores."""
+
+    run: Callable[[Workplace], list[Row]]
+    about: str
+    minutes: float
+
+
+BENCHES: dict[str, Bench] = {
+    "record_codec": Bench(record_codec.run, "decode, CRC-32 and MAC of records", 0.5),
+    "spool_depth": Bench(spool_depth.run, "a million records in the spool", 1),
+    "journal_drain": Bench(journal_drain.run, "full journals over Modbus TCP onto the gateway's disk", 2),
+    "bus_use": Bench(bus_use.run, "a serial line's wire while a full journal is drained", 2),
+    "sink_intake": Bench(sink_intake.run, "pages through the broker into the ledger", 3),
+    "resting_agent": Bench(resting_agent.run, "CPU and memory of an agent with 32 locks", 4),
+    "ledger_depth": Bench(ledger_depth.run, "ten million entries in the ledger", 6),
+}

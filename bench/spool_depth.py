@@ -1,0 +1,164 @@
+"""Does a full spool slow the gateway down? The same things done to a spool of a million records and to an empty one.
+
+figure    latency in ms with 1,000,000 records (100,000 pages of 10) that no receipt covers yet
+baseline  the same with 5 pages
+
+Both spools are open at the same time and take turns, so that both meet the same moods of the machine. The pages are
+made by the spool's own sealing; only the number of fsyncs is spared while filling.
+"""
+
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bench.table import Baseline, Goal, Row
+from bench.workplace import BenchFailed, Workplace, take_turns
+from edge_agent.custody import JournalRecord, Visit
+from edge_agent.spool import Spool, SpoolLimits
+from edge_agent.spool_pages import Moment, Sealer, active_journal, seal_visit
+from edge_agent.spool_reader import SpoolReader
+from edge_agent.spool_schema import connect
+from edge_agent.spool_status import summarise
+from wastelock.messages import Receipt
+from wastelock.page import SigningKey, page_hash
+from wastelock.record import RECORD_BYTES
+from wastelock.topics import GatewayTopics
+
+NOTICEABLE = 1.5
+_LOCKS = 32
+_PAGE_RECORDS = 10
+_EMPTY_PAGES = 5
+_PAGES_PER_COMMIT = 500
+_LIMITS = SpoolLimits(max_bytes=8 << 30, keep_ms=86_400_000, reserve_bytes=1 << 20)
+_SCAN = 256  # as many as the forwarder looks for at once
+
+
+class Depot:
+    """One spool, filled and then used as the agent uses it."""
+
+    def __init__(self, directory: Path, sealer: Sealer, pages: int) -> None:
+        self.path = directory / f"spool-{pages}.db"
+        self._sealer = sealer
+        self._seq = 0
+        self._received = 0
+        self.spool = self._made()
+        self.spool.start()
+        self.spool.close()
+        self._fill(pages)
+        self._open()
+
+    def reopen(self) -> None:
+        """Close the spool and open it as an agent does that starts: whatever is checked then is checked."""
+        self.close()
+        self._open()
+
+    def _open(self) -> None:
+        self.spool = self._made()
+        self.spool.start()
+        self.reader = SpoolReader(self.path)
+
+    def close(self) -> None:
+        self.reader.close()
+        self.spool.close()
+
+    def seal(self) -> None:
+        """A visit that brought two records: on the disk when this returns."""
+        self.spool.seal(self._visit(2))
+
+    def read_next(self) -> None:
+        """Find the next pages to send, and read the first."""
+        journal = self.reader.journals()[0]
+        (first, *_) = self.reader.pages_after(journal.id, journal.committed_through, _SCAN)
+        if self.reader.page(journal.id, first) is None:
+            raise BenchFailed(f"{self.path}: page {first} can't be read")
+
+    def take_receipt(self) -> None:
+        """The ledger has committed one more page."""
+        journal = self.reader.journals()[0]
+        self._received += 1
+        page = self.reader.page(journal.id, self._received)
+        if page is None:
+            raise BenchFailed(f"{self.path}: page {self._received} isn't there")
+        receipt = Receipt(
+            journal=journal.uuid,
+            committed_through=self._received,
+            head=page_hash(page.payload),
+            at=datetime.now(UTC),
+        )
+        self.spool.apply_receipt(receipt)
+
+    def status(self) -> None:
+        """What telemetry and `edge-agent status` ask for."""
+        summarise(self.reader)
+        self.reader.cursors()
+
+    def _made(self) -> Spool:
+        return Spool(self.path, _LIMITS, self._sealer, lambda: datetime.now(UTC), lambda: "ntp")
+
+    def _fill(self, pages: int) -> None:
+        database = connect(self.path)
+        try:
+            database.conn.execute("PRAGMA synchronous = OFF")
+            end = active_journal(database.conn)
+            if end is None:
+                raise BenchFailed(f"{self.path}: no journal was begun")
+            while end.page < pages:
+                with database.atomic():
+                    for _ in range(min(_PAGES_PER_COMMIT, pages - end.page)):
+                        moment = Moment(datetime.now(UTC), "ntp")
+                        seal_visit(database.conn, self._sealer, end, self._visit(_PAGE_RECORDS), moment)
+        finally:
+            database.close()
+
+    def _visit(self, records: int) -> Visit:
+        first = self._seq + 1
+        self._seq += records
+        read = [
+            JournalRecord(seq, struct.pack(">I", seq) + bytes(RECORD_BYTES - 4))
+            for seq in range(first, first + records)
+        ]
+        lock = f"{0x1F0100 + first // _PAGE_RECORDS % _LOCKS:06x}"
+        return Visit(lock, "wlc-1", 1, read, datetime.now(UTC), 0)
+
+
+_ACTIONS: tuple[tuple[str, Callable[[Depot], None], int], ...] = (
+    ("seal a visit's page (fsync)", Depot.seal, 200),
+    ("next pages to send, read one", Depot.read_next, 200),
+    ("note a receipt (fsync)", Depot.take_receipt, 100),
+    ("status", Depot.status, 200),
+    ("open, check, close", Depot.reopen, 15),
+)
+
+
+def run(place: Workplace) -> list[Row]:
+    records = place.pick(1_000_000, 50_000)
+    key = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    sealer = Sealer(GatewayTopics("estate-1", "gw-0001"), key)
+    place.say(f"sealing {records:,} records into a spool")
+    full = Depot(place.directory, sealer, records // _PAGE_RECORDS)
+    empty = Depot(place.directory, sealer, _EMPTY_PAGES)
+    try:
+        return [_compare(place, full, empty, f"{records:,}", *action) for action in _ACTIONS]
+    finally:
+        full.close()
+        empty.close()
+
+
+def _compare(
+    place: Workplace,
+    full: Depot,
+    empty: Depot,
+    records: str,
+    what: str,
+    action: Callable[[Depot], None],
+    times: int,
+) -> Row:
+    place.say(what)
+    full_ms, empty_ms = take_turns(place, lambda: action(full), lambda: action(empty), times)
+    baseline = Baseline("the same on a spool of 50 records", empty_ms)
+    return Row(
+        f"{what}, {records} records there", "ms", full_ms, baseline, Goal("ratio", "at most", NOTICEABLE)
+    )
