@@ -13,6 +13,7 @@ from dataclasses import dataclass
 FAILURES_TO_OPEN = 3
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MOST_S = 30.0
+BACKOFF_MOST_ALONE_S = 5.0  # nobody else's time is lost: be back soon
 # The time that a unit may waste by not answering: a tenth of the bus in the long run, and so much at once.
 WASTE_SHARE = 0.1
 WASTE_BUDGET_S = 3.0
@@ -43,15 +44,16 @@ class Breaker:
         self.open_until = None
         self._backoff_s = BACKOFF_FIRST_S
 
-    def failed(self, now: float, wasted_s: float) -> None:
-        """The unit gave no usable answer, which cost the bus `wasted_s`."""
+    def failed(self, now: float, wasted_s: float, is_alone: bool = False) -> None:
+        """The unit gave no usable answer, which cost the bus `wasted_s`; `is_alone`: no other unit is on the bus."""
+        most_s = BACKOFF_MOST_ALONE_S if is_alone else BACKOFF_MOST_S
         self._wasted_s = max(0.0, self._wasted_s - (now - self._wasted_at) * WASTE_SHARE) + wasted_s
         self._wasted_at = now
         self._failures += 1
         if self.open_until is not None:
-            self._backoff_s = min(self._backoff_s * 2, BACKOFF_MOST_S)
+            self._backoff_s = min(self._backoff_s * 2, most_s)
             self.open_until = now + self._backoff_s
         elif self._failures >= FAILURES_TO_OPEN:
             self.open_until = now + self._backoff_s
-        elif self._wasted_s > WASTE_BUDGET_S:
-            self.open_until = now + min((self._wasted_s - WASTE_BUDGET_S / 2) / WASTE_SHARE, BACKOFF_MOST_S)
+        elif self._wasted_s > WASTE_BUDGET_S and not is_alone:
+            self.open_until = now + min((self._wasted_s - WASTE_BUDGET_S / 2) / WASTE_SHARE, most_s)

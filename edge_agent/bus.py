@@ -38,12 +38,12 @@ class Bus:
 
     def unit(self, unit: int, urgent: bool = False) -> "Unit":
         """Return one unit's registers; `urgent` ones (orders) go before the polls' next transaction."""
+        self._breakers.setdefault(unit, Breaker())
         return Unit(self, unit, urgent)
 
     def rests_until(self, unit: int) -> float | None:
         """Return when a unit that is left alone may be probed next (monotonic s), None if it is in use."""
-        breaker = self._breakers.get(unit)
-        return breaker.open_until if breaker else None
+        return self._breakers[unit].open_until
 
     def transact(self, request: Request, urgent: bool) -> tuple[bytes, float]:
         """Run one transaction; return the answer's data and the middle of the transaction (monotonic s).
@@ -52,7 +52,7 @@ class Bus:
         """
         self._arbiter.acquire(urgent)
         try:
-            breaker = self._breakers.setdefault(request.unit, Breaker())
+            breaker = self._breakers[request.unit]
             began = self._clock()
             if not breaker.allows(began):
                 raise UnitResting(request.unit, breaker.open_until or began)
@@ -112,7 +112,7 @@ class Bus:
         except (NoAnswer, BrokenAnswer) as error:
             self._timeouts += isinstance(error, NoAnswer)
             now = self._clock()
-            breaker.failed(now, now - began)
+            breaker.failed(now, now - began, is_alone=len(self._breakers) == 1)
             raise
         except LineDown as error:
             # Not the unit's fault: its breaker stays as it is, so that it is asked at once when the line is back.

@@ -100,6 +100,7 @@ class PtyPeer:
         self._units = units
         self._framer = FramerRTU(DecodePDU(True))
         self._master = -1
+        self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
@@ -119,12 +120,16 @@ class PtyPeer:
         if self._thread is not None:
             self._thread.join(10)
             self._thread = None
-            os.close(self._master)
+            with self._guard:
+                os.close(self._master)
+                self._master = -1
         self.device.unlink(missing_ok=True)
 
     def send(self, data: bytes) -> None:
-        """Put bytes onto the line that nobody asked for."""
-        os.write(self._master, data)
+        """Put bytes onto the line that nobody asked for, if it is there (a late answer's timer may outlive it)."""
+        with self._guard:
+            if self._master >= 0:
+                os.write(self._master, data)
 
     def __enter__(self) -> Self:
         self.start()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.breaker import BACKOFF_MOST_S, WASTE_BUDGET_S, WASTE_SHARE, Breaker
+from edge_agent.breaker import BACKOFF_MOST_ALONE_S, BACKOFF_MOST_S, WASTE_BUDGET_S, WASTE_SHARE, Breaker
 
 ATTEMPT_S = 0.45  # answer time and draining
 
@@ -48,6 +48,20 @@ def test_pause_has_a_limit() -> None:
     assert breaker.open_until is not None
     breaker.failed(now, ATTEMPT_S)
     assert breaker.open_until - now == BACKOFF_MOST_S
+
+
+def test_unit_alone_on_its_bus_rests_only_shortly_and_has_no_budget() -> None:
+    breaker, now = Breaker(), 0.0
+    for _ in range(10):
+        breaker.failed(now, ATTEMPT_S, is_alone=True)
+        breaker.failed(now, ATTEMPT_S, is_alone=True)
+        assert breaker.allows(now), "two failures in a row, and nobody whose time is wasted"
+        breaker.succeeded()
+    for _ in range(10):
+        breaker.failed(now, ATTEMPT_S, is_alone=True)
+        now = breaker.open_until or now
+    breaker.failed(now, ATTEMPT_S, is_alone=True)
+    assert breaker.open_until == now + BACKOFF_MOST_ALONE_S
 
 
 @given(st.lists(st.booleans(), min_size=50, max_size=300))
