@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloud_sink import gaps, listings
+from cloud_sink.errors import SinkError
 from cloud_sink.gaps import PageGap, RecordGap
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.instants import from_ms, to_ms
@@ -73,7 +74,11 @@ class LedgerReader:
     def __init__(self, url: str) -> None:
         """`url`: as in the sink's configuration, section [ledger]. ConfigError if the schema isn't this release's."""
         self._database = Database(url, read_only=True)
-        check(self._database)
+        try:
+            check(self._database)
+        except SinkError:
+            self._database.close()
+            raise
 
     def close(self) -> None:
         self._database.close()

@@ -93,6 +93,10 @@ class Child:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send another signal, such as SIGHUP."""
+        self._signal(number)
+
     def wait_ended(self, timeout_s: float) -> int:
         """Return the exit code (negative: the signal that ended it), or raise ProcessFailed if it runs on."""
         try:

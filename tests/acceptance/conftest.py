@@ -1,40 +1,25 @@
 """Fixtures of the acceptance tests: a running chain in a directory of the test's own."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from io import BytesIO
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cloud_sink.config import load_config
-from cloud_sink.errors import ConfigError, LedgerUnavailable
-from cloud_sink.exporting import write_lines
-from cloud_sink.reading import LedgerReader
 from demo.chain import Chain
 from demo.estate import Estate
 from demo.layout import Layout, Settings
 from tests.acceptance.estates import small_estate
+from tests.acceptance.ledger import export
 from tests.support.ports import free_port
 
 StartChain = Callable[..., Chain]
 
 # Quick to notice, quick to send again: what the shipped defaults do in minutes.
-QUICK_SINK = {"limits": {"resend_after_s": 0.5, "resend_at_most_every_s": 1.0, "report_interval_s": 0.5}}
-
-
-def read_ledger(sink_config: Path) -> bytes:
-    """Return what `cloud-sink export` would print, without the second that a new process takes.
-
-    Nothing while the ledger can't be read: not there yet, or its database is away.
-    """
-    lines = BytesIO()
-    try:
-        with closing(LedgerReader(load_config(sink_config).ledger.url)) as reader:
-            write_lines(reader.all_entries(), lines)
-    except (LedgerUnavailable, ConfigError):
-        return b""
-    return lines.getvalue()
+QUICK_SINK: dict[str, dict[str, Any]] = {
+    "limits": {"resend_after_s": 0.5, "resend_at_most_every_s": 1.0, "report_interval_s": 0.5}
+}
 
 
 @pytest.fixture
@@ -60,7 +45,7 @@ def start_chain(tmp_path: Path) -> Iterator[StartChain]:
                 seed=seed,
                 backlog_days=backlog_days,
                 speed=speed,
-                export=read_ledger,
+                export=export,
                 leave_out=leave_out,
             )
             before_start(chain)

@@ -6,10 +6,11 @@ import pytest
 
 from demo.chain import Chain
 from demo.layout import Layout, Settings
-from tests.acceptance.conftest import QUICK_SINK, read_ledger
+from tests.acceptance.conftest import QUICK_SINK
 from tests.acceptance.deeds import kill_at, pour, restart
 from tests.acceptance.estates import small_estate
 from tests.acceptance.launcher import STEPS
+from tests.acceptance.ledger import export
 from tests.acceptance.oracle import assert_ledger_is_truth
 from tests.support.ports import free_port
 
@@ -21,7 +22,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """One chain for all steps: each test leaves it whole again, and the ledger grows from test to test."""
     layout = Layout(tmp_path_factory.mktemp("steps") / "chain", small_estate(), free_port)
     with Chain(
-        layout, Settings(poll_interval_s=0.1, sink=QUICK_SINK), backlog_days=2, export=read_ledger
+        layout, Settings(poll_interval_s=0.1, sink=QUICK_SINK), backlog_days=2, export=export
     ) as running:
         assert_ledger_is_truth(running)
         yield running

@@ -1,6 +1,5 @@
 """The gateway's disk: full, corrupt, lost, restored from an old copy. What was confirmed to a controller stays safe."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from demo.layout import Settings
 from tests.acceptance.conftest import QUICK_SINK, StartChain
 from tests.acceptance.deeds import pour
 from tests.acceptance.estates import small_estate
+from tests.acceptance.ledger import journals
 from tests.acceptance.oracle import assert_ledger_is_truth
 from tests.support.waiting import wait_until
 
@@ -93,7 +93,7 @@ def test_lost_spool_begins_a_new_journal_and_reads_the_rings_again(start_chain: 
     chain.start_broker()
     pour(chain, 3)
     assert_ledger_is_truth(chain, at_least=15)
-    assert len(json.loads(chain.ask_sink("journals", "--json"))) == 2
+    assert len(journals(chain)) == 2
 
 
 def test_spool_restored_from_an_old_copy_loses_and_doubles_nothing(start_chain: StartChain) -> None:
