@@ -17,6 +17,7 @@ BITS_PER_CHARACTER = 11  # 8E1: start, 8 data, parity, stop
 # Ends a frame of unknown length; a pseudo-terminal delivers in bursts, so 3.5 characters would be too short.
 SILENCE_S = 0.02
 CHUNK_BYTES = 16
+MAX_BEHIND_S = 2.0
 
 
 class LineTiming:
@@ -27,6 +28,10 @@ class LineTiming:
         # Modbus over serial line 1.02, 2.5.1.1: 3.5 characters, fixed at 1.75 ms beyond 19200 Bd.
         self.gap_s = max(3.5 * self.character_s, 0.00175) if paced else 0.0
         self._free_at_s = 0.0
+
+    def behind_s(self, now_s: float) -> float:
+        """Return for how long the line is taken already."""
+        return max(0.0, self._free_at_s - now_s)
 
     def request(self, arrived_s: float, length: int) -> float:
         """Return when the last byte of a request is through that the client began to send at `arrived_s`."""
@@ -58,8 +63,10 @@ class SerialLine:
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         try:
-            if device.exists() and not device.is_symlink():
-                raise SimulatorError(f"{device}: is there and no symbolic link; name another device")
+            if (device.exists() or device.is_symlink()) and not _is_ours(device):
+                raise SimulatorError(
+                    f"{device}: is there and no link to a pseudo-terminal; name another device"
+                )
             device.parent.mkdir(parents=True, exist_ok=True)
             fresh = device.with_name(f".{device.name}.{os.getpid()}")
             fresh.unlink(missing_ok=True)
@@ -108,6 +115,8 @@ class SerialLine:
 
     def _receive(self, request: Request) -> None:
         loop = asyncio.get_running_loop()
+        if self._timing.behind_s(loop.time()) > MAX_BEHIND_S:
+            return  # nobody waits so long; on a real line it would have collided
         through_s = self._timing.request(loop.time(), request.frame_bytes)
         if through_s <= loop.time():
             self._execute(request)
@@ -142,3 +151,8 @@ class SerialLine:
             os.write(self._master, chunk)
         except BlockingIOError:
             return  # nobody reads: on a real line the bytes are gone, too
+
+
+def _is_ours(device: Path) -> bool:
+    """True if it is what an earlier run may have left: a symbolic link to a pseudo-terminal."""
+    return device.is_symlink() and str(device.readlink()).startswith("/dev/pts/")

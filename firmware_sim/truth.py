@@ -89,12 +89,15 @@ class Truth:
         self.tell(journal.records_after(self._known.get(key, 0)))
 
     def tell(self, made: Sequence[Made]) -> None:
-        """Write one line for each record, in one write."""
+        """Write one line for each record, in one write. Raises StateError: the next start completes what is missing."""
         if self._fd is None or not made:
             return
         data = b"".join(msgspec.json.encode(truth_line(one)) + b"\n" for one in made)
-        while data:
-            data = data[os.write(self._fd, data) :]
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as error:
+            raise StateError(f"the truth can't be written any more: {error.strerror}; make room") from error
 
     def close(self) -> None:
         if self._fd is not None:

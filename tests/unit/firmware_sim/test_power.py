@@ -294,3 +294,15 @@ def test_every_record_carries_serial_bound_crc_and_mac(rig: Rig) -> None:
     for made in rig.made:
         assert crc_holds(made.raw, SERIAL, 1) and not crc_holds(made.raw, SERIAL, 2)
         assert key.holds(made.raw, SERIAL, 1)
+
+
+def test_container_fills_with_what_was_discharged_only(rig: Rig) -> None:
+    rig.open(chamber=2)
+    rig.lock.pours.give_up(20)
+    assert rig.journal.memory.filled_ml == 0 == rig.status().fill_permille
+    go_to(rig, "after_discharge")
+    rig.cut_power()
+    assert rig.journal.memory.filled_ml == 20000
+    rig.pour(chamber=1)
+    assert rig.journal.memory.filled_ml == 25000
+    assert rig.status().fill_permille == 9

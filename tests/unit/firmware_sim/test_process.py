@@ -283,7 +283,7 @@ def test_taken_port_second_simulator_and_contradicting_state_are_told(tmp_path: 
 
 def test_link_that_is_a_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "yard").write_text("precious")
-    with pytest.raises(AssertionError, match="yard: is there and no symbolic link"):
+    with pytest.raises(AssertionError, match="yard: is there and no link to a pseudo-terminal"):
         Simulator(tmp_path).start()
     assert (tmp_path / "yard").read_text() == "precious"
 

@@ -117,6 +117,14 @@ def test_line_keeps_the_time_that_bytes_take() -> None:
     assert next_through == pytest.approx(ends + (3.5 + 8) * character)
 
 
+def test_line_tells_how_far_behind_it_is() -> None:
+    timing = LineTiming(1200, paced=True)
+    assert timing.behind_s(5.0) == 0
+    for _ in range(10):
+        timing.request(5.0, 256)
+    assert timing.behind_s(5.0) > 20
+
+
 def test_fast_line_keeps_the_fixed_gap_and_a_line_without_pace_none() -> None:
     assert LineTiming(115200, paced=True).gap_s == pytest.approx(0.00175)
     free = LineTiming(19200, paced=False)
