@@ -156,8 +156,12 @@ class Forwarder:
             _log.info("receipt not used", verdict=judgement.verdict.value, why=judgement.why)
             return
         now_s, quarantined = self._now_s(), dict(receipt.quarantined)
-        if lane.note_receipt(receipt.committed_through, receipt.held, quarantined, now_s, self._jitter()):
-            self._pace.note_progress(now_s, all_received=self._all_quiet())
+        progress = lane.note_receipt(
+            receipt.committed_through, receipt.held, quarantined, now_s, self._jitter()
+        )
+        self._pace.note_receipt(
+            now_s, arrived=progress.arrived, lost=progress.lost, all_received=self._all_quiet()
+        )
         self._report_quarantine(lane)
 
     def _report_quarantine(self, lane: Lane) -> None:
@@ -284,7 +288,7 @@ class Forwarder:
         return True
 
     def _send_requested(self, reader: SpoolReader) -> int:
-        """Send pages that the ledger asked for, whether or not a receipt covers them; half of the slots are for them."""
+        """Send pages that the ledger asked for, whether or not a receipt covers them; half of the slots are theirs."""
         sent, most = 0, (self._slots() + 1) // 2
         while self._requests and sent < most and self._slots() > 0:
             uuid, first, last = self._requests.popleft()

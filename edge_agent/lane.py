@@ -18,10 +18,9 @@ _OVERTAKEN_BY = 3  # several sinks may answer out of order; three later ones are
 _OVERTAKEN_AFTER_S = 0.5  # from sending: so long it may still be on its way
 _RETRY_FIRST_S = 2.0
 _RETRY_MAX_S = 60.0
-_QUARANTINE_FIRST_S, _QUARANTINE_MAX_S = (
-    30.0,
-    600.0,
-)  # only people can help there: a key that isn't registered yet
+# Only people can help there: a key that isn't registered yet. A few such pages must not fill the window.
+_QUARANTINE_FIRST_S, _QUARANTINE_MAX_S = 30.0, 600.0
+_QUARANTINED_APART = 100
 
 
 @dataclass(slots=True)
@@ -35,6 +34,14 @@ class _Sent:
 class _Waiting:
     due_s: float
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a receipt shows: pages under way that arrived, and pages that it lets believe lost."""
+
+    arrived: int
+    lost: int
 
 
 class Lane:
@@ -53,8 +60,9 @@ class Lane:
 
     @property
     def under_way(self) -> int:
-        """Pages sent or soon to be sent again: what the window bounds. Quarantined ones must not block the others."""
-        return len(self._sent) + sum(page not in self._quarantined for page in self._waiting)
+        """Pages sent or soon to be sent again: what the window bounds."""
+        quarantined = sum(page in self._quarantined for page in self._waiting)
+        return len(self._sent) + len(self._waiting) - min(quarantined, _QUARANTINED_APART)
 
     @property
     def is_quiet(self) -> bool:
@@ -115,11 +123,14 @@ class Lane:
         quarantined: dict[int, str],
         now_s: float,
         factor: float,
-    ) -> bool:
-        """Take in the sink's word; True if it shows that pages under way arrived."""
+    ) -> Progress:
+        """Take in the sink's word; `factor` is the jitter."""
         self.committed_through = committed_through
         self._held = _merge(r for r in held if r[1] > committed_through)
-        self._quarantined = {page: why for page, why in quarantined.items() if page > committed_through}
+        # A receipt tells only what was refused since the one before.
+        self._quarantined = {
+            page: why for page, why in (self._quarantined | quarantined).items() if not self.is_received(page)
+        }
         arrived = [page for page in self._sent if self.is_received(page)]
         orders = [*self._newest_arrived, *(self._sent[page].order for page in arrived)]
         self._newest_arrived = sorted(orders)[-_OVERTAKEN_BY:]
@@ -127,12 +138,11 @@ class Lane:
             del self._sent[page]
         for page in [page for page in self._waiting if self.is_received(page)]:
             del self._waiting[page]
-        for page in [page for page in self._sent if page in self._quarantined]:
+        for page in [page for page in quarantined if page in self._sent]:
             attempts = self._sent.pop(page).attempts
             delay = min(_QUARANTINE_FIRST_S * 2 ** min(attempts, 10), _QUARANTINE_MAX_S) * factor
             self._waiting[page] = _Waiting(now_s + delay, attempts + 1)
-        self._find_overtaken(now_s, factor)
-        return bool(arrived)
+        return Progress(len(arrived), self._find_overtaken(now_s, factor))
 
     def note_timeout(self) -> int:
         """Nothing moved for too long: pages under way are believed lost, and unsent again. Returns how many."""
@@ -146,16 +156,18 @@ class Lane:
         for waiting in self._waiting.values():
             waiting.due_s = now_s
 
-    def _find_overtaken(self, now_s: float, factor: float) -> None:
-        """Believe lost what three pages that were sent later have overtaken, counted over all receipts."""
+    def _find_overtaken(self, now_s: float, factor: float) -> int:
+        """Believe lost what three pages that were sent later have overtaken, over all receipts; return how many."""
         if len(self._newest_arrived) < _OVERTAKEN_BY:
-            return
-        for page in [page for page, sent in self._sent.items() if sent.order < self._newest_arrived[0]]:
+            return 0
+        lost = [page for page, sent in self._sent.items() if sent.order < self._newest_arrived[0]]
+        for page in lost:
             sent = self._sent.pop(page)
             if sent.attempts == 0:
                 self._waiting[page] = _Waiting(max(now_s, sent.at_s + _OVERTAKEN_AFTER_S), 1)
             else:
                 self._wait(page, now_s, sent.attempts, factor)
+        return len(lost)
 
     def _wait(self, page: int, now_s: float, attempts: int, factor: float) -> None:
         delay = min(_RETRY_FIRST_S * 2 ** min(attempts, 10), _RETRY_MAX_S) * factor

@@ -1,7 +1,9 @@
 """How fast to send and when to lose patience: a window of pages without receipt, a time-out, both adapting.
 
-The window bounds what a broker that drops in silence can cost, and what is sent twice. It begins small after a
-time-out and doubles with each receipt that shows progress; the time-out doubles with each one that ran out.
+The window bounds what a broker that drops in silence can cost, and what is sent twice. As in TCP it is halved by
+losses, begins small after a time-out, and grows with each receipt that shows progress: fast up to where it was last
+good, then one by one. So it finds out by itself how much a broker's queue holds. The time-out doubles with each one
+that ran out.
 """
 
 from collections.abc import Callable
@@ -18,6 +20,7 @@ class Pace:
         self._window_max = window_max
         self._jitter = jitter
         self.window = window_max
+        self._good = window_max
         self._timeout_s = _TIMEOUT_FIRST_S
         self._deadline_s: float | None = None
 
@@ -26,16 +29,22 @@ class Pace:
         if self._deadline_s is None:
             self._deadline_s = now_s + self._timeout_s * self._jitter()
 
-    def note_progress(self, now_s: float, *, all_received: bool) -> None:
-        """A receipt showed that pages arrived."""
-        self.window = min(self.window * 2, self._window_max)
-        self._timeout_s = _TIMEOUT_FIRST_S
-        self._deadline_s = None if all_received else now_s + self._timeout_s * self._jitter()
+    def note_receipt(self, now_s: float, *, arrived: int, lost: int, all_received: bool) -> None:
+        """A receipt showed that pages arrived, or that some were lost on the way."""
+        if lost:
+            self._good = self.window = max(_WINDOW_MIN, self.window // 2)
+        elif arrived:
+            grown = min(self.window * 2, self._good) if self.window < self._good else self.window + 1
+            self.window = min(grown, self._window_max)
+        if arrived:
+            self._timeout_s = _TIMEOUT_FIRST_S
+            self._deadline_s = None if all_received else now_s + self._timeout_s * self._jitter()
 
     def has_run_out(self, now_s: float) -> bool:
         return self._deadline_s is not None and now_s >= self._deadline_s
 
     def note_timeout(self) -> None:
+        self._good = max(_WINDOW_MIN, self.window // 2)
         self.window = _WINDOW_MIN
         self._timeout_s = min(self._timeout_s * 2, _TIMEOUT_MAX_S)
         self._deadline_s = None

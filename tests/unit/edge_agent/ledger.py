@@ -4,7 +4,9 @@ It stands for any ledger that keeps to design 3, not for `cloud_sink` (which the
 """
 
 import threading
+import time
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -18,15 +20,30 @@ from wastelock.page import page_hash, parse_page, signature_holds
 from wastelock.topics import ALL_PAGES
 
 
-class Ledger:
-    """`pages[journal][number]` are the bytes that were taken; `arrivals` counts every page message."""
+@dataclass(frozen=True)
+class Came:
+    """A page message as it came; `held`: its signature did."""
 
-    def __init__(self, port: int, *, answers: bool = True) -> None:
+    payload: bytes
+    signature: str
+    held: bool
+
+
+class Ledger:
+    """`pages[journal][number]` are the bytes that were taken; `order` are the numbers of all that came.
+
+    `lose`: pages that are lost the next time; `slow_s`: how long each takes; `answers`: are there receipts?
+    """
+
+    def __init__(self, port: int, *, answers: bool = True, slow_s: float = 0.0) -> None:
         self.pages: dict[str, dict[int, bytes]] = defaultdict(dict)
         self.order: list[int] = []
         self.answers = answers
         self.lose: set[int] = set()
+        self.refuse_bad_signatures = False
+        self.messages: list[Came] = []
         self.faults: list[str] = []
+        self._slow_s = slow_s
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, "ledger", protocol=MQTTProtocolVersion.MQTTv5)
@@ -61,13 +78,20 @@ class Ledger:
             payloads = [payload for pages in self.pages.values() for payload in pages.values()]
         return [(r.lock, r.epoch, r.seq) for payload in payloads for r in parse_page(payload).records]
 
-    def receipt(self, journal: str) -> Receipt:
+    def receipt(self, journal: str, quarantined: tuple[tuple[int, str], ...] = ()) -> Receipt:
         """Return what this ledger has of a journal, as a receipt."""
         pages = self.pages[journal]
         through = self.committed_through(journal)
         head = page_hash(pages[through]) if through else None
         held = tuple((n, n) for n in sorted(pages) if n > through)
-        return Receipt(journal=journal, committed_through=through, head=head, held=held, at=datetime.now(UTC))
+        return Receipt(
+            journal=journal,
+            committed_through=through,
+            head=head,
+            held=held[:1000],
+            quarantined=quarantined,
+            at=datetime.now(UTC),
+        )
 
     def send(self, receipt: Receipt) -> None:
         self._client.publish(TOPICS.receipt, receipt.to_json(), 1, True)
@@ -78,9 +102,15 @@ class Ledger:
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         page = parse_page(message.payload)
-        user = dict(message.properties.UserProperty)
-        if not signature_holds(KEY.private.public_key(), message.topic, message.payload, user["sig"]):
-            self.faults.append(f"signature of page {page.page} doesn't hold")
+        time.sleep(self._slow_s)
+        signature = dict(message.properties.UserProperty)["sig"]
+        held = signature_holds(KEY.private.public_key(), message.topic, message.payload, signature)
+        self.messages.append(Came(bytes(message.payload), signature, held))
+        if not held:
+            if not self.refuse_bad_signatures:
+                self.faults.append(f"signature of page {page.page} doesn't hold")
+            self.send(self.receipt(page.journal, ((page.page, "bad signature"),)))
+            return
         with self._lock:
             self.order.append(page.page)
             if page.page in self.lose:

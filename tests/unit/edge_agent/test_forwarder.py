@@ -1,68 +1,21 @@
 """Spool, forwarder and uplink against a real mosquitto and a ledger that keeps to the contract."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
 from pathlib import Path
-from random import Random
+from uuid import uuid4
 
 import pytest
 
-from edge_agent.alarms import Alarms
-from edge_agent.config import MqttSettings
-from edge_agent.forwarder import Forwarder
-from edge_agent.spool import Spool
-from edge_agent.spool_pages import Sealer
-from edge_agent.uplink import Session, Uplink
+from edge_agent.errors import JournalForked, SpoolCorrupt
 from tests.support.broker import Broker
+from tests.support.mqtt import TestClient
 from tests.support.waiting import wait_until
-from tests.unit.edge_agent.gateway import KEY, TOPICS, Clock, make_spool, opened, visit
+from tests.unit.edge_agent.gateway import KEY, TOPICS, Clock, active, all_pages, receipt_for
 from tests.unit.edge_agent.ledger import Ledger
-
-
-class Gateway:
-    """Spool, uplink and forwarder, each in its thread."""
-
-    def __init__(
-        self, path: Path, broker_port: int, clock: Clock | None = None, **spool_options: float
-    ) -> None:
-        self.wake = threading.Event()
-        self.alarms = Alarms()
-        self.spool: Spool = make_spool(path, clock, on_sealed=self.wake.set, **spool_options)  # type: ignore[arg-type]
-        settings = MqttSettings(host="127.0.0.1", port=broker_port)
-        session = Session(TOPICS.gateway, TOPICS, b"will", lambda: b"farewell")
-        self.uplink = Uplink(settings, session, Random(1), self.wake)
-        self.forwarder = Forwarder(
-            self.spool, self.uplink, Sealer(TOPICS, KEY), self.alarms, Random(2), self.wake
-        )
-
-    @contextmanager
-    def running(self) -> Iterator["Gateway"]:
-        stop = threading.Event()
-        failures: list[BaseException] = []
-        with opened(self.spool):
-            threads = [
-                threading.Thread(target=_guarded, args=(part.run, stop, failures))
-                for part in (self.uplink, self.forwarder)
-            ]
-            for thread in threads:
-                thread.start()
-            try:
-                yield self
-            finally:
-                stop.set()
-                self.wake.set()
-                for thread in threads:
-                    thread.join(10)
-                    assert not thread.is_alive()
-        assert failures == []
-
-
-def _guarded(run, stop, failures):  # type: ignore[no-untyped-def]
-    try:
-        run(stop)
-    except BaseException as error:  # noqa: BLE001 - a thread of a test: told to the test
-        failures.append(error)
+from tests.unit.edge_agent.running_gateway import Gateway
+from wastelock.messages import SinkState
+from wastelock.page import signature_holds
+from wastelock.topics import SINK_STATE
 
 
 @pytest.fixture
@@ -70,38 +23,228 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "spool.db"
 
 
-def seal(gateway: Gateway, first: int, last: int) -> None:
-    for seq in range(first, last + 1):
-        gateway.spool.seal(visit(seq=seq))
+def wait_for_records(ledger: Ledger, count: int, timeout_s: float = 20.0) -> None:
+    wait_until(
+        lambda: len(set(ledger.record_ids())) == count,
+        timeout_s,
+        lambda: f"{count} records, {len(set(ledger.record_ids()))} are there",
+    )
 
 
-def test_pages_sealed_while_the_broker_is_down_arrive_when_it_is_there(path: Path, tmp_path: Path) -> None:
+def test_pages_wait_in_the_spool_while_the_broker_is_down_and_leave_only_on_receipts(
+    path: Path, tmp_path: Path
+) -> None:
     broker = Broker(tmp_path / "broker")
     with Gateway(path, broker.port).running() as gateway:
-        seal(gateway, 1, 50)
+        gateway.seal(1, 50)
         with broker, Ledger(broker.port) as ledger:
-            wait_until(lambda: len(ledger.record_ids()) == 50, 20, "50 records in the ledger")
-            assert sorted(set(ledger.record_ids())) == [("1f00a1", 1, n) for n in range(1, 51)]
+            wait_for_records(ledger, 50)
+            wait_until(lambda: active(path).committed_through == 50, what="the receipt")
+    assert len(all_pages(path)) == 50
 
 
 def test_a_restarted_gateway_goes_on_where_the_receipts_ended(path: Path, broker: Broker) -> None:
     with Ledger(broker.port) as ledger:
         with Gateway(path, broker.port).running() as gateway:
-            seal(gateway, 1, 20)
-            wait_until(lambda: len(ledger.record_ids()) == 20, 10, "the first 20")
-        seen = len(ledger.order)
+            gateway.seal(1, 20)
+            wait_for_records(ledger, 20)
+            wait_until(lambda: active(path).committed_through == 20, what="the receipt")
         with Gateway(path, broker.port).running() as gateway:
-            assert gateway.spool.cursor("1f00a1").seq == 20  # type: ignore[union-attr]
-            seal(gateway, 21, 25)
-            wait_until(lambda: len(ledger.record_ids()) == 25, 10, "five more")
-        assert len(ledger.order) - seen < 20, "what was received is not sent again"
+            gateway.seal(21, 25)
+            wait_for_records(ledger, 25)
+        assert ledger.order == list(range(1, 26)), "what was received is not sent again"
 
 
-def test_a_page_lost_on_the_way_is_sent_again_soon_because_later_ones_arrived(
+def test_pages_lost_on_the_way_are_sent_again_soon_because_later_ones_arrived(
     path: Path, broker: Broker
 ) -> None:
     with Ledger(broker.port) as ledger, Gateway(path, broker.port).running() as gateway:
         ledger.lose = {3, 7}
-        seal(gateway, 1, 40)
-        wait_until(lambda: len(ledger.record_ids()) == 40, 15, "all 40 records")
-        assert gateway.spool.failure is None
+        gateway.seal(1, 40)
+        wait_for_records(ledger, 40)
+
+
+def test_the_last_page_lost_on_the_way_is_sent_again_after_a_time_out(path: Path, broker: Broker) -> None:
+    with Ledger(broker.port) as ledger, Gateway(path, broker.port).running() as gateway:
+        ledger.lose = {5}
+        gateway.seal(1, 5)
+        wait_for_records(ledger, 5)
+
+
+def test_a_broker_with_default_limits_that_drops_in_silence_costs_time_but_no_page(
+    path: Path, tmp_path: Path
+) -> None:
+    """mosquitto as it comes, its queue cut to 10 messages: it acknowledges what it then drops."""
+    limits = ("max_queued_messages 10", "max_inflight_messages 5", "log_type all")
+    with Broker(tmp_path / "broker", limits, defaults=()) as broker:
+        with Ledger(broker.port, slow_s=0.005) as ledger, Gateway(path, broker.port).running() as gateway:
+            gateway.seal(1, 400)
+            wait_for_records(ledger, 400, 60)
+        assert "Outgoing messages are being dropped" in (tmp_path / "broker" / "mosquitto.log").read_text()
+
+
+def test_a_killed_broker_loses_no_page(path: Path, broker: Broker) -> None:
+    with Gateway(path, broker.port).running() as gateway:
+        with Ledger(broker.port, answers=False) as deaf:
+            gateway.seal(1, 30)
+            wait_until(lambda: len(deaf.order) >= 20, what="pages to be on their way")
+        broker.kill()
+        broker.start()
+        with Ledger(broker.port) as ledger:
+            gateway.seal(31, 35)
+            wait_for_records(ledger, 35)
+
+
+def test_live_pages_do_not_wait_for_the_backlog_and_the_backlog_moves_all_the_while(
+    path: Path, broker: Broker
+) -> None:
+    offline = Gateway(path, 1)
+    with offline.running():
+        offline.seal(1, 300)
+    with Ledger(broker.port, slow_s=0.005) as ledger, Gateway(path, broker.port).running() as gateway:
+        wait_until(lambda: len(ledger.order) >= 10, what="the backlog to move")
+        gateway.seal(301, 320)
+        wait_until(lambda: set(range(301, 321)) <= set(ledger.order), what="the live pages")
+        assert len(set(range(1, 301)) - set(ledger.order)) > 50, "much of the backlog still waits"
+        wait_for_records(ledger, 320, 30)
+        first, last = ledger.order.index(301), ledger.order.index(320)
+        assert any(page <= 300 for page in ledger.order[first:last]), "and it moved meanwhile"
+
+
+def test_the_ledger_gets_again_what_it_asks_for_even_if_it_had_confirmed_it(
+    path: Path, broker: Broker
+) -> None:
+    with Ledger(broker.port) as ledger, Gateway(path, broker.port).running() as gateway:
+        gateway.seal(1, 10)
+        wait_until(lambda: active(path).committed_through == 10, what="the receipt")
+        del ledger.order[:]
+        ledger.ask_for(active(path).uuid, 3, 5)
+        wait_until(lambda: ledger.order == [3, 4, 5], what="pages 3 to 5 again")
+
+
+def test_a_request_for_more_than_there_is_or_for_another_journal_does_no_harm(
+    path: Path, broker: Broker
+) -> None:
+    with Ledger(broker.port) as ledger, Gateway(path, broker.port).running() as gateway:
+        gateway.seal(1, 3)
+        wait_until(lambda: active(path).committed_through == 3, what="the receipt")
+        del ledger.order[:]
+        ledger.ask_for(str(uuid4()), 1, 3)
+        ledger.ask_for(active(path).uuid, 3, 2**62)
+        wait_until(lambda: ledger.order == [3], what="page 3 again")
+
+
+@pytest.mark.parametrize("topic", [TOPICS.receipt, TOPICS.resend, SINK_STATE])
+@pytest.mark.parametrize(
+    "payload", [b"", b"{", b'{"v":2}', b"\xff", b'{"v":1,"journal":"no","committed_through":-1}']
+)
+def test_a_message_that_makes_no_sense_stops_nothing(
+    path: Path, broker: Broker, topic: str, payload: bytes
+) -> None:
+    with Ledger(broker.port) as ledger, Gateway(path, broker.port).running() as gateway:
+        wait_until(lambda: gateway.uplink.is_connected, what="the session")
+        with TestClient(broker.port, "somebody") as somebody:
+            somebody.puback(somebody.publish(topic, payload))
+        gateway.seal(1, 2)
+        wait_for_records(ledger, 2)
+
+
+def test_forged_and_stale_receipts_let_nothing_be_pruned(path: Path, broker: Broker) -> None:
+    clock = Clock()
+    with (
+        Ledger(broker.port, answers=False) as ledger,
+        Gateway(path, broker.port, clock, keep_days=0).running() as gateway,
+    ):
+        gateway.seal(1, 5)
+        wait_until(lambda: len(ledger.order) == 5, what="five pages")
+        view = active(path)
+        ledger.send(receipt_for(path, 5, journal=str(uuid4())))
+        ledger.send(receipt_for(path, 3, journal=view.uuid).model_copy(update={"head": None}))
+        ledger.send(receipt_for(path, 1))
+        wait_until(lambda: active(path).pruned_through == 1, what="the one true receipt to be used")
+        assert [page.page for page in all_pages(path)] == [2, 3, 4, 5]
+
+
+def test_a_forked_journal_stops_the_run_so_that_all_begins_from_what_is_on_disk(
+    path: Path, broker: Broker
+) -> None:
+    with Ledger(broker.port, answers=False) as ledger:
+        with (
+            pytest.raises(JournalForked, match="newest sealed here"),
+            Gateway(path, broker.port).running() as gateway,
+        ):
+            gateway.seal(1, 3)
+            wait_until(lambda: len(ledger.order) == 3, what="three pages")
+            old = active(path).uuid
+            ledger.send(receipt_for(path, 8, head="x" * 43))
+            wait_until(lambda: gateway.failures, what="the run to end")
+        ledger.answers = True
+        with Gateway(path, broker.port).running():
+            wait_until(lambda: active(path).committed_through == 3, what="the new journal's receipt")
+            assert active(path).uuid != old
+
+
+def test_a_page_that_is_not_what_was_sealed_is_never_sent(path: Path, broker: Broker) -> None:
+    offline = Gateway(path, 1)
+    with offline.running():
+        offline.seal(1, 30)
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "UPDATE page SET payload = CAST(replace(payload, 'ntp', 'rtc') AS BLOB) WHERE page = 4"
+        )
+    connection.close()
+    with Ledger(broker.port) as ledger:
+        with pytest.raises(SpoolCorrupt, match="page 4"), Gateway(path, broker.port).running() as gateway:
+            wait_until(lambda: gateway.failures, what="the damage to be found")
+        with Gateway(path, broker.port).running() as gateway:
+            wait_until(lambda: len(set(ledger.record_ids())) == 29, what="all pages but the damaged one")
+            assert gateway.spool.cursor("1f00a1") is None, (
+                "the ring is read again: it still has those records"
+            )
+
+
+def test_a_quarantined_page_is_told_of_and_signed_anew_when_its_time_comes(
+    path: Path, broker: Broker
+) -> None:
+    offline = Gateway(path, 1)
+    with offline.running():
+        offline.seal(1, 3)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE page SET signature = 'AAAA' WHERE page = 2")
+    connection.close()
+    with Ledger(broker.port) as ledger, Gateway(path, broker.port).running() as gateway:
+        ledger.refuse_bad_signatures = True
+        now = gateway.forwarder._now_s  # moved on below: quarantine lasts half a minute at least
+        wait_until(gateway.alarms.texts, what="the alarm")
+        assert "bad signature" in gateway.alarms.texts()[0]
+        gateway.forwarder._now_s = lambda: now() + 120
+        wait_for_records(ledger, 3)
+        wait_until(lambda: gateway.alarms.texts() == (), what="the alarm to be over")
+        page = next(
+            message for message in ledger.messages if b'"page":2,' in message.payload and message.held
+        )
+        assert signature_holds(KEY.private.public_key(), TOPICS.page, page.payload, page.signature)
+
+
+def test_with_no_sink_the_broker_says_so_and_when_it_comes_nobody_waits_long(
+    path: Path, broker: Broker
+) -> None:
+    with Gateway(path, broker.port).running() as gateway:
+        gateway.seal(1, 10)
+        wait_until(
+            lambda: any("nobody is subscribed" in text for text in gateway.alarms.texts()), what="the alarm"
+        )
+        with Ledger(broker.port) as ledger, TestClient(broker.port, "sink") as sink:
+            sink.publish(SINK_STATE, SinkState(online=True).to_json())
+            wait_for_records(ledger, 10)
+            wait_until(lambda: gateway.alarms.texts() == (), what="the alarm to be over")
+
+
+def test_no_more_pages_without_receipt_are_under_way_than_the_window_holds(
+    path: Path, broker: Broker
+) -> None:
+    with Ledger(broker.port, answers=False) as ledger, Gateway(path, broker.port).running() as gateway:
+        gateway.seal(1, 200)
+        wait_until(lambda: len(ledger.order) == 64, what="a window full of pages")
+        wait_until(lambda: len(ledger.order) > 64, 20, what="some to be sent again")
+        assert len(set(ledger.order)) == 64

@@ -18,7 +18,7 @@ def receipt(
     lane: Lane, through: int = 0, *held: tuple[int, int], now_s: float = 10.0, **quarantined: str
 ) -> bool:
     bad = {int(page[1:]): why for page, why in quarantined.items()}
-    return lane.note_receipt(through, held, bad, now_s, 1.0)
+    return lane.note_receipt(through, held, bad, now_s, 1.0).arrived > 0
 
 
 def test_a_sent_page_is_not_sendable_until_it_is_received_or_lost() -> None:
@@ -141,20 +141,40 @@ def test_the_time_out_doubles_and_the_window_shrinks_and_both_recover_with_progr
         pace.note_timeout()
         assert pace.window == 4
     assert waits == [5, 10, 20, 40, 60, 60]
-    pace.note_sent(now_s)
     windows = []
-    for _ in range(5):
-        pace.note_progress(now_s, all_received=False)
+    for _ in range(70):
+        pace.note_sent(now_s)
+        pace.note_receipt(now_s, arrived=1, lost=0, all_received=False)
         windows.append(pace.window)
-    assert windows == [8, 16, 32, 64, 64]
+    assert windows[:3] == [5, 6, 7]
+    assert windows[-1] == 64
     assert pace.wait_s(now_s, 100.0) == 5.0
+
+
+def test_losses_halve_the_window_and_it_grows_slowly_from_there() -> None:
+    pace = Pace(64, lambda: 1.0)
+    windows = []
+    for lost in (1, 0, 0, 1, 0):
+        pace.note_receipt(0.0, arrived=5, lost=lost, all_received=False)
+        windows.append(pace.window)
+    assert windows == [32, 33, 34, 17, 18]
+
+
+def test_after_one_time_out_the_window_is_soon_half_of_what_it_was() -> None:
+    pace = Pace(64, lambda: 1.0)
+    pace.note_timeout()
+    windows = [pace.window]
+    for _ in range(5):
+        pace.note_receipt(0.0, arrived=1, lost=0, all_received=True)
+        windows.append(pace.window)
+    assert windows == [4, 8, 16, 32, 33, 34]
 
 
 def test_no_time_out_runs_while_nothing_is_under_way() -> None:
     pace = Pace(64, lambda: 1.0)
     assert not pace.has_run_out(1e9)
     pace.note_sent(0.0)
-    pace.note_progress(1.0, all_received=True)
+    pace.note_receipt(1.0, arrived=1, lost=0, all_received=True)
     assert not pace.has_run_out(1e9)
 
 
