@@ -35,6 +35,7 @@ _LIVE_TURNS = 3
 _LIVE_MAX = WINDOW_MAX  # more live pages than this unsent: the line can't keep up, they are backlog now
 _SCAN = 256
 _REQUESTS_MAX = 1000
+_PACKET_OVERHEAD = 1024  # topic, key id, signature and what MQTT adds
 _IDLE_S = 1.0
 
 
@@ -274,6 +275,15 @@ class Forwarder:
             raise
         if page is None:
             lane.note_gone(number)
+            return False
+        limit = self._uplink.max_packet_bytes
+        if limit is not None and len(page.payload) + _PACKET_OVERHEAD > limit:
+            # Sent all the same, it would end the session, again and again.
+            self._alarms.raise_(
+                "not taken", f"the broker takes {limit} bytes, page {number} is larger: max_packet_size"
+            )
+            lane.note_sent(number, self._now_s())
+            lane.note_refused(number, self._now_s(), self._jitter())
             return False
         kid, signature = page.kid, page.signature
         if number in lane.quarantined:

@@ -242,9 +242,10 @@ class Uplink:
         code: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self._connected.clear()
-        if code.value != 0:  # we ended it ourselves
+        # A refused session is told of already, and one that we ended is no trouble.
+        if self._connected.is_set() and code.value != 0:
             self._note_trouble(f"the session ended: {code.getName()}")
+        self._connected.clear()
 
     def _on_publish(
         self, _client: Client, _userdata: Any, mid: int, code: ReasonCode, _properties: Properties | None
