@@ -199,7 +199,7 @@ class SwapController(LockAction):
 
 
 class Residents(Action):
-    """Residents stop coming, or come again; without `lock` everywhere."""
+    """Residents stop coming (a technician at work goes home, too), or come again; without `lock` everywhere."""
 
     do: Literal["residents"]
     come: bool

@@ -145,6 +145,8 @@ class Stage:
     def _send_residents(self, action: act.Residents) -> Outcome:
         for lock in self._locks.values() if action.lock is None else [self._locks[action.lock]]:
             lock.residents_come = action.come
+            if not action.come and lock.controller.powered:  # a technician at work goes home as well
+                lock.controller.maintain(lock.neighbourhood.service_uid, begins=False)
         return {}
 
     async def _swap_controller(self, action: act.SwapController) -> Outcome:

@@ -195,7 +195,7 @@ def test_wrong_acknowledgement_is_refused_and_moves_nothing(rig: Rig) -> None:
 def test_acknowledgement_of_what_is_confirmed_is_accepted_without_effect(rig: Rig) -> None:
     rig.acknowledge(5)
     crc = rig.record(5).crc
-    for seq, claimed in ((5, crc), (3, 0), (0, 0)):
+    for seq, claimed in ((5, crc), (5, crc ^ 1), (3, 0), (0, 0)):
         ack(rig, 1, seq, claimed)
     assert rig.status().confirmed_seq == 5
     assert rig.words(3, 0x0104, 2) == u32(crc)

@@ -165,12 +165,14 @@ def perform_each_action(simulator: Simulator, lock: str) -> None:
         simulator.control(do=action, lock=lock)
     simulator.control(do="maintenance", lock=lock, begins=True)
     simulator.control(do="maintenance", lock=lock, begins=False)
+    simulator.control(do="maintenance", lock=lock, begins=True)
+    simulator.control(do="residents", come=False)
     simulator.control(do="alarm", lock=lock, bit="tamper")
     simulator.control(do="alarm", lock=lock, bit="tamper", raised=False)
     simulator.control(do="degraded", lock=lock)
     simulator.control(do="repaired", lock=lock)
     kinds = [t["kind"] for t in simulator.truth(lock)[before:]]
-    assert kinds == [2, 5, 3, 6, 4, 5, 9, 9, 5, 6, 5, 6]
+    assert kinds == [2, 5, 3, 6, 4, 5, 9, 9, 9, 9, 5, 6, 5, 6]
     simulator.control(do="power_cut", off_s=0)
     wait_until(lambda: {one["boot"] for one in simulator.control(do="status")["locks"]} == {2}, 10, "power")
     assert newest(3) == [(7, 0, 0), (10, 0, 0), (10, 0, 0)]
