@@ -7,6 +7,7 @@ and controllers last reported, as far as they did.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -96,17 +97,31 @@ def _classify_pages(
 
 def record_gaps(connection: Connection, lock: str | None = None) -> Iterator[RecordGap]:
     """Yield the missing records of all locks and epochs, or of one lock."""
-    waiting = {(gap.site, gap.gateway) for gap in page_gaps(connection) if gap.state is Whereabouts.BUFFERED}
+    waiting = _Waiting(connection)
     for name, lock_no in _locks(connection, lock):
-        found = latest_reports.lock(connection, name)
-        gateway = (found[0], found[1]) if found else _last_gateway(connection, lock_no)
-        report = found[2] if found else None
-        yield from _of_lock(connection, name, lock_no, report, gateway in waiting)
+        yield from _of_lock(connection, name, lock_no, waiting)
+
+
+class _Waiting:
+    """Gateways with pages that haven't come yet; looked for only once a lock lacks something."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def concerns(self, gateway: tuple[str, str] | None) -> bool:
+        return gateway in self._gateways
+
+    @cached_property
+    def _gateways(self) -> set[tuple[str, str]]:
+        found = page_gaps(self._connection)
+        return {(gap.site, gap.gateway) for gap in found if gap.state is Whereabouts.BUFFERED}
 
 
 def _of_lock(
-    connection: Connection, name: str, lock_no: int | None, report: LockState | None, pages_waiting: bool
+    connection: Connection, name: str, lock_no: int | None, waiting: _Waiting
 ) -> Iterator[RecordGap]:
+    found = latest_reports.lock(connection, name)
+    report = found[2] if found else None
     s = seq_spans.c
     epochs = sorted(connection.scalars(sa.select(s.epoch).where(s.lock_no == lock_no).distinct()))
     if report is not None and report.epoch is not None and report.epoch not in epochs:
@@ -117,6 +132,8 @@ def _of_lock(
         if report is not None and report.epoch == epoch:
             last = max(last, report.newest_seq or 0)
         for gap in spans.missing(here, 1, last):
+            gateway = (found[0], found[1]) if found else _last_gateway(connection, lock_no)
+            pages_waiting = waiting.concerns(gateway)
             for part, state, reason in _classify_records(gap, epoch, report, pages_waiting):
                 before_first = bool(here) and part[1] < here[0][0]
                 yield RecordGap(name, epoch, *part, state, reason, before_first)
@@ -157,11 +174,12 @@ def _classify_records(
 
 
 def _locks(connection: Connection, lock: str | None) -> Sequence[tuple[str, int | None]]:
-    """Return names and numbers, of reported locks without any entry the name only."""
-    known: dict[str, int | None] = {row.lock: row.lock_no for row in connection.execute(sa.select(locks))}
-    for name in latest_reports.lock_names(connection):
+    """Return names and numbers, of reported locks without any entry the name only; `lock`: of this one only."""
+    query = sa.select(locks) if lock is None else sa.select(locks).where(locks.c.lock == lock)
+    known: dict[str, int | None] = {row.lock: row.lock_no for row in connection.execute(query)}
+    for name in latest_reports.lock_names(connection, lock):
         known.setdefault(name, None)
-    return sorted((name, number) for name, number in known.items() if lock in (None, name))
+    return sorted(known.items(), key=lambda item: item[0])
 
 
 def _last_gateway(connection: Connection, lock_no: int | None) -> tuple[str, str] | None:

@@ -152,7 +152,16 @@ def _last_position(connection: Connection, before_ms: int | None) -> int:
 
 
 def _entries(connection: Connection, position: int, limit: int, lock: str | None) -> Iterator[Entry]:
-    e = entries.c
+    e, c = entries.c, commits.c
+    # One seek for each entry: the entries of one lock lie far apart, and many thousands of commits between them.
+    committed_ms = (
+        sa.select(c.committed_ms)
+        .where(c.last_position >= e.position)
+        # A commit without entries repeats the last position of the one that did add it: the first one counts.
+        .order_by(c.last_position, c.commit_no)
+        .limit(1)
+        .scalar_subquery()
+    )
     query = (
         sa.select(
             entries,
@@ -162,6 +171,7 @@ def _entries(connection: Connection, position: int, limit: int, lock: str | None
             journals.c.site,
             journals.c.gateway,
             journals.c.journal,
+            committed_ms.label("committed_ms"),
         )
         .join(locks, locks.c.lock_no == e.lock_no)
         .join(pages, pages.c.page_no == e.page_no)
@@ -172,36 +182,11 @@ def _entries(connection: Connection, position: int, limit: int, lock: str | None
     )
     if lock is not None:
         query = query.where(locks.c.lock == lock)
-    rows = connection.execute(query).all()
-    if rows:
-        times = _CommitTimes(connection, rows[0].position, rows[-1].position)
-        for row in rows:
-            yield _entry(row, times.of(row.position))
+    for row in connection.execute(query):
+        yield _entry(row)
 
 
-class _CommitTimes:
-    """When the entries of a stretch were committed: a walk along the commits, in the order of positions."""
-
-    def __init__(self, connection: Connection, first: int, last: int) -> None:
-        c = commits.c
-        until = sa.select(sa.func.min(c.last_position)).where(c.last_position >= last).scalar_subquery()
-        query = (
-            sa.select(c.last_position, c.committed_ms)
-            .where(c.last_position >= first, c.last_position <= until)
-            .order_by(c.last_position, c.commit_no.desc())
-        )
-        # A commit without entries repeats the last position of the one that did add it: the first one counts.
-        ends: dict[int, int] = {row.last_position: row.committed_ms for row in connection.execute(query)}
-        self._ends = list(ends.items())
-        self._index = 0
-
-    def of(self, position: int) -> int:
-        while self._ends[self._index][0] < position:
-            self._index += 1
-        return self._ends[self._index][1]
-
-
-def _entry(row: sa.Row[Any], committed_ms: int) -> Entry:
+def _entry(row: sa.Row[Any]) -> Entry:
     never_set = row.flags & _CLOCK_STATUS_BITS == ClockStatus.NEVER_SET
     return Entry(
         position=row.position,
@@ -229,5 +214,5 @@ def _entry(row: sa.Row[Any], committed_ms: int) -> Entry:
         gateway_clock=row.clock,
         journal=row.journal,
         page=row.page,
-        committed_at=from_ms(committed_ms),
+        committed_at=from_ms(row.committed_ms),
     )

@@ -39,9 +39,10 @@ def gateways(connection: Connection) -> dict[tuple[str, str], GatewayState]:
     return {(row.site, row.gateway): GatewayState.model_validate_json(row.report) for row in rows}
 
 
-def lock_names(connection: Connection) -> list[str]:
-    """Return the names of all locks that ever reported."""
-    return list(connection.scalars(sa.select(lock_reports.c.lock)))
+def lock_names(connection: Connection, name: str | None = None) -> list[str]:
+    """Return the names of all locks that ever reported; `name`: of this one only."""
+    query = sa.select(lock_reports.c.lock)
+    return list(connection.scalars(query if name is None else query.where(lock_reports.c.lock == name)))
 
 
 def lock(connection: Connection, name: str) -> tuple[str, str, LockState] | None:
