@@ -1,6 +1,7 @@
 """What must hold between keys, and between the configuration and the file system; `load_config` is the one door."""
 
 import os
+import ssl
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -189,6 +190,8 @@ def _check_mqtt(mqtt: MqttSettings, problems: Problems) -> None:
                 "a file readable for this user",
                 "correct path or rights",
             )
+    if all(path is None or _is_readable_file(path) for path in (mqtt.ca_file, mqtt.cert_file, mqtt.key_file)):
+        _check_tls(mqtt, problems)
     for missing, present in (("key_file", "cert_file"), ("cert_file", "key_file"), ("ca_file", "cert_file")):
         if getattr(mqtt, present) is not None and getattr(mqtt, missing) is None:
             problems.add(
@@ -201,6 +204,26 @@ def _check_mqtt(mqtt: MqttSettings, problems: Problems) -> None:
         problems.add(
             "mqtt.username", "is missing", "a name, since password_file is set", "use the gateway's id"
         )
+
+
+def _check_tls(mqtt: MqttSettings, problems: Problems) -> None:
+    """Try certificates and key as the connection will, so that a wrong file isn't found out in the field."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if mqtt.ca_file is not None:
+        try:
+            context.load_verify_locations(mqtt.ca_file)
+        except (OSError, ValueError) as error:
+            found = f"{mqtt.ca_file} can't be used ({error})"
+            problems.add(
+                "mqtt.ca_file", found, "certificates in PEM", "check it with `openssl x509 -in FILE -text`"
+            )
+    if mqtt.cert_file is not None and mqtt.key_file is not None:
+        try:
+            context.load_cert_chain(mqtt.cert_file, mqtt.key_file, password="")
+        except (OSError, ValueError) as error:
+            found = f"{mqtt.cert_file} and {mqtt.key_file} can't be used ({error})"
+            expected = "a certificate in PEM and its unencrypted private key"
+            problems.add("mqtt.cert_file", found, expected, "issue them together, without a passphrase")
 
 
 def _is_readable_file(path: Path) -> bool:
