@@ -76,13 +76,17 @@ class MountedLock:
                 name: getattr(birth, name) for name in (*_CONSTANT_IN_EPOCH, "volumes_ml", "enable_mask")
             }
             self.controller.begin_epoch(next_epoch(kept, epoch=birth.epoch, **fresh))
-        elif birth.epoch == kept.epoch:
-            for name in _CONSTANT_IN_EPOCH:
-                if getattr(kept, name) != getattr(birth, name):
-                    raise ConfigError(
-                        f"lock {self.config.serial}: {name} isn't what epoch {kept.epoch} began with in the state "
-                        f"directory; raise `epoch` to {kept.epoch + 1} or name another --state"
-                    )
+            return
+        differing = [name for name in _CONSTANT_IN_EPOCH if getattr(kept, name) != getattr(birth, name)]
+        if len(kept.volumes_ml) != len(birth.volumes_ml):
+            differing.append("number of chambers_ml")
+        if differing and birth.epoch == kept.epoch:
+            raise ConfigError(
+                f"lock {self.config.serial}: {', '.join(differing)} isn't what epoch {kept.epoch} began with in the "
+                f"state directory; raise `epoch` to {kept.epoch + 1} or name another --state"
+            )
+        if not differing and kept.volumes_ml != birth.volumes_ml:
+            self._journal.save(volumes_ml=birth.volumes_ml)  # a chamber may be exchanged within an epoch
 
     @property
     def _is_new(self) -> bool:

@@ -1,12 +1,15 @@
 """Modbus TCP: many units on one port. The transport is ours; see bus.py for what is answered."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 
 from firmware_sim.bus import Bus, ConnectionReset, Reply
 from firmware_sim.wire import BrokenStream, TcpRequests, tcp_frame
 
 MAX_CONNECTIONS = 64
+_NO_LINGER = struct.pack("ii", 1, 0)
 MAX_UNSENT_BYTES = 64 * 1024  # a client that doesn't read its answers is thrown out
 
 
@@ -67,8 +70,11 @@ class _Connection(asyncio.Protocol):
         self.reset()
 
     def reset(self) -> None:
-        """Drop the connection without a word (RST)."""
+        """Drop the connection without a word: the client gets RST, not the orderly end of a stream."""
         if self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER
+            )
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:

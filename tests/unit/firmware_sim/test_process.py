@@ -275,12 +275,32 @@ def test_taken_port_second_simulator_and_contradicting_state_are_told(tmp_path: 
     simulator.config.write_text(
         estate.replace('serial = "1f00a2"', 'serial = "1f00a2"\ncapacity = 99\nepoch = 2')
     )
+    mixed = simulator.config.read_text()
+    simulator.config.write_text(
+        estate.replace('serial = "1f00a2"', 'serial = "1f00a2"\nchambers_ml = [5000]')
+    )
+    with pytest.raises(AssertionError, match="1f00a2: number of chambers_ml isn't what epoch 1 began with"):
+        simulator.start()
+    simulator.config.write_text(mixed)
     with simulator:
         status = simulator.status("1f00a2")
         assert (status["capacity"], status["epoch"]) == (99, 2)
         assert [(t["epoch"], t["seq"], t["kind"]) for t in simulator.truth("1f00a2")][-5:] == [
             (2, 1, 10), (2, 2, 10), (2, 3, 7), (2, 4, 10), (2, 5, 10),
         ]  # fmt: skip
+
+
+def test_chamber_is_exchanged_within_an_epoch(tmp_path: Path) -> None:
+    simulator = Simulator(tmp_path)
+    with simulator:
+        simulator.stop()
+        estate = simulator.config.read_text()
+        simulator.config.write_text(
+            estate.replace('serial = "1f00a2"', 'serial = "1f00a2"\nchambers_ml = [4500, 20000]')
+        )
+        simulator.start()
+        reports = [t for t in simulator.truth("1f00a2") if t["kind"] == 10 and t["chamber"] == 1]
+    assert [t["volume_ml"] for t in reports] == [5000, 5000, 4500]
 
 
 def test_link_that_is_a_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
