@@ -9,7 +9,6 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from demo.chain import Chain
 from demo.compare import compare, read_lines
@@ -18,7 +17,7 @@ from demo.estate import demo_estate
 from demo.layout import Layout, Settings
 from demo.ports import free_port
 from demo.process import MissingProgram, ProcessFailed
-from demo.report import print_comparison
+from demo.report import print_comparison, report_console
 from demo.screen import open_screen
 
 EXIT_DIFFERENT = 1
@@ -91,7 +90,7 @@ def _run(layout: Layout, plan: Plan, days: float, seed: int) -> int:
     ledger = layout.directory / "ledger.jsonl"
     ledger.write_text(chain.ask_sink("export"))
     comparison = compare(read_lines(layout.truth), read_lines(ledger), layout.pseudonym_key)
-    print_comparison(comparison, Console())
+    print_comparison(comparison, report_console())
     return 0 if comparison.equal and comparison.events > 0 else EXIT_DIFFERENT
 
 

@@ -5,6 +5,14 @@ from rich.table import Table
 
 from demo.compare import Comparison
 
+_LEAST_WIDTH = 110
+
+
+def report_console() -> Console:
+    """Return a console wide enough for the table, also where the output is a file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_LEAST_WIDTH)
+
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print all of it; the last line says whether truth and ledger are equal."""

@@ -27,13 +27,17 @@ def restart(child: Child) -> None:
     child.start()
 
 
-def kill_at(chain: Chain, step: str, nth: int) -> Child:
-    """Start the program that the step belongs to anew, so that it gets SIGKILL at this step; return it."""
+def kill_at(chain: Chain, step: str, nth: int, clock: Path | None = None) -> Child:
+    """Start the program that the step belongs to anew, so that it gets SIGKILL at this step; return it.
+
+    It is under this fate for one run only. `clock`: the clock that somebody sets for it, if it has one.
+    """
     child = chain.agent if launcher.STEPS[step].program == "edge-agent" else chain.sink
     if child.running:
         child.stop()
     plain, environment = child.command, child.environment
-    child.command = launcher.command(child.name, plain[1:], kill_at=(step, nth))
+    own = clock if child is chain.agent else None
+    child.command = launcher.command(child.name, _own_arguments(child), kill_at=(step, nth), clock=own)
     child.environment = {**environment, "PYTHONPATH": str(launcher.ROOT)}
     child.start()
     child.command, child.environment = plain, environment

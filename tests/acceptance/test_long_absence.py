@@ -50,7 +50,7 @@ def test_lines_that_fail_in_every_way_delay_pours_but_lose_none(start_chain: Sta
         ("courtyard", "lost_reply"), ("tower", "exception_6"),
     ]  # fmt: skip
     for bus, fault in faults:
-        chain.control.do("fault", bus=bus, fault=fault, count=2, delay_s=0.4)
+        chain.control.do("fault", bus=bus, fault=fault, for_s=0.3, delay_s=0.4)
         pour(chain, 3)
     chain.control.do("torn_record", lock=chain.layout.estate.locks[0].name, seq="newest", reads=2)
     for at in ("open", "before_discharge", "after_discharge"):
