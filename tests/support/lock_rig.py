@@ -147,6 +147,22 @@ class LockRig:
 
         return self.visitor.visit(is_over)
 
+    def patiently(self, visits: int = 20) -> None:
+        """Visit again and again, each time as soon as the agent wants to."""
+        for _ in range(visits):
+            self.clock.seconds += self.visit().wait_s or 0
+
+    def pours(self, count: int) -> None:
+        for _ in range(count):
+            self.controller.pour()
+
+    def spoil(self, seq: int) -> None:
+        """Flip one bit of a record in the ring."""
+        slot = seq % self.controller.capacity
+        raw = bytearray(self.controller.ring[slot])
+        raw[20] ^= 1
+        self.controller.ring[slot] = bytes(raw)
+
     @property
     def state(self) -> LockState:
         """What the world was told last."""
