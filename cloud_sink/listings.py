@@ -110,9 +110,8 @@ def list_quarantine(connection: Connection) -> Iterator[QuarantineLine]:
     """Yield the messages in quarantine, then the records and pages that can't be read."""
     q = quarantine.c
     columns = [column for column in quarantine.columns if column.name != "payload"]
-    for row in connection.execute(
-        sa.select(*columns).where(q.resolved_ms.is_(None)).order_by(q.quarantine_no)
-    ):
+    messages = sa.select(*columns).where(q.resolved_ms.is_(None)).order_by(q.quarantine_no)
+    for row in stream(connection, messages):
         yield QuarantineLine(
             "message", row.quarantine_no, row.topic, None, None, row.reason, row.detail, row.times,
             row.size_bytes, from_ms(row.first_ms), from_ms(row.last_ms),
