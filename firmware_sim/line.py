@@ -5,6 +5,7 @@ client writes ──request time──▶ unit has it ──3.5 characters──
 
 import asyncio
 import os
+import re
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ BITS_PER_CHARACTER = 11  # 8E1: start, 8 data, parity, stop
 SILENCE_S = 0.02
 CHUNK_BYTES = 16
 MAX_BEHIND_S = 2.0
+_TARGET = re.compile(r"/proc/\d+/fd/\d+\Z|/dev/pts/\d+\Z")
 
 
 class LineTiming:
@@ -70,12 +72,20 @@ class SerialLine:
             device.parent.mkdir(parents=True, exist_ok=True)
             fresh = device.with_name(f".{device.name}.{os.getpid()}")
             fresh.unlink(missing_ok=True)
-            fresh.symlink_to(os.ttyname(self._slave))
+            fresh.symlink_to(self._target)
             fresh.replace(device)
         except OSError as error:
             raise SimulatorError(f"{device}: the link can't be made: {error.strerror}") from error
         self._link = device
         asyncio.get_running_loop().add_reader(self._master, self._readable)
+
+    @property
+    def _target(self) -> str:
+        """What the link leads to: the terminal through this process, so that it leads nowhere once that is killed.
+
+        A link to /dev/pts/N would lead to whoever gets that number next: another estate, or somebody's shell.
+        """
+        return f"/proc/{os.getpid()}/fd/{self._slave}"
 
     async def stop(self) -> None:
         """Hang up and take the link away if it is still ours."""
@@ -84,11 +94,7 @@ class SerialLine:
         asyncio.get_running_loop().remove_reader(self._master)
         if self._silence is not None:
             self._silence.cancel()
-        if (
-            self._link is not None
-            and self._link.is_symlink()
-            and str(self._link.readlink()) == os.ttyname(self._slave)
-        ):
+        if self._link is not None and self._link.is_symlink() and str(self._link.readlink()) == self._target:
             self._link.unlink()
         os.close(self._master)
         os.close(self._slave)
@@ -154,5 +160,5 @@ class SerialLine:
 
 
 def _is_ours(device: Path) -> bool:
-    """True if it is what an earlier run may have left: a symbolic link to a pseudo-terminal."""
-    return device.is_symlink() and str(device.readlink()).startswith("/dev/pts/")
+    """True if it is what an earlier run may have left: a symbolic link to a process's terminal."""
+    return device.is_symlink() and _TARGET.match(str(device.readlink())) is not None

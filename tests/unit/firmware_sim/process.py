@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-READY_S = 30.0
-ANSWER_S = 5.0
+READY_S = 60.0
+ANSWER_S = 15.0
 
 ESTATE = """
 [[buses]]

@@ -190,7 +190,7 @@ def test_paced_line_takes_the_time_of_the_wire(tmp_path: Path) -> None:
 
 def test_pymodbus_over_tcp_reads_writes_and_is_refused(simulator: Simulator) -> None:
     bus = simulator.buses["street"]
-    client = ModbusTcpClient(bus["host"], port=bus["port"], timeout=5)
+    client = ModbusTcpClient(bus["host"], port=bus["port"], timeout=15)
     assert client.connect()  # type: ignore[no-untyped-call]
     try:
         identity = client.read_input_registers(0, count=32, device_id=1)
@@ -215,7 +215,7 @@ def test_pymodbus_over_tcp_reads_writes_and_is_refused(simulator: Simulator) -> 
 def test_pymodbus_over_the_line_drains_a_journal(simulator: Simulator) -> None:
     for n in range(20):
         simulator.control(do="pour", lock="1f00a2", uid=f"{n + 1:x}", instant=True)
-    client = ModbusSerialClient(simulator.buses["yard"]["device"], baudrate=19200, timeout=5)
+    client = ModbusSerialClient(simulator.buses["yard"]["device"], baudrate=19200, timeout=15)
     assert client.connect()
     try:
         status = decode_status(client.read_input_registers(0x40, count=40, device_id=2).registers)
