@@ -1,7 +1,8 @@
 """The baseline: what most people would write. paho -> orjson -> SQLite in batches of 100, no checks, no custody.
 
 It acknowledges each page on arrival, before anything is written (paho does so by itself), looks at no signature, lets
-the same page in twice, and never tells the gateway anything. Run as `python -m bench.plain_subscriber PORT FILE`.
+the same page in twice, and never tells the gateway anything. SQLite's default journal mode is DELETE; how quick it
+would be with WAL is measured, too. Run as `python -m bench.plain_subscriber PORT FILE MODE`.
 """
 
 import sqlite3
@@ -19,10 +20,10 @@ TOPIC = "wl/1/+/+/up/page"
 BATCH = 100
 
 
-def main(port: int, path: str) -> None:
+def main(port: int, path: str, journal_mode: str) -> None:
     """Subscribe and insert until killed."""
     db = sqlite3.connect(path, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA journal_mode = {journal_mode}")
     db.execute("CREATE TABLE IF NOT EXISTS records (lock TEXT, epoch INTEGER, seq INTEGER, driver TEXT, raw TEXT, "
                "read_at TEXT, clock_offset_s INTEGER, gateway TEXT, journal TEXT, page INTEGER)")  # fmt: skip
     rows: list[tuple[Any, ...]] = []
@@ -47,4 +48,4 @@ def main(port: int, path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -8,7 +8,6 @@ are seen, so that neither starting up nor the publisher counts.
 """
 
 import argparse
-import os
 import shutil
 import sqlite3
 import statistics
@@ -99,19 +98,24 @@ def _watch(count: Callable[[], int], total: int, process: "subprocess.Popen[byte
     raise RuntimeError("the subscriber ended or took too long")
 
 
-def plain(directory: Path, sealed: list[SealedPage]) -> float:
-    """Measure the baseline."""
+def plain(directory: Path, sealed: list[SealedPage], journal_mode: str) -> float:
+    """Measure the baseline with one of SQLite's journal modes."""
     path = directory / f"plain-{time.monotonic_ns()}.sqlite"
     command = [sys.executable, "-m", "bench.plain_subscriber"]
     with _counting_sqlite(path, "SELECT max(rowid) FROM records") as count:
-        return measure(directory, PLAIN_CLIENT, sealed, lambda port: [*command, str(port), str(path)], count)
+        return measure(
+            directory,
+            PLAIN_CLIENT,
+            sealed,
+            lambda port: [*command, str(port), str(path), journal_mode],
+            count,
+        )
 
 
 def sink(directory: Path, sealed: list[SealedPage], url: str) -> float:
     """Measure the sink on a ledger that isn't there yet."""
     query = "SELECT max(last_position) FROM commits"
     command = [
-        *os.environ.get("WRAP", "").split(),
         str(Path(sys.executable).parent / "cloud-sink"),
         "run",
         "--config",
@@ -163,28 +167,29 @@ def run(place: Workplace) -> list[Row]:
     pages = place.pick(3000, 300)
     place.say(f"sealing {pages:,} pages of {RECORDS} records")
     gateways, sealed = make_pages(pages, RECORDS)
-    rates: dict[str, list[float]] = {"plain": [], "SQLite": [], "PostgreSQL": []}
+    rates: dict[str, list[float]] = {"plain": [], "plain, WAL": [], "SQLite": [], "PostgreSQL": []}
     with Postgres(durable=True) as postgres:
         _write_keys(place.directory, gateways)
         for number in range(1, place.pick(3, 1) + 1):
-            rates["plain"].append(plain(place.directory, sealed))
+            rates["plain"].append(plain(place.directory, sealed, "DELETE"))
+            rates["plain, WAL"].append(plain(place.directory, sealed, "WAL"))
             rates["SQLite"].append(
                 sink(place.directory, sealed, f"sqlite:///{place.directory}/{number}.sqlite")
             )
             rates["PostgreSQL"].append(sink(place.directory, sealed, postgres.create_database()))
             found = ", ".join(f"{name} {mine[-1]:,.0f}" for name, mine in rates.items())
             place.say(f"run {number}: {found} records/s")
-    baseline = Baseline(
-        "50 lines of paho, orjson and SQLite: no checks, acknowledged before it is stored",
-        tuple(rates.pop("plain")),
-    )
+    plainly = "50 lines of paho, orjson and SQLite: no checks, acknowledged before it is stored"
+    # As most people would write it, that is with SQLite's defaults; beside it, tuned by somebody who knows SQLite.
+    baselines = {
+        Baseline(plainly, tuple(rates.pop("plain"))): Goal("ratio", "at least", 1.5),
+        Baseline(f"{plainly}, SQLite in WAL mode", tuple(rates.pop("plain, WAL"))): None,
+    }
     return [
-        Row(
-            f"sink's intake on {name}, pages of {RECORDS}", "records/s", tuple(mine), baseline,
-            Goal("ratio", "at least", 1.5),
-        )
+        Row(f"sink's intake on {name}, pages of {RECORDS}", "records/s", tuple(mine), baseline, goal)
+        for baseline, goal in baselines.items()
         for name, mine in rates.items()
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:
@@ -194,14 +199,15 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=3000)
     parser.add_argument("--records", type=int, default=100)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--only", choices=["plain", "sqlite", "postgresql"])
+    parser.add_argument("--only", choices=["plain", "plain-wal", "sqlite", "postgresql"])
     options = parser.parse_args()
     gateways, sealed = make_pages(options.pages, options.records)
     with tempfile.TemporaryDirectory(prefix="wastelock-bench-") as name, Postgres(durable=True) as postgres:
         directory = Path(name)
         _write_keys(directory, gateways)
         subjects: dict[str, Callable[[], float]] = {
-            "plain": lambda: plain(directory, sealed),
+            "plain": lambda: plain(directory, sealed, "DELETE"),
+            "plain-wal": lambda: plain(directory, sealed, "WAL"),
             "sqlite": lambda: sink(directory, sealed, f"sqlite:///{directory}/{time.monotonic_ns()}.sqlite"),
             "postgresql": lambda: sink(directory, sealed, postgres.create_database()),
         }

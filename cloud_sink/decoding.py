@@ -4,9 +4,8 @@ Pure: bytes and keys in, values out. This runs for each record that arrives, so 
 records of a lock's epoch is.
 """
 
-from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from struct import Struct
@@ -15,13 +14,13 @@ from zlib import crc32
 
 from cloud_sink.keys import KeyRing
 from wastelock.page import PageRecord, from_base64url
-from wastelock.record import RECORD_BYTES, MacKey
+from wastelock.record import RECORD_BYTES, MacKey, crc_holds
 from wastelock.registers import lock_id
 
 DRIVERS = frozenset({"wlc-1", "counter-1"})  # whose records have the layout that is decoded here
 _UNKNOWN_DRIVER = "driver isn't known to this release: upgrade the sink, then run `cloud-sink reprocess`"
 
-# One record and the byte that the trick in `_unpack_all` puts behind it.
+# One record and the byte that `_joined` puts behind it.
 _RECORD = Struct(">IIHBBBBQHHHI8sIx")
 _STRIDE = 45
 _BASE64_LENGTH = 59
@@ -109,84 +108,128 @@ def _check_journal(driver: str, lock: str, epoch: int) -> int:
 def _decode_group(
     group: Group,
     serial: int,
-    slots: list[int],
+    slots: Sequence[int],
     records: Sequence[PageRecord],
     keys: KeyRing,
     decoded: Decoded,
 ) -> None:
+    """Decode the records of one lock's epoch: all at once where nothing is wrong with any, else one by one."""
+    mine = [records[slot] for slot in slots]
+    key = keys.mac_key(group.lock, group.epoch)
+    block = _joined([record.raw for record in mine])
+    if block is None or not _decode_at_once(group, serial, slots, mine, block, key, keys.pseudonyms.of):
+        _decode_singly(group, serial, slots, mine, key, keys.pseudonyms.of, decoded)
+
+
+def _decode_at_once(
+    group: Group,
+    serial: int,
+    slots: Sequence[int],
+    records: Sequence[PageRecord],
+    block: bytes,
+    key: MacKey | None,
+    pseudonym: Callable[[int], bytes | None],
+) -> bool:
+    """Add rows for all of these records, or return False and add none: something about one of them is unusual."""
     epoch = group.epoch
-    raws = _raw_bytes([records[slot].raw for slot in slots])
-    macs = _right_macs(keys.mac_key(group.lock, epoch), raws, serial, epoch)
-    pseudonym = keys.pseudonyms.of
     binding = _BINDING.pack(serial, epoch)
-    times: dict[str, int] = {}
-    unpack = _RECORD.unpack
-    for slot, raw, right_mac in zip(slots, raws, macs, strict=True):
-        record = records[slot]
-        seq, offset_s = record.seq, record.clock_offset_s
+    fields = list(_RECORD.iter_unpack(block))
+    raws = [block[i : i + RECORD_BYTES] for i in range(0, len(block), _STRIDE)]
+    first = records[0]
+    offset_s = first.clock_offset_s
+    usual = (
+        [crc32(binding, crc32(raw[:40])) for raw in raws] == [field[13] for field in fields]
+        and [record.seq for record in records] == [field[0] for field in fields]
+        and len({record.read_at for record in records}) == 1
+        and len({record.clock_offset_s for record in records}) == 1
+        and (offset_s is None or -_I32 <= offset_s < _I32)
+        and (key is None or key.tags(raws, serial, epoch) == [field[12] for field in fields])
+        and all(field[0] for field in fields)
+    )
+    if not usual:
+        return False
+    try:
+        read_ms = _read_ms(first.read_at)
+    except Unreadable:
+        return False
+    mac_held = 0 if key is None else 1
+    group.rows += [
+        (slot, epoch, seq, 0, mac_held, kind, result, chamber, flags, boot, began, volume, weight, duration, register,
+         read_ms, offset_s, pseudonym(uid))
+        for slot, (seq, began, boot, kind, result, chamber, flags, uid, volume, weight, duration, register, _, _)
+        in zip(slots, fields, strict=True)
+    ]  # fmt: skip
+    group.raws += raws
+    return True
+
+
+def _decode_singly(
+    group: Group,
+    serial: int,
+    slots: Sequence[int],
+    records: Sequence[PageRecord],
+    key: MacKey | None,
+    pseudonym: Callable[[int], bytes | None],
+    decoded: Decoded,
+) -> None:
+    """Add a row for each record that can be read, and say of each other one what is wrong with it."""
+    epoch = group.epoch
+    for slot, record in zip(slots, records, strict=True):
         try:
-            read_ms = times.get(record.read_at) or _read_ms(record.read_at, times)
-            if len(raw) != _STRIDE:
-                raise Unreadable(f"a record has {RECORD_BYTES} bytes in base64url; this one hasn't")
-            (inner_seq, began, boot, kind, result, chamber, flags, uid, volume, weight, duration, register, mac,
-             crc) = unpack(raw)  # fmt: skip
-            unverified = 0 if crc32(binding, crc32(raw[:40])) == crc else 1
-            if not 0 < seq < _U32 or (seq != inner_seq and not unverified):
+            raw = _raw_bytes(record.raw)
+            (seq, began, boot, kind, result, chamber, flags, uid, volume, weight, duration, register, _mac,
+             _) = _RECORD.unpack(raw + b"\0")  # fmt: skip
+            unverified = not crc_holds(raw, serial, epoch)
+            if not 0 < record.seq < _U32 or (seq != record.seq and not unverified):
                 raise Unreadable("sequence number isn't the one in the record")
+            offset_s = record.clock_offset_s
             if offset_s is not None and not -_I32 <= offset_s < _I32:
                 raise Unreadable("clock offset isn't a number of 32 bits")
+            read_ms = _read_ms(record.read_at)
         except Unreadable as error:
             decoded.unread.append((slot, str(error)))
             continue
-        if right_mac is not None and right_mac != mac and not unverified:
+        mac_held = key is not None and key.holds(raw, serial, epoch)
+        if key is not None and not mac_held and not unverified:
             decoded.forged.append(Forged(slot, group.lock, epoch, seq))
             continue
-        mac_held = 1 if right_mac == mac else 0
         group.rows.append(
-            (slot, epoch, seq, unverified, mac_held, kind, result, chamber, flags, boot, began, volume, weight,
-             duration, register, read_ms, offset_s, pseudonym(uid))
+            (slot, epoch, record.seq, int(unverified), int(mac_held), kind, result, chamber, flags, boot, began, volume,
+             weight, duration, register, read_ms, offset_s, pseudonym(uid))
         )  # fmt: skip
-        group.raws.append(raw[:RECORD_BYTES])
+        group.raws.append(raw)
 
 
-def _raw_bytes(texts: list[str]) -> list[bytes]:
-    """Return each record's 44 bytes with one byte behind it; what isn't such a record comes back with another length.
+def _joined(texts: list[str]) -> bytes | None:
+    """Return the records' 44 bytes with one byte behind each, or None if one of them isn't of that length.
 
     44 bytes are 58 2/3 base64 characters: with an "A" behind each, whole groups of four remain, so that all of them
     are decoded in one call.
     """
-    if set(map(len, texts)) == {_BASE64_LENGTH}:
-        joined = ("A".join(texts) + "A").translate(_TO_STANDARD_BASE64)
-        try:
-            block = a2b_base64(joined, strict_mode=True)
-            return [block[i : i + _STRIDE] for i in range(0, len(texts) * _STRIDE, _STRIDE)]
-        except (Base64Error, ValueError):
-            pass
-    return [_raw_bytes_slowly(text) for text in texts]
+    if set(map(len, texts)) != {_BASE64_LENGTH}:
+        return None
+    try:
+        return a2b_base64(("A".join(texts) + "A").translate(_TO_STANDARD_BASE64), strict_mode=True)
+    except ValueError:
+        return None
 
 
-def _raw_bytes_slowly(text: str) -> bytes:
+def _raw_bytes(text: str) -> bytes:
     try:
         raw = from_base64url(text)
     except ValueError:
-        return b""
-    return raw + b"\0" if len(raw) == RECORD_BYTES else b""
+        raw = b""
+    if len(raw) != RECORD_BYTES:
+        raise Unreadable(f"a record has {RECORD_BYTES} bytes in base64url; this one hasn't")
+    return raw
 
 
-def _right_macs(key: MacKey | None, raws: list[bytes], serial: int, epoch: int) -> Sequence[bytes | None]:
-    if key is None:
-        return [None] * len(raws)
-    # A record of another length is refused later on; here it must only keep its place.
-    return key.tags([raw if len(raw) == _STRIDE else bytes(_STRIDE) for raw in raws], serial, epoch)
-
-
-def _read_ms(text: str, times: dict[str, int]) -> int:
-    """Return a record's `read_at` in milliseconds; all records of a visit have the same."""
+def _read_ms(text: str) -> int:
+    """Return a record's `read_at` in milliseconds."""
     try:
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
             raise ValueError
-        times[text] = round(at.timestamp() * 1000)
+        return round(at.timestamp() * 1000)
     except (ValueError, OverflowError):
         raise Unreadable("read_at isn't an instant with its time zone") from None
-    return times[text]

@@ -189,4 +189,4 @@ def _readings(connection: Connection, lock_no: int, epoch: int) -> Iterator[Read
         .order_by(e.seq, e.unverified)
     )
     for row in stream(connection, query):
-        yield Reading(*row)
+        yield Reading(row.seq, row.unverified, row.kind, row.result, row.chamber, row.register_after)

@@ -9,6 +9,7 @@ those that weren't acknowledged again, and their numbers may have been given to 
 
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +36,7 @@ _PAGE_CHANNEL = "/up/page"
 _PACKET_ROOM = 1024 * 1024  # a page that is too large must still arrive, to be quarantined with its reason
 _OUTGOING_MAX = 2000  # receipts and requests in paho's hands; beyond that they are dropped, they come again
 _RECONNECT_MAX_S = 30
-_SESSION_TAKEN_OVER = 0x8E
+_SHORT_S = 5.0  # a connection that ends sooner was most likely ended by somebody
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Session:
         self._handlers = handlers
         self._clock = clock
         self._connection = 0
+        self._connected_s = 0.0
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._client = self._make_client()
@@ -161,6 +163,7 @@ class Session:
                 )
                 return
             self._connection += 1
+            self._connected_s = time.monotonic()
             _log.info("connected to the broker", host=self._settings.host, port=self._settings.port,
                       session_present=flags.session_present)  # fmt: skip
             group = self._settings.share_group
@@ -177,11 +180,17 @@ class Session:
     ) -> None:
         # What is on its way to the ledger will come again; its numbers are no longer valid.
         self._connection += 1
-        if reason.value == _SESSION_TAKEN_OVER:
-            _log.error("another client took over this session: give each sink a client_id or username of its own",
-                       client=self._settings.session_name)  # fmt: skip
-        elif not self._stopping:
-            _log.warning("connection to the broker lost", reason=str(reason))
+        if self._stopping:
+            return
+        # paho doesn't tell of a session that another client took over; that it ends so soon does.
+        hint = (
+            "is another client using this client_id?"
+            if time.monotonic() - self._connected_s < _SHORT_S
+            else ""
+        )
+        _log.warning(
+            "connection to the broker lost", reason=str(reason), client=self._settings.session_name, hint=hint
+        )
 
     def _on_message(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         try:

@@ -124,7 +124,7 @@ entries = _table(
     sa.Column("register_after", BIG, nullable=False),
     sa.Column("read_ms", BIG, nullable=False),
     sa.Column("clock_offset_s", INT),
-    sa.Column("credential", sa.LargeBinary),
+    sa.Column("credential", sa.LargeBinary(16)),
     sa.Index("uq_entries_identity", "lock_no", "epoch", "seq", "unverified", unique=True),
     # Of locks whose key is known this index is empty: `reprocess` finds at once what a new key can prove.
     sa.Index(

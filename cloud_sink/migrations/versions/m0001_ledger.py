@@ -93,7 +93,7 @@ def _create_entries() -> None:
         _required("register_after", BIG),
         _required("read_ms", BIG),
         sa.Column("clock_offset_s", INT),
-        sa.Column("credential", sa.LargeBinary),
+        sa.Column("credential", sa.LargeBinary(16)),
     )
     op.create_index("uq_entries_identity", "entries", ["lock_no", "epoch", "seq", "unverified"], unique=True)
     unproven = sa.text("mac = 0 AND unverified = 0")
