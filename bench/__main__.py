@@ -36,6 +36,10 @@ _FAILURES = (
 )  # fmt: skip
 
 
+_QUIET_LOAD = 0.5
+Machine = dict[str, object]
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A bench that couldn't measure."""
@@ -47,7 +51,7 @@ class Failure:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = _parse(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
+    machine = _machine()
     rows: list[Row] = []
     failures: list[Failure] = []
     for name in options.names or BENCHES:
@@ -56,9 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except _FAILURES as error:
             failures.append(Failure(name, f"{type(error).__name__}: {error}"))
             print(f"{name}: {failures[-1].why}", file=sys.stderr)
-    print(
-        _as_json(rows, failures, options.quick) if options.json else _as_text(rows, failures, options.quick)
-    )
+    show = _as_json if options.json else _as_text
+    print(show(machine, rows, failures, options.quick))
     missed = any(row.met is False for row in rows)
     return 1 if failures or (options.strict and missed) else 0
 
@@ -94,17 +97,22 @@ def _run_one(name: str, quick: bool) -> list[Row]:
         return [replace(row, bench=name) for row in BENCHES[name].run(Workplace(Path(directory), quick, say))]
 
 
-def _as_text(rows: Sequence[Row], failures: Sequence[Failure], quick: bool) -> str:
-    parts = [_machine_text(), render(rows)]
+def _as_text(machine: Machine, rows: Sequence[Row], failures: Sequence[Failure], quick: bool) -> str:
+    about = "{system}, {cores} cores, Python {python}, SQLite {sqlite}, load {load} at the start".format(
+        **machine
+    )
+    parts = [about, render(rows)]
+    if float(str(machine["load"])) > _QUIET_LOAD:
+        parts.append("others were at work on this machine: go by the ratios")
     if quick:
-        parts.append("quick: less of everything was measured; goals are for the full run")
+        parts.append("quick: less of everything was measured; the goals are for the full run")
     parts += [f"FAILED {failure.bench}: {failure.why}" for failure in failures]
     return "\n\n".join(parts)
 
 
-def _as_json(rows: Sequence[Row], failures: Sequence[Failure], quick: bool) -> str:
+def _as_json(machine: Machine, rows: Sequence[Row], failures: Sequence[Failure], quick: bool) -> str:
     found = {
-        "machine": _machine(),
+        "machine": machine,
         "quick": quick,
         "rows": [row.as_json() for row in rows],
         "failures": [{"bench": failure.bench, "why": failure.why} for failure in failures],
@@ -112,7 +120,7 @@ def _as_json(rows: Sequence[Row], failures: Sequence[Failure], quick: bool) -> s
     return json.dumps(found, indent=2)
 
 
-def _machine() -> dict[str, object]:
+def _machine() -> Machine:
     return {
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
@@ -122,10 +130,6 @@ def _machine() -> dict[str, object]:
     }
 
 
-def _machine_text() -> str:
-    m = _machine()
-    return f"{m['system']}, {m['cores']} cores, load {m['load']}, Python {m['python']}, SQLite {m['sqlite']}"
-
-
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     sys.exit(main())

@@ -7,6 +7,7 @@ The agent's own bus, poller and spool (fsync) do the work; only the process arou
 client can't reach 100 %: before each frame the line has to be silent for 3.5 characters, 3 % of a full read.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from demo.layout import Settings
 from edge_agent.clock import GatewayClock
 from edge_agent.config_rules import load_config, load_signing_key
 from edge_agent.field import Field, build_field
+from edge_agent.log import configure_log
 from edge_agent.spool import Spool, SpoolLimits
 from edge_agent.spool_pages import Sealer
 from wastelock.topics import GatewayTopics
@@ -34,6 +36,7 @@ _DRAIN_S = 300.0
 
 def run(place: Workplace) -> list[Row]:
     """Measure once: a full ring is a minute of the wire, and there is no processor to compete for."""
+    configure_log(logging.ERROR)  # the poller runs in this process, whose output is the table
     capacity = place.pick(2047, 320)
     lock = Lock(serial=0x1F00A1, bus="line", unit=1, capacity=capacity, pours_per_day=_POURS_PER_DAY)
     estate = Estate("estate-1", "gw-0001", (Bus("line", "rtu", BAUDRATE, "wire"),), (lock,))
