@@ -192,10 +192,14 @@ class Strikes:
 
     def _corrupt_spool(self, _fault: Fault) -> None:
         self._supervisor.kill(self._chain.agent, RESTART_AFTER_S)
-        size = self._spool.stat().st_size if self._spool.exists() else 0
-        if size == 0:
+        files = [
+            file for file in self._spool_files() if file.stat().st_size and not file.name.endswith("-shm")
+        ]
+        if not files:
             return
-        with self._spool.open("r+b") as file:
+        worn = self._rng.choices(files, [file.stat().st_size for file in files])[0]
+        size = worn.stat().st_size
+        with worn.open("r+b") as file:
             file.seek(self._rng.randrange(size))
             file.write(os.urandom(self._rng.choice((1, 100, 5000))))
             if self._rng.random() < 0.3:

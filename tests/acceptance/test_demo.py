@@ -1,0 +1,75 @@
+"""`make demo`: ends by itself with `--once`, and on Ctrl-C with everything that it started."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from demo.compare import Line, compare, read_lines
+from tests.acceptance.launcher import ROOT
+from tests.support.waiting import wait_until
+
+DEMO = [sys.executable, "-m", "demo", "--days", "8"]
+
+
+def test_demo_once_leaves_equal_truth_and_ledger(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [*DEMO, "--once", "--out", str(out), "--deadline-s", "120"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    truth, ledger = read_lines(out / "truth.jsonl"), read_lines(out / "ledger.jsonl")
+    key = bytes.fromhex((out / "pseudonym.key").read_text())
+    assert len({line["lock"] for line in truth}) == 5
+    assert len(truth) == len(ledger) > 300
+    assert compare(truth, ledger, key).equal
+    assert "EQUAL" in done.stdout
+    no_raw_transponder(truth, ledger)
+
+
+def test_demo_without_an_empty_directory_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "something").touch()
+    done = subprocess.run(
+        [*DEMO, "--once", "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "empty" in done.stderr
+
+
+def test_demo_interrupted_ends_all_that_it_started(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*DEMO, "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        try:
+            own = psutil.Process(demo.pid)
+            wait_until(lambda: len(own.children(recursive=True)) >= 4, 60, "the programs to run")
+            children = own.children(recursive=True)
+            time.sleep(0.5)  # some are still starting: that must make no difference
+            os.kill(demo.pid, signal.SIGINT)
+            said, _ = demo.communicate(timeout=60)
+        finally:
+            demo.kill()
+    assert demo.returncode == 0, said
+    assert str(tmp_path / "out") in said.splitlines()[-1]
+    _gone, alive = psutil.wait_procs(children, timeout=1)
+    assert alive == []
+
+
+def no_raw_transponder(truth: list[Line], ledger: list[Line]) -> None:
+    """No transponder's number may be found in what the ledger gives away."""
+    text = json.dumps(ledger)
+    assert not [line["uid"] for line in truth if line["uid"] and str(line["uid"]) in text]
