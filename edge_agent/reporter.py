@@ -20,6 +20,7 @@ from wastelock.topics import GatewayTopics
 _TURN_S = 1.0
 _TELEMETRY_EXPIRY_S = 120
 _STATES_PER_TURN = 50
+_CLOCK_LOOK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class Reporter:
         self._alarms_told = -1
         self._telemetry_due_s = 0.0
         self._birth_due_s = 0.0
+        self._clock_due_s = 0.0
         self._cpu = CpuMeter(now_s())
         self.progressed_at = monotonic()
 
@@ -116,6 +118,7 @@ class Reporter:
     def step(self, reader: SpoolReader) -> None:
         """Publish what is due; what can't be sent now is told at a later turn."""
         self._watchdog.tell(monotonic())
+        self._look_at_clock()
         if not self._uplink.is_connected:
             return
         try:
@@ -124,6 +127,16 @@ class Reporter:
             self._tell_telemetry(reader)
         except (BrokerUnavailable, SpoolUnavailable, SpoolCorrupt):
             return  # who owns session and spool reports their troubles
+
+    def _look_at_clock(self) -> None:
+        now_s = self._now_s()
+        if now_s < self._clock_due_s:
+            return
+        self._clock_due_s = now_s + _CLOCK_LOOK_S
+        if self._clock.trust() == "unset":
+            self._alarms.raise_("clock unset", "no controller's clock is set by this one: see to NTP or a battery")
+        else:
+            self._alarms.clear("clock unset")
 
     def _tell_birth(self, reader: SpoolReader) -> None:
         now_s, session, alarms = self._now_s(), self._uplink.sessions, self._alarms.version
