@@ -107,10 +107,19 @@ class RtuLine:
             answer = self._receive(request, self._clock() + len(frame) * self._settings.character_s)
             self._quiet_from = self._clock() + self._settings.gap_s
             self.counters.wire_s += (len(frame) + len(answer)) * self._settings.character_s
+            return self._take(request, answer[1:-2])
         except OSError as error:
             self.close()
             raise LineDown(f"{self._settings.device}: {error}") from error
-        return take_answer(request, answer[1:-2])
+
+    def _take(self, request: Request, pdu: bytes) -> bytes:
+        """Return the answer's data. A whole answer to something else is a late one: the true one is still to come."""
+        try:
+            return take_answer(request, pdu)
+        except BrokenAnswer:
+            self.counters.late_or_foreign += 1
+            self._drain()
+            raise
 
     def _receive(self, request: Request, sent_at: float) -> bytes:
         """Return the whole answer frame, its unit, function, length and CRC checked, or drain and raise."""

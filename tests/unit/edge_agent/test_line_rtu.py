@@ -70,6 +70,19 @@ def test_answer_that_comes_late_is_never_taken_for_the_next_one(line: RtuLine, p
     )  # newest: the journal is empty
 
 
+def test_true_answer_behind_the_late_echo_of_another_write_is_drained(line: RtuLine, peer: PtyPeer) -> None:
+    def late_echo_of_another_write(_: bytes, answer: bytes) -> bytes:
+        threading.Timer(0.1, peer.send, [answer]).start()
+        return with_crc(answer[:3] + b"\x06" + answer[4:-2])
+
+    peer.script.append(late_echo_of_another_write)
+    with pytest.raises(BrokenAnswer):
+        line.exchange(write_request(3, 0x108, [1]))
+    assert line.counters.late_or_foreign == 1
+    assert is_identity(line.exchange(IDENTITY))
+    assert line.counters.late_or_foreign == 1, "nothing was left on the line"
+
+
 def test_bytes_left_over_on_the_line_are_thrown_away_before_asking(line: RtuLine, peer: PtyPeer) -> None:
     peer.send(with_crc(b"\x03\x04\x40" + bytes(64)))
     assert line._poll.poll(1000), "the bytes have arrived"
