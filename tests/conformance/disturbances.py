@@ -49,7 +49,7 @@ class Disturbances:
             "restart agent": self._restart,
             "power cut at an acknowledgement": self._cut_power_at_ack,
             "hang up": self._hang_up,
-            "line fault": lambda: self._arm(Fault(self._rng.choice(_LINE_FAULTS))),
+            "line fault": lambda: self._arm(self._draw_line_fault()),
             "late status": lambda: self._arm(Fault(self._rng.choice(_LATE), address=STATUS)),
             "late acknowledgement": lambda: self._arm(
                 Fault(self._rng.choice(_LATE), address=ACK, writes=True)
@@ -149,6 +149,10 @@ class Disturbances:
         if self._estate.tcp is not None:
             self._estate.tcp.hang_up_all()
         self._pause()
+
+    def _draw_line_fault(self) -> Fault:
+        kind = self._rng.choice(_LINE_FAULTS)
+        return Fault(kind, writes={"wrong echo": True, "wrong size": False}.get(kind))
 
     def _arm(self, fault: Fault) -> None:
         with self._estate.world:

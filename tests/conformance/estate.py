@@ -83,9 +83,9 @@ class Estate:
             manners = Manners(Random(rng.random()), mute=theme.mute, hangs_up=theme.hangs_up)
             self.tcp = TcpBus("tcp", self.world, Random(rng.random()), manners)
         if theme.rtu_locks:
-            self.rtu = RtuBus(
-                "rtu", self.world, Random(rng.random()), Manners(Random(rng.random()), mute=theme.mute)
-            )
+            manners = Manners(Random(rng.random()), mute=theme.mute)
+            patience_s = _ANSWER_TIMEOUT_MS / 1000
+            self.rtu = RtuBus("rtu", self.world, Random(rng.random()), manners, patience_s)
         for _ in range(theme.tcp_locks):
             self._add_lock(self.tcp)
         for _ in range(theme.rtu_locks):

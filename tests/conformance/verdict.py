@@ -55,7 +55,12 @@ class Verdict:
             name = lock.conduct.name
             for made in lock.controller.history:
                 copies = found.pop((made.serial, made.epoch, made.seq), [])
-                self.complaints += [f"{name}: {text}" for text in _judge_record(made, copies)]
+                # What came up after everything had been fetched (a clock was set, say) still waits in the ring.
+                waits = (
+                    made.epoch == lock.controller.journal.epoch
+                    and made.seq > lock.controller.journal.confirmed
+                )
+                self.complaints += [f"{name}: {text}" for text in _judge_record(made, copies, waits)]
                 self.complaints += [
                     f"{name}: {text}" for record in copies for text in _judge_offset(lock, record)
                 ]
@@ -76,10 +81,10 @@ class Verdict:
                 self.complaints.append(f"the agent's log holds {sign}")
 
 
-def _judge_record(made: Made, copies: list[PageRecord]) -> list[str]:
+def _judge_record(made: Made, copies: list[PageRecord], waits: bool) -> list[str]:
     what = f"record {made.seq} of epoch {made.epoch}"
     if not copies:
-        return [] if made.may_be_missed else [f"{what} is lost"]
+        return [] if made.may_be_missed or waits else [f"{what} is lost"]
     found = [
         f"{what} is {count} times in journal {journal}"
         for journal, count in Count(copy.journal for copy in copies).items()

@@ -9,6 +9,7 @@ import select
 import time
 import tty
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 
@@ -25,19 +26,38 @@ _LONGEST_WAIT_S = 0.05
 _FORGET_AFTER_S = 0.1
 
 
+@dataclass(frozen=True)
+class _Arrival:
+    """When bytes came, as far as a thread can tell that isn't always given the processor at once (monotonic s)."""
+
+    earliest: float
+    latest: float
+
+    @property
+    def is_vague(self) -> bool:
+        return self.latest - self.earliest > ANSWERS_WITHIN_S
+
+
 class RtuBus(Bus):
-    """A line of its own; `device` is the path for the agent."""
+    """A line of its own; `device` is the path for the agent. `patience_s`: so long the agent waits for an answer."""
 
     def __init__(
-        self, name: str, world: AbstractContextManager[object], rng: Random, manners: Manners
+        self,
+        name: str,
+        world: AbstractContextManager[object],
+        rng: Random,
+        manners: Manners,
+        patience_s: float,
     ) -> None:
         super().__init__(name, world, rng, manners)
+        self._patience_s = patience_s
         # The agent's end stays open here, too: else the line would break when the agent is killed.
         self._ours, self._theirs = os.openpty()
         tty.setraw(self._theirs)
         self.device = os.ttyname(self._theirs)
         self._received = bytearray()
         self._received_at = 0.0
+        self._asked_at = 0.0
         self._answering = 0  # pieces of answers in time that haven't left yet
         self._last_sent_at = 0.0
         self._silent_from = 0.0  # a request failed: the line must have been silent from then on for 250 ms
@@ -45,9 +65,11 @@ class RtuBus(Bus):
     def run(self) -> None:
         try:
             while not self._ended.is_set():
+                looked_at = time.monotonic()
                 readable, _, _ = select.select([self._ours], [], [], self._outbox.wait_s(_LONGEST_WAIT_S))
                 if readable:
-                    self._receive(os.read(self._ours, 4096), time.monotonic())
+                    data = os.read(self._ours, 4096)
+                    self._receive(data, _Arrival(looked_at, time.monotonic()))
                 self._outbox.run_due()
         finally:
             os.close(self._ours)
@@ -58,53 +80,59 @@ class RtuBus(Bus):
         self._silent_from = 0.0
         self._received.clear()
 
-    def _receive(self, data: bytes, at: float) -> None:
-        if self._received and at - self._received_at > _FORGET_AFTER_S:
+    def _receive(self, data: bytes, arrival: _Arrival) -> None:
+        if self._received and arrival.earliest - self._received_at > _FORGET_AFTER_S:
             self.offend(f"left a frame unfinished: {self._received.hex()}")
             self._received.clear()
         if not self._received:
-            self._mind_silence(at)
+            self._mind_silence(arrival)
         self._received += data
-        self._received_at = at
+        self._received_at = arrival.latest
         size = _request_size(self._received)
         while size is not None and len(self._received) >= size:
             frame = bytes(self._received[:size])
             del self._received[:size]
             if frame[-2:] == frame_check(frame[:-2]):
-                self._take(frame[0], frame[1:-2])
+                self._take(frame[0], frame[1:-2], arrival)
             else:
                 self.offend(f"sent a frame with a wrong check: {frame.hex()}")
                 self._received.clear()
-            if self._received:
+            if self._received and not arrival.is_vague:
                 self.offend("sent several frames at once on a serial line")
             size = _request_size(self._received)
 
-    def _mind_silence(self, at: float) -> None:
+    def _mind_silence(self, arrival: _Arrival) -> None:
         if self._answering:
-            self.offend("sent a request while the answer to the one before was on its way")
-        elif at - self._last_sent_at < SILENCE_S - 0.0002:
-            self.offend(f"left {1000 * (at - self._last_sent_at):.2f} ms of silence before a frame")
-        elif at - self._silent_from < DRAINED_AFTER_S - _SLACK_S:
-            self.offend(f"sent a request {at - self._silent_from:.3f} s after the line last was disturbed")
+            if arrival.latest - self._asked_at < ANSWERS_WITHIN_S:  # else it's the answer that is overdue
+                self.offend("sent a request while the answer to the one before was on its way")
+        elif arrival.latest - self._last_sent_at < SILENCE_S - 0.0002:
+            self.offend(
+                f"left {1000 * (arrival.latest - self._last_sent_at):.2f} ms of silence before a frame"
+            )
+        elif arrival.latest - self._silent_from < DRAINED_AFTER_S - _SLACK_S:
+            gap_s = arrival.latest - self._silent_from
+            self.offend(f"sent a request {gap_s:.3f} s after the line was last disturbed")
         self._silent_from = 0.0
+        self._asked_at = arrival.earliest
 
-    def _take(self, unit: int, body: bytes) -> None:
-        now = time.monotonic()
+    def _take(self, unit: int, body: bytes, arrival: _Arrival) -> None:
+        answered_by = arrival.earliest + ANSWERS_WITHIN_S
         answer = self._answer(unit, body, None) if unit else None
         if answer is None:
-            self._silent_from = now + ANSWERS_WITHIN_S
+            self._silent_from = answered_by
             return
         fault = self._fault(unit, body)
         delivery = self.manners.deliver(len(answer) + 3)
         if fault == "mute" or delivery is None:
-            self._silent_from = now + ANSWERS_WITHIN_S
+            self._silent_from = answered_by
             self._after(unit, arrived=False)
             return
         right = self._frame(None, unit, answer)
         frame = self._frame(fault, unit, distort(fault, answer, self._rng))
+        now = time.monotonic()
         if fault in ("late", "very late", "late with the next"):
-            self._silent_from = now + ANSWERS_WITHIN_S
-            self._outbox.at(now + late_s(self._rng, fault), lambda: self._send_late(frame))
+            self._silent_from = answered_by
+            self._outbox.at(now + late_s(self._rng, fault), partial(self._send_late, frame, self.requests))
             self._after(unit, arrived=False)
             return
         moment = now + delivery.delay_s
@@ -141,11 +169,11 @@ class RtuBus(Bus):
         if broken:
             self._silent_from = self._last_sent_at
 
-    def _send_late(self, data: bytes) -> None:
-        self._last_sent_at = time.monotonic()
-        # What comes after the line had been drained can't have kept the next request waiting.
-        if self._silent_from:
-            self._silent_from = max(self._silent_from, self._last_sent_at)
+    def _send_late(self, data: bytes, request: int) -> None:
+        """Send an answer beyond the bound. Whoever is that patient, or has asked again meanwhile, may well take it."""
+        now = time.monotonic()
+        taken = request != self.requests or now < self._asked_at + self._patience_s + _SLACK_S
+        self._silent_from = 0.0 if taken else now
         os.write(self._ours, data)
 
 
