@@ -10,6 +10,7 @@ nothing helps but to begin again from what is on disk (a damaged spool, a forked
 start), the agent does so by itself, in this process.
 """
 
+import os
 import signal
 import threading
 from importlib.metadata import version
@@ -192,6 +193,9 @@ def _poller_beat(poller: Poller) -> Beat:
 def serve(config_file: Path) -> int:
     """Run the agent as a service: signals, log, exit code (0 asked to stop, 1 an error, 78 configuration)."""
     configure_log()
+    os.umask(
+        0o027
+    )  # the spool holds transponders' numbers: nobody's business but the agent's and its group's
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

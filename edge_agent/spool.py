@@ -8,7 +8,7 @@ spool_reader     reads beside the writer          spool_schema    tables, migrat
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,10 +30,11 @@ from edge_agent.spool_pages import (
     Moment,
     Sealer,
     active_journal,
-    check_visit,
+    append_page,
+    move_cursor,
     next_incarnation,
+    page_records,
     read_cursors,
-    seal_visit,
     to_ms,
 )
 from edge_agent.spool_receipts import Judgement, Keeping, Verdict, judge_receipt, note_receipt, prune_step
@@ -41,6 +42,7 @@ from edge_agent.spool_room import Reserve, Room, named_error
 from edge_agent.spool_schema import bound_log
 from edge_agent.spool_writer import SpoolWriter
 from wastelock.messages import Receipt
+from wastelock.page import PageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,10 @@ class Spool:
 
         Raises SpoolFull or SpoolUnavailable; then nothing of the visit was kept and nothing may be confirmed.
         """
-        check_visit(visit)
-        records = len(visit.records)
-        self._writer.write(lambda connection: self._keeper.seal(connection, visit), records=records)
+        records = page_records(visit)
+        self._writer.write(
+            lambda connection: self._keeper.seal(connection, visit, records), records=len(records)
+        )
         self._on_sealed()
 
     def save_memo(self, lock: str, memo: bytes) -> None:
@@ -195,9 +198,10 @@ class _Keeper:
         else:
             self._alarms.raise_("spool full", f"nothing is confirmed to controllers: {error}")
 
-    def seal(self, connection: sqlite3.Connection, visit: Visit) -> None:
+    def seal(self, connection: sqlite3.Connection, visit: Visit, records: Sequence[PageRecord]) -> None:
         assert self._end is not None
-        seal_visit(connection, self._sealer, self._end, visit, self._moment())
+        append_page(connection, self._sealer, self._end, records, self._moment())
+        move_cursor(connection, visit)
 
     def apply_receipt(self, connection: sqlite3.Connection, receipt: Receipt) -> Judgement:
         judgement = judge_receipt(connection, receipt)

@@ -37,12 +37,19 @@ EMPTY_JOURNALS = """
 SELECT id FROM journal WHERE state != 'active' AND NOT EXISTS (SELECT 1 FROM page WHERE page.journal = journal.id)
     ORDER BY id DESC LIMIT -1 OFFSET ?
 """
+GAPS_OF_RETIRED = """
+SELECT page.journal, count(*) FROM journal JOIN page ON page.journal = journal.id
+    WHERE journal.state = 'retired' AND NOT EXISTS (
+        SELECT 1 FROM page AS before WHERE before.journal = page.journal AND before.page = page.page - 1
+    ) GROUP BY page.journal
+"""
 DROP_JOURNAL = (
     "DELETE FROM held WHERE journal = ?",
     "DELETE FROM watermark WHERE journal = ?",
     "DELETE FROM journal WHERE id = ?",
 )
 
+_GAPS_MAX = 500
 _EMPTY_KEPT = 8  # so that a late receipt for one of them isn't taken for somebody else's
 
 
@@ -150,6 +157,13 @@ def adopt_page(
     is_new = connection.execute(ADOPT_PAGE, (journal, *values)).rowcount > 0
     connection.execute(MOVE_ADOPTED_END, (page.page, page.hash, journal, page.page))
     return is_new
+
+
+def settle_salvage(connection: sqlite3.Connection) -> None:
+    """Have journals sealed anew that have come out of a damaged file with more gaps than a receipt can name."""
+    for journal, gaps in connection.execute(GAPS_OF_RETIRED).fetchall():
+        if gaps > _GAPS_MAX:
+            connection.execute(LEAVE_ACTIVE, ("forked", f"{gaps} gaps after the salvage", journal))
 
 
 def drop_empty_journals(connection: sqlite3.Connection) -> None:

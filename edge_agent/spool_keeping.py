@@ -14,7 +14,13 @@ import structlog
 from sqlite_utils import Database
 
 from edge_agent.errors import SpoolFull
-from edge_agent.spool_journals import SalvagedPage, adopt_page, drop_empty_journals, reseal_step
+from edge_agent.spool_journals import (
+    SalvagedPage,
+    adopt_page,
+    drop_empty_journals,
+    reseal_step,
+    settle_salvage,
+)
 from edge_agent.spool_opening import finish_salvage, to_salvage
 from edge_agent.spool_pages import JournalEnd, Moment, Sealer, to_ms
 from edge_agent.spool_receipts import Keeping, prune_step
@@ -83,6 +89,8 @@ class Housekeeping:
         if pages:
             return True
         _log.warning("salvage is done", file=str(self._file), pages=self._taken)
+        with database.atomic():
+            settle_salvage(database.conn)
         finish_salvage(self._file)
         self._file, self._found = None, None
         return True

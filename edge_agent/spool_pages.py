@@ -10,8 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from edge_agent.custody import Cursor, JournalRecord, Visit
-from wastelock.page import PageRecord, SigningKey, format_instant, page_hash, seal_page, to_base64url
+from edge_agent.custody import Cursor, Visit
+from wastelock.page import (
+    MAX_RECORDS,
+    PageRecord,
+    SigningKey,
+    format_instant,
+    page_hash,
+    seal_page,
+    to_base64url,
+)
 from wastelock.record import RECORD_BYTES
 from wastelock.topics import GatewayTopics
 
@@ -89,12 +97,15 @@ def begin_journal(
     return JournalEnd(row[0], str(uuid), 0, "")
 
 
-def seal_visit(
-    connection: sqlite3.Connection, sealer: Sealer, end: JournalEnd, visit: Visit, moment: Moment
-) -> None:
-    """Seal the records of one visit as the next page, move the lock's cursor, keep the driver's memo."""
+def page_records(visit: Visit) -> list[PageRecord]:
+    """Return a visit's records as they stand in a page; ValueError where they can't: a mistake of the caller."""
+    seqs = [record.seq for record in visit.records]
+    if not 1 <= len(seqs) <= MAX_RECORDS or seqs != sorted(set(seqs)):
+        raise ValueError(f"visit of lock {visit.lock}: expected 1..{MAX_RECORDS} records that ascend in seq")
+    if any(len(record.raw) != RECORD_BYTES for record in visit.records):
+        raise ValueError(f"visit of lock {visit.lock}: a record has {RECORD_BYTES} bytes")
     read_at = format_instant(visit.read_at)
-    records = [
+    return [
         PageRecord(
             lock=visit.lock,
             driver=visit.driver,
@@ -107,7 +118,10 @@ def seal_visit(
         )
         for record in visit.records
     ]
-    append_page(connection, sealer, end, records, moment)
+
+
+def move_cursor(connection: sqlite3.Connection, visit: Visit) -> None:
+    """Note how far the lock's journal is on disk with this visit, and the driver's memo."""
     last = visit.records[-1]
     crc = int.from_bytes(last.raw[-4:], "big")
     connection.execute(MOVE_CURSOR, (visit.lock, visit.epoch, last.seq, crc, int(last.verified), visit.memo))
@@ -130,19 +144,6 @@ def append_page(
     )
     connection.execute(MOVE_END, (number, digest, end.id))
     end.page, end.hash = number, digest
-
-
-def check_visit(visit: Visit) -> None:
-    """Raise ValueError where a visit can't be a page: it is a programming error of the caller."""
-    seqs = [record.seq for record in visit.records]
-    if not seqs or seqs != sorted(set(seqs)):
-        raise ValueError(f"visit of lock {visit.lock}: records must be there and ascend in seq")
-    if any(not _has_record_size(record) for record in visit.records):
-        raise ValueError(f"visit of lock {visit.lock}: a record has {RECORD_BYTES} bytes")
-
-
-def _has_record_size(record: JournalRecord) -> bool:
-    return len(record.raw) == RECORD_BYTES
 
 
 def read_cursors(connection: sqlite3.Connection) -> dict[str, Cursor]:

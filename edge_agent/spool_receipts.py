@@ -19,6 +19,7 @@ JOURNAL_BY_UUID = """
 SELECT id, state, newest_page, committed_through, pruned_through, pruned_hash FROM journal WHERE uuid = ?
 """
 HASH_OF_PAGE = "SELECT hash FROM page WHERE journal = ? AND page = ?"
+WATERMARK = "SELECT committed_through, committed_head FROM journal WHERE id = ?"
 MOVE_WATERMARK = "UPDATE journal SET committed_through = ?, committed_head = ? WHERE id = ?"
 NOTE_HOUR = """
 INSERT INTO watermark (journal, hour, through) VALUES (?, ?, ?)
@@ -114,18 +115,26 @@ def judge_receipt(connection: sqlite3.Connection, receipt: Receipt) -> Judgement
 
 def note_receipt(connection: sqlite3.Connection, journal: int, receipt: Receipt, now_ms: int) -> None:
     """Note the ledger's present word, also where it went back (restored from a backup): nothing beyond is pruned."""
-    through = receipt.committed_through
-    connection.execute(MOVE_WATERMARK, (through, receipt.head or "", journal))
-    connection.execute(LOWER_HOURS, (through, journal, through))
-    connection.execute(NOTE_HOUR, (journal, now_ms // _HOUR_MS, through))
+    through, head = receipt.committed_through, receipt.head or ""
+    if connection.execute(WATERMARK, (journal,)).fetchone() != (through, head):
+        connection.execute(MOVE_WATERMARK, (through, head, journal))
+        connection.execute(LOWER_HOURS, (through, journal, through))
+        connection.execute(NOTE_HOUR, (journal, now_ms // _HOUR_MS, through))
     before = connection.execute(HELD, (journal,)).fetchall()
-    held = [
-        (journal, first, last, min((s for f, t, s in before if f <= last and t >= first), default=now_ms))
-        for first, last in receipt.held
-    ]
-    if [(first, last) for _, first, last, _ in held] != [(first, last) for first, last, _ in before]:
+    if [(first, last) for first, last, _ in before] != list(receipt.held):
         connection.execute(FORGET_HELD, (journal,))
-        connection.executemany(NOTE_HELD, held)
+        connection.executemany(
+            NOTE_HELD,
+            [
+                (
+                    journal,
+                    first,
+                    last,
+                    min((s for f, t, s in before if f <= last and t >= first), default=now_ms),
+                )
+                for first, last in receipt.held
+            ],
+        )
 
 
 def prune_step(connection: sqlite3.Connection, now_ms: int, keeping: Keeping, limit: int) -> int:

@@ -27,6 +27,7 @@ _QUEUE_MAX = 1024  # jobs; every poller has at most one waiting, the rest are no
 _GROUP_MAX = 64
 _GROUP_RECORDS_MAX = 5000
 _TURN_S = 1.0
+_CLOSE_S = 10.0
 
 
 class Keeper(Protocol):
@@ -90,7 +91,9 @@ class SpoolWriter:
         """Finish what was handed in, then close the file."""
         if self._thread.is_alive():
             self._jobs.put(None)
-        self._thread.join()
+        self._thread.join(_CLOSE_S)
+        if self._thread.is_alive():
+            _log.error("the spool's disk doesn't answer: ending without it", path=str(self._path))
 
     def write(self, work: Callable[[sqlite3.Connection], T], *, records: int = 0) -> T:
         """Return the work's result when it is durable; `records`: how many it seals.

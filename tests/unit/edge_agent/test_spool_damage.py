@@ -16,7 +16,18 @@ from edge_agent.spool_reader import SpoolReader
 from edge_agent.spool_salvage import salvage_pages
 from edge_agent.spool_schema import PAGE_BYTES
 from tests.support.waiting import wait_until
-from tests.unit.edge_agent.gateway import KEY, START, TOPICS, active, all_pages, make_spool, opened, visit
+from tests.unit.edge_agent.gateway import (
+    KEY,
+    MIB,
+    START,
+    TOPICS,
+    active,
+    all_pages,
+    assert_chain,
+    make_spool,
+    opened,
+    visit,
+)
 from wastelock.messages import Receipt
 from wastelock.page import page_hash, parse_page, signature_holds
 
@@ -138,9 +149,34 @@ def assert_intact_pages_kept(template: Template, found: dict[int, bytes], damage
     )
 
 
+@settings(max_examples=25)
+@given(changes=changes)
+def test_whatever_is_damaged_in_file_and_log_of_a_power_cut_nothing_wrong_gets_through(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, bytes]]
+) -> None:
+    directory = tmp_path_factory.mktemp("log")
+    path, copy = directory / "spool.db", directory / "copy.db"
+    with opened(make_spool(path, reserve_bytes=MIB)) as spool:
+        for seq in range(1, 31):
+            spool.seal(visit(seq=seq * 40, count=1 + seq % 40))
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+        truth = {page.page: page.payload for page in all_pages(path)}
+    files = [copy, copy.with_name("copy.db-wal")]
+    sizes = [file.stat().st_size for file in files]
+    for where, what in changes:
+        at = int(where * sum(sizes))
+        file, at = (files[0], at) if at < sizes[0] else (files[1], at - sizes[0])
+        with file.open("r+b") as handle:
+            handle.seek(at)
+            handle.write(what)
+    found = open_and_wait(copy)
+    assert all(truth[page] == payload for page, payload in found.items())
+
+
 def test_pages_that_are_only_in_the_log_are_salvaged_too(tmp_path: Path) -> None:
     path, copy = tmp_path / "spool.db", tmp_path / "copy.db"
-    with opened(make_spool(path)) as spool:
+    with opened(make_spool(path, reserve_bytes=16 * MIB)) as spool:  # which lets the log hold them all
         for seq in range(1, 31):
             spool.seal(visit(seq=seq))
         for suffix in ("", "-wal"):  # as a power cut leaves them
@@ -225,6 +261,20 @@ def test_a_log_left_alone_by_a_kill_between_two_renames_is_put_to_its_file(tmp_p
     (tmp_path / "log").rename(f"{path}-wal")
     with opened(make_spool(path)):
         wait_until(lambda: len(all_pages(path, "retired")) == 1, 20, "the page from the log")
+
+
+def test_a_journal_with_more_gaps_than_a_receipt_can_name_is_sealed_anew(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    with opened(make_spool(path)) as spool:
+        for seq in range(1, 1101):
+            spool.seal(visit(seq=seq))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE page SET hash = 'damaged' WHERE page % 2 = 0")
+    connection.close()
+    with opened(make_spool(path)):
+        wait_until(lambda: active(path).newest_page == 550, 30, "550 pages sealed anew")
+        assert_chain(all_pages(path, "active"))
+        assert all_pages(path, "forked") == []
 
 
 def test_another_gateways_pages_are_not_taken_over(template: Template, tmp_path: Path) -> None:
