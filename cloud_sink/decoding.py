@@ -27,6 +27,7 @@ _BASE64_LENGTH = 59
 _TO_STANDARD_BASE64 = str.maketrans("-_", "+/")
 _BINDING = Struct(">QI")
 _U32 = 2**32
+_U64 = 2**64
 _I32 = 2**31
 
 # A row as the ledger keeps it, from `slot` on; see `ledger/tables.py`.
@@ -96,7 +97,7 @@ def _check_journal(driver: str, lock: str, epoch: int) -> int:
         raise Unreadable(_UNKNOWN_DRIVER)
     try:
         serial = int(lock, 16)
-        if len(lock) > 16 or lock_id(serial) != lock:
+        if not 0 <= serial < _U64 or lock_id(serial) != lock:
             raise ValueError
     except ValueError:
         raise Unreadable("lock isn't named by its serial number in lower-case hexadecimal") from None

@@ -34,9 +34,7 @@ def keyed_lock() -> FakeLock:
 
 
 @pytest.fixture
-def ledger(
-    ledger_url: str, tmp_path: Path, gateway: FakeGateway, keyed_lock: FakeLock
-) -> Iterator[Ledger]:
+def ledger(ledger_url: str, tmp_path: Path, gateway: FakeGateway, keyed_lock: FakeLock) -> Iterator[Ledger]:
     """A ledger that knows `gateway` and `keyed_lock`."""
     opened = Ledger(ledger_url, tmp_path, [gateway], [keyed_lock])
     yield opened

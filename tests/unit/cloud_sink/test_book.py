@@ -29,7 +29,9 @@ def test_pages_become_entries_in_the_order_of_commits(
     assert outcome.standings[0].head == second.hash
     entries = ledger.entries()
     assert [entry.position for entry in entries] == [1, 2, 3, 4, 5]
-    assert [(entry.lock, entry.epoch, entry.seq) for entry in entries] == [("1f00a1", 1, n) for n in range(1, 6)]
+    assert [(entry.lock, entry.epoch, entry.seq) for entry in entries] == [
+        ("1f00a1", 1, n) for n in range(1, 6)
+    ]
     assert [entry.page for entry in entries] == [1, 1, 1, 2, 2]
     assert entries[0].journal == gateway.journal
     assert entries[0].register_after == 1
@@ -240,7 +242,9 @@ def test_a_batch_of_many_locks_and_journals_is_sorted_out(ledger: Ledger, gatewa
     others = [FakeGateway(f"gw-{n:04d}", seed=n) for n in range(2, 5)]
     ledger.know([gateway, *others])
     locks = [FakeLock(0x200000 + n, epoch=n) for n in range(12)]
-    pages = [gw.seal([r for lk in locks[i::4] for r in lk.pours(3)]) for i, gw in enumerate([gateway, *others])]
+    pages = [
+        gw.seal([r for lk in locks[i::4] for r in lk.pours(3)]) for i, gw in enumerate([gateway, *others])
+    ]
     outcome = ledger.take(*pages)
     assert outcome.entries == 36
     assert sorted(ledger.identities()) == sorted((lk.name, lk.epoch, n) for lk in locks for n in (1, 2, 3))
@@ -285,7 +289,10 @@ def test_a_record_without_transponder_has_no_credential(
 ) -> None:
     records = [lock.record(uid=0, kind=Kind.EMPTYING, chamber=0), lock.record(uid=0xE0040150)]
     ledger.take(gateway.seal([lock.page_record(record) for record in records]))
-    assert [entry.credential for entry in ledger.entries()] == [None, ledger.keys.pseudonyms.of(0xE0040150).hex()]  # type: ignore[union-attr]
+    assert [entry.credential for entry in ledger.entries()] == [
+        None,
+        ledger.keys.pseudonyms.of(0xE0040150).hex(),
+    ]  # type: ignore[union-attr]
 
 
 def test_commits_are_dated_and_entries_can_be_read_from_an_instant_on(
@@ -316,7 +323,9 @@ def test_messages_that_are_no_custody_go_into_quarantine_once(
     assert ledger.entries() == []
 
 
-def test_quarantine_takes_no_more_than_its_quota(ledger: Ledger, gateway: FakeGateway, lock: FakeLock) -> None:
+def test_quarantine_takes_no_more_than_its_quota(
+    ledger: Ledger, gateway: FakeGateway, lock: FakeLock
+) -> None:
     rubbish = [message(gateway.sign(bytes([n]) * 200_000, page=1), sig="A" * 86) for n in range(8)]
     outcome = ledger.take(*rubbish)
     assert outcome.without_room == 3
