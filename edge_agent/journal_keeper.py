@@ -142,7 +142,8 @@ class JournalKeeper:
             if self._clock() < self._spool_retry_at:
                 self.problems.append("waiting for room in the spool; nothing new is read or confirmed")
             else:
-                batch = self._reader.collect(position.seq + 1, status, capacity, self._page_records, is_over)
+                seen = self._look_twice(position, status)
+                batch = self._reader.collect(position.seq + 1, seen, capacity, self._page_records, is_over)
                 position = self._keep(batch, position, status)
         self._view.spooled_seq = position.seq
         self._confirm(position, status)
@@ -195,6 +196,15 @@ class JournalKeeper:
             f"record {position.seq} isn't the one that was read before: all of the ring is read again"
         )
         return Position(position.epoch, status.oldest_seq - 1)
+
+    def _look_twice(self, position: Position, status: Status) -> Status:
+        """Before records are given up as overwritten, have a second status say so: a status carries no CRC-32."""
+        if status.oldest_seq <= position.seq + 1:
+            return status
+        again = self._driver.read_status()
+        if again.epoch != status.epoch:
+            return status
+        return replace(status, oldest_seq=min(status.oldest_seq, again.oldest_seq))
 
     # ---- onto the disk ----
 

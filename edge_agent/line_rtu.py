@@ -9,6 +9,7 @@ pyserial's time-outs reconfigures the port on each call.
 
 import os
 import select
+import termios
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -83,7 +84,7 @@ class RtuLine:
             self._port = serial.Serial(
                 s.device, s.baudrate, parity=s.parity, stopbits=s.stopbits, timeout=0, exclusive=True
             )
-        except (OSError, ValueError) as error:  # SerialException is an OSError
+        except (OSError, ValueError, termios.error) as error:  # SerialException is an OSError
             raise LineDown(f"{s.device}: can't be opened: {error}") from error
         self._fd = self._port.fileno()
         self._poll = select.poll()

@@ -60,7 +60,7 @@ class TcpLine:
         host, port = self._address
         try:
             connection = socket.create_connection(self._address, self._connect_timeout_s)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: no host name can look like that
             raise LineDown(f"{host}:{port}: can't be reached: {error}") from error
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -27,6 +27,8 @@ from wastelock.registers import Identity, Status
 
 # A wrong controller doesn't become the right one by being asked often.
 WRONG_CONTROLLER_RETRY_S = 10.0
+# A chamber's volume may be changed at the controller at any time.
+IDENTITY_INTERVAL_S = 3600.0
 
 _log = structlog.get_logger(__name__)
 
@@ -62,6 +64,7 @@ class LockVisitor:
         self._journal = JournalKeeper(self._view, driver, spool, time.now, time.clock)
         self._clock_keeper = ClockKeeper(set_clock_beyond_s, time.trusted)
         self._is_met = False  # in this visit
+        self._identified_at = 0.0
 
     def visit(self, is_over: Callable[[], bool]) -> Outcome:
         """Visit the lock, reading its journal until `is_over`; tell its state, whatever happened."""
@@ -89,19 +92,25 @@ class LockVisitor:
         self._journal.take_up()
         before, identity = self._view.status, self._view.identity
         status = self._look()
-        if identity is None or before is None or identity.epoch != status.epoch or before.boot != status.boot:
-            identity = self._driver.identify()
-            if identity.epoch != status.epoch:  # a new epoch began between the two reads
-                status = self._look()
-            if identity.epoch != status.epoch:
-                raise BrokenAnswer(
-                    f"identity tells of epoch {identity.epoch}, status of epoch {status.epoch}"
-                )
-            self._view.identity = identity
+        is_new = identity is None or identity.epoch != status.epoch
+        if is_new or before is None or before.boot != status.boot:
             self._journal.doubt()
+            identity = None
+        if identity is None or self._time.clock() - self._identified_at >= IDENTITY_INTERVAL_S:
+            status, identity = self._identify(status)
         self._is_met = True
         self._view.status = status
         self._note_clock(status)
+        return status, identity
+
+    def _identify(self, status: Status) -> tuple[Status, Identity]:
+        """Read the identity; return it with the status of the same epoch."""
+        identity = self._driver.identify()
+        if identity.epoch != status.epoch:  # a new epoch began between the two reads
+            status = self._look()
+        if identity.epoch != status.epoch:
+            raise BrokenAnswer(f"identity tells of epoch {identity.epoch}, status of epoch {status.epoch}")
+        self._view.identity, self._identified_at = identity, self._time.clock()
         return status, identity
 
     def _look(self) -> Status:

@@ -127,6 +127,22 @@ def test_overwritten_records_are_counted_and_told_and_the_rest_is_read(rig: Lock
     assert "48 records are gone" in (rig.state.problem or "")
 
 
+def test_one_status_alone_is_not_believed_that_records_are_gone(rig: LockRig) -> None:
+    rig.visit()
+    rig.pours(20)
+    wrong = iter([True])
+
+    def corrupt(address: int, block: bytes) -> bytes:
+        if address == STATUS and next(wrong, False):
+            return block[:30] + (18).to_bytes(4, "big") + block[34:]  # oldest
+        return block
+
+    rig.registers.alter = corrupt
+    rig.visit()
+    assert rig.whole_journal_is_kept()
+    assert rig.state.overwritten_records == 0
+
+
 def test_record_overwritten_between_status_and_read_is_counted_once(rig: LockRig) -> None:
     rig.pours(32)
     rig.controller.confirmed = 32

@@ -173,6 +173,12 @@ def test_vanished_device_is_closed_and_can_be_opened_when_it_is_back(line: RtuLi
     assert is_identity(line.exchange(IDENTITY))
 
 
+def test_what_is_no_serial_device_is_down_with_its_name(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing", Path("/dev/null")):
+        with pytest.raises(LineDown, match=str(path)):
+            RtuLine(SerialSettings(str(path)), answer_timeout_s=0.2).open()
+
+
 def test_device_in_use_by_another_program_is_not_shared(line: RtuLine, peer: PtyPeer) -> None:
     second = RtuLine(SerialSettings(str(peer.device), parity="N"), answer_timeout_s=0.2)
     with pytest.raises(LineDown):

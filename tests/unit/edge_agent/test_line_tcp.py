@@ -145,6 +145,8 @@ def test_several_time_outs_in_a_row_make_a_new_connection(line: TcpLine, peer: S
 def test_nobody_listening_is_down() -> None:
     with pytest.raises(LineDown, match="can't be reached"):
         TcpLine("127.0.0.1", free_port(), 0.3).open()
+    with pytest.raises(LineDown, match="can't be reached"):
+        TcpLine("no..host", 502, 0.3).open()
 
 
 def test_server_that_never_stops_talking_loses_the_connection() -> None:

@@ -46,6 +46,13 @@ def test_change_is_told_at_once(rig: LockRig) -> None:
     assert len(rig.states) == 3
 
 
+def test_changed_chamber_volume_is_noticed_within_the_hour(rig: LockRig) -> None:
+    rig.controller.volumes_ml = (5000, 15_000)
+    rig.clock.seconds += 3600
+    rig.visit()
+    assert [chamber.volume_ml for chamber in rig.state.chambers] == [5000, 15_000]
+
+
 def test_counters_of_a_drain_are_told_now_and_then_and_at_its_end(rig: LockRig) -> None:
     for _ in range(200):
         rig.controller.pour()
