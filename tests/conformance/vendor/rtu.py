@@ -57,7 +57,7 @@ class RtuBus(Bus):
         self.device = os.ttyname(self._theirs)
         self._received = bytearray()
         self._received_at = 0.0
-        self._asked_at = 0.0
+        self._asked = _Arrival(0.0, 0.0)
         self._answering = 0  # pieces of answers in time that haven't left yet
         self._last_sent_at = 0.0
         self._silent_from = 0.0  # a request failed: the line must have been silent from then on for 250 ms
@@ -103,7 +103,9 @@ class RtuBus(Bus):
 
     def _mind_silence(self, arrival: _Arrival) -> None:
         if self._answering:
-            if arrival.latest - self._asked_at < ANSWERS_WITHIN_S:  # else it's the answer that is overdue
+            if (
+                arrival.latest - self._asked.earliest < ANSWERS_WITHIN_S
+            ):  # else it's the answer that is overdue
                 self.offend("sent a request while the answer to the one before was on its way")
         elif arrival.latest - self._last_sent_at < SILENCE_S - 0.0002:
             self.offend(
@@ -113,7 +115,7 @@ class RtuBus(Bus):
             gap_s = arrival.latest - self._silent_from
             self.offend(f"sent a request {gap_s:.3f} s after the line was last disturbed")
         self._silent_from = 0.0
-        self._asked_at = arrival.earliest
+        self._asked = arrival
 
     def _take(self, unit: int, body: bytes, arrival: _Arrival) -> None:
         answered_by = arrival.earliest + ANSWERS_WITHIN_S
@@ -172,7 +174,7 @@ class RtuBus(Bus):
     def _send_late(self, data: bytes, request: int) -> None:
         """Send an answer beyond the bound. Whoever is that patient, or has asked again meanwhile, may well take it."""
         now = time.monotonic()
-        taken = request != self.requests or now < self._asked_at + self._patience_s + _SLACK_S
+        taken = request != self.requests or now < self._asked.latest + self._patience_s + _SLACK_S
         self._silent_from = 0.0 if taken else now
         os.write(self._ours, data)
 
