@@ -114,7 +114,7 @@ class Observer:
 
     def _pours_of(self, page: Page) -> list[Pour]:
         pours = []
-        for held in page.records[-_RECENT:]:
+        for held in page.records:
             record = decode_record(from_base64url(held.raw))
             if record.kind == Kind.POUR:
                 pours.append(

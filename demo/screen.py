@@ -47,8 +47,9 @@ class LiveScreen(Screen):
         self._heading = ""
 
     def say(self, text: str) -> None:
-        self._heading = text
-        if not self._live.is_started:
+        if self._live.is_started:
+            self._heading = text
+        else:
             self._console.print(Text(text))
 
     def show(self, progress: Progress, target: int, pours: Sequence[Pour], committed_pours: int) -> None:

@@ -1,5 +1,6 @@
 """What tests do to a running chain: let residents pour, send the programs under a hard fate and back."""
 
+from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -27,17 +28,21 @@ def restart(child: Child) -> None:
     child.start()
 
 
-def kill_at(chain: Chain, step: str, nth: int, clock: Path | None = None) -> Child:
+def kill_at(
+    chain: Chain, step: str, nth: int, clock: Path | None = None, victims: Sequence[Child] = ()
+) -> Child:
     """Start the program that the step belongs to anew, so that it gets SIGKILL at this step; return it.
 
-    It is under this fate for one run only. `clock`: the clock that somebody sets for it, if it has one.
+    It is under this fate for one run only. `clock`: the clock that somebody sets for the gateway, if somebody does.
+    `victims`: who is killed at that instant in its place.
     """
     child = chain.agent if launcher.STEPS[step].program == "edge-agent" else chain.sink
     if child.running:
         child.stop()
     plain, environment = child.command, child.environment
     own = clock if child is chain.agent else None
-    child.command = launcher.command(child.name, _own_arguments(child), kill_at=(step, nth), clock=own)
+    pids = [victim.pid for victim in victims]
+    child.command = launcher.command(child.name, _own_arguments(child), (step, nth), own, pids)
     child.environment = {**environment, "PYTHONPATH": str(launcher.ROOT)}
     child.start()
     child.command, child.environment = plain, environment

@@ -1,10 +1,11 @@
 """Starts one of our programs under a hard fate: SIGKILL at a custody step, or a clock that somebody sets.
 
-    python -m tests.acceptance.launcher [--kill-at STEP NTH] [--clock FILE] PROGRAM ARGUMENT…
+    python -m tests.acceptance.launcher [--kill-at STEP NTH [--victim PID]…] [--clock FILE] PROGRAM ARGUMENT…
 
 The programs know nothing of it. A step is the moment before or after one of their functions, the NTH time that it is
-reached; FILE holds the seconds by which the program's wall clock is wrong, read at each look at the clock. If such a
-function isn't there any more, the program doesn't start at all, and the test that named it fails.
+reached; then the program itself gets SIGKILL or, if there are victims, others do. FILE holds the seconds by which the
+program's wall clock is wrong, read at each look at the clock. If such a function isn't there any more, the program
+doesn't start at all, and the test that named it fails.
 """
 
 import argparse
@@ -51,44 +52,53 @@ STEPS = {
 
 
 def command(
-    program: str, arguments: Sequence[str], kill_at: tuple[str, int] | None = None, clock: Path | None = None
+    program: str,
+    arguments: Sequence[str],
+    kill_at: tuple[str, int] | None = None,
+    clock: Path | None = None,
+    victims: Sequence[int] = (),
 ) -> list[str]:
     """Return the command that runs a program under this fate; it needs `ROOT` as PYTHONPATH."""
     fate = ["--kill-at", kill_at[0], str(kill_at[1])] if kill_at else []
+    for pid in victims:
+        fate += ["--victim", str(pid)]
     fate += ["--clock", str(clock)] if clock else []
     return [sys.executable, "-m", "tests.acceptance.launcher", *fate, program, *arguments]
 
 
-def kill_at(name: str, nth: int) -> None:
-    """Put the kill in place."""
+def kill_at(name: str, nth: int, victims: Sequence[int]) -> None:
+    """Put the kill in place. `victims`: pids, this process's own if there are none."""
     step = STEPS[name]
     module, _, path = step.function.partition(":")
     owner: Any = importlib.import_module(module)
     *parents, attribute = path.split(".")
     for parent in parents:
         owner = getattr(owner, parent)
-    setattr(owner, attribute, _killing(getattr(owner, attribute), step.when, nth, name))
+    setattr(owner, attribute, _killing(getattr(owner, attribute), step.when, nth, name, victims))
 
 
-def _killing(function: Callable[..., Any], when: str, nth: int, name: str) -> Callable[..., Any]:
+def _killing(
+    function: Callable[..., Any], when: str, nth: int, name: str, victims: Sequence[int]
+) -> Callable[..., Any]:
     reached = 0
     lock = threading.Lock()
 
-    def die_the_nth_time() -> None:
+    def kill_the_nth_time() -> None:
         nonlocal reached
         with lock:
             reached += 1
             if reached == nth:
                 os.write(2, f"killed {name}, time {nth}\n".encode())
-                os.kill(os.getpid(), signal.SIGKILL)
+                for pid in victims or [os.getpid()]:
+                    os.kill(pid, signal.SIGKILL)
 
     @wraps(function)
     def with_kill(*args: Any, **kwargs: Any) -> Any:
         if when == "before":
-            die_the_nth_time()
+            kill_the_nth_time()
         result = function(*args, **kwargs)
         if when == "after":
-            die_the_nth_time()
+            kill_the_nth_time()
         return result
 
     return with_kill
@@ -110,12 +120,13 @@ def set_clock(program: str, offset_file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kill-at", nargs=2, metavar=("STEP", "NTH"))
+    parser.add_argument("--victim", type=int, action="append", default=[], dest="victims")
     parser.add_argument("--clock", type=Path)
     parser.add_argument("program", choices=MODULES)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     fate = parser.parse_args()
     if fate.kill_at:
-        kill_at(fate.kill_at[0], int(fate.kill_at[1]))
+        kill_at(fate.kill_at[0], int(fate.kill_at[1]), fate.victims)
     if fate.clock:
         set_clock(fate.program, fate.clock)
     sys.argv = [fate.program, *fate.arguments]

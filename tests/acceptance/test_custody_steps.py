@@ -1,10 +1,12 @@
 """Whoever has custody may die at any step; nothing is lost by that and nothing counts twice."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from demo.chain import Chain
+from demo.control import SimulatorGone
 from demo.layout import Layout, Settings
 from tests.acceptance.conftest import QUICK_SINK
 from tests.acceptance.deeds import kill_at, pour, restart
@@ -39,5 +41,26 @@ def test_program_killed_at_a_custody_step_loses_and_doubles_nothing(chain: Chain
     assert struck.wait_ended(5) == SIGKILLED
     pour(chain, 3)
     restart(struck)
+    pour(chain, 3)
+    assert_ledger_is_truth(chain, at_least=before + 6)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_broker_and_controllers_killed_at_a_custody_step_lose_and_double_nothing(
+    chain: Chain, step: str
+) -> None:
+    victims = (chain.broker, chain.simulator)
+    before = len(chain.truth())
+    chain.agent.stop()  # one that saw the broker go again and again waits longer and longer before it comes back
+    chain.agent.start()
+    kill_at(chain, step, nth=2, victims=victims)
+    for _ in range(50):
+        if all(victim.has_ended(within_s=0.1) for victim in victims):
+            break
+        with suppress(SimulatorGone):  # it may be killed in the middle of an order
+            pour(chain, 3)
+    assert [victim.wait_ended(5) for victim in victims] == [SIGKILLED, SIGKILLED]
+    chain.start_simulator()
+    chain.start_broker()
     pour(chain, 3)
     assert_ledger_is_truth(chain, at_least=before + 6)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from demo.chain import ask
 from demo.compare import Line, compare, read_lines
 from tests.acceptance.launcher import ROOT
 from tests.support.waiting import wait_until
@@ -34,6 +35,8 @@ def test_demo_once_leaves_equal_truth_and_ledger(tmp_path: Path) -> None:
     assert compare(truth, ledger, key).equal
     assert "EQUAL" in done.stdout
     no_raw_transponder(truth, ledger)
+    runs = json.loads(ask("cloud-sink", "reconcile", out / "sink.toml", "--json"))
+    assert {(run["lock"], run["verdict"]) for run in runs} == {(line["lock"], "proven") for line in truth}
 
 
 def test_demo_without_an_empty_directory_says_what_to_do(tmp_path: Path) -> None:
