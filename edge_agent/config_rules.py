@@ -97,9 +97,18 @@ def _check_buses(draft: Draft, problems: Problems) -> None:
     )
     # Symlinks such as /dev/serial/by-id/… may lead to one device by two names: then two arbiters would talk at once.
     devices = {
-        f"buses[{i}].device": str(b.device.resolve()) for i, b in draft.buses.items() if isinstance(b, RtuBus)
+        f"buses[{i}].device": _real_path(b.device) for i, b in draft.buses.items() if isinstance(b, RtuBus)
     }
     _check_unique(devices, "a serial device of its own", "put all locks of one line on one bus", problems)
+
+
+def _real_path(path: Path) -> str:
+    try:
+        return str(path.resolve())
+    except (
+        OSError
+    ):  # a link that this user may not follow, or one that leads in a circle: the bus will say so
+        return str(path)
 
 
 def _check_locks(draft: Draft, problems: Problems) -> None:
@@ -166,11 +175,11 @@ def _check_signing_key(path: Path, problems: Problems) -> None:
 
 
 def _check_spool_path(path: Path, problems: Problems) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a directory can't be entered
         problems.add(
             "spool.path", f"{path} is a directory", "the path of a file", f"e.g. {path / 'spool.db'}"
         )
-    elif not path.parent.is_dir():
+    elif not os.path.isdir(path.parent):  # noqa: PTH112
         problems.add(
             "spool.path", f"{path.parent} isn't there", "a directory that exists", f"mkdir -p {path.parent}"
         )
@@ -227,4 +236,4 @@ def _check_tls(mqtt: MqttSettings, problems: Problems) -> None:
 
 
 def _is_readable_file(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.R_OK)
+    return os.path.isfile(path) and os.access(path, os.R_OK)  # noqa: PTH113 - as above

@@ -258,6 +258,16 @@ def test_two_buses_on_one_device_by_two_names_are_found(directory: Path) -> None
     assert "buses[1].device" in line and "put all locks of one line on one bus" in line
 
 
+def test_a_device_link_that_leads_nowhere_or_in_a_circle_is_the_buses_business(directory: Path) -> None:
+    (directory / "a").symlink_to("b")
+    (directory / "b").symlink_to("a")
+    assert load_config(write(directory, GOOD.replace('"/dev/ttyUSB0"', '"a"'))).buses[0].name == "yard"
+    assert (
+        load_config(write(directory, GOOD.replace('"/dev/ttyUSB0"', '"/proc/1/fd/999/x"'))).buses[0].name
+        == "yard"
+    )
+
+
 def test_a_file_that_is_not_there_or_is_not_toml_is_told_by_name(directory: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere.toml: can't be read .* remedy"):
         load_config(directory / "nowhere.toml")
