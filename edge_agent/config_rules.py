@@ -103,11 +103,11 @@ def _check_buses(draft: Draft, problems: Problems) -> None:
 
 
 def _real_path(path: Path) -> str:
+    # Not Path.resolve, which has two sorts of errors for links that lead in a circle or where this user may not look:
+    # whether such a device can be used is for the bus to find out.
     try:
-        return str(path.resolve())
-    except (
-        OSError
-    ):  # a link that this user may not follow, or one that leads in a circle: the bus will say so
+        return os.path.realpath(path)
+    except OSError:
         return str(path)
 
 
