@@ -80,7 +80,8 @@ class Comparison:
 
 def compare(truth: Iterable[Line], ledger: Iterable[Line], pseudonym_key: bytes) -> Comparison:
     """Compare the lines of both files. `pseudonym_key`: what the sink makes credentials from transponders with."""
-    true_events = {event_of(line): line for line in truth}
+    true_lines = list(truth)
+    true_events = {event_of(line): line for line in true_lines}
     entries: dict[Event, list[Line]] = {}
     for line in ledger:
         entries.setdefault(event_of(line), []).append(line)
@@ -89,6 +90,9 @@ def compare(truth: Iterable[Line], ledger: Iterable[Line], pseudonym_key: bytes)
     def of(event: Event) -> LockComparison:
         return results.setdefault(event[0], LockComparison(event[0]))
 
+    for event, times in Counter(map(event_of, true_lines)).items():
+        if times > 1:
+            of(event).differing.append(f"{_text(event)}: {times} times in truth: its writer is wrong")
     for event, line in sorted(true_events.items()):
         lock = of(event)
         lock.truth += 1
@@ -156,11 +160,6 @@ def read_lines(path: Path) -> list[Line]:
         return []
     whole, _, _torn = path.read_bytes().rpartition(b"\n")
     return [json.loads(line) for line in whole.splitlines()]
-
-
-def doubled_in_truth(truth: Iterable[Line]) -> list[Event]:
-    """Return the events that the truth itself names more than once: then the simulator's bookkeeping is wrong."""
-    return [event for event, n in Counter(event_of(line) for line in truth).items() if n > 1]
 
 
 def _differing(event: Event, true: Line, entry: Line, key: bytes) -> Iterator[str]:

@@ -15,15 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from demo.estate import Bus, Estate
+from demo.keys import new_signing_key, public_key, write_private
 from wastelock.page import to_base64url
 
 HOST = "127.0.0.1"
@@ -214,25 +209,6 @@ class Layout:
 
     def _device(self, bus: Bus) -> Path:
         return self.directory / f"tty-{bus.name}"
-
-
-def new_signing_key() -> bytes:
-    """Return a new Ed25519 private key as PEM, as `edge-agent keygen` makes it."""
-    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def public_key(private_pem: bytes) -> Ed25519PublicKey:
-    """Return the public half of a page-signing key."""
-    private = load_pem_private_key(private_pem, password=None)
-    assert isinstance(private, Ed25519PrivateKey)
-    return private.public_key()
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, from its first byte on."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
 
 
 def to_toml(tables: Mapping[str, Any]) -> str:

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from demo.chain import Chain
 from demo.control import ControlRefused
-from demo.layout import Settings, new_signing_key, public_key, write_private
+from demo.keys import new_signing_key, public_key, write_private
+from demo.layout import Settings
 from demo.process import Child
 from tests.acceptance.deeds import kill_at, set_wall_clock
 from tests.acceptance.plan import Fault

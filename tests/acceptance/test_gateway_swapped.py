@@ -2,7 +2,8 @@
 
 import signal
 
-from demo.layout import Settings, new_signing_key, public_key, write_private
+from demo.keys import new_signing_key, public_key, write_private
+from demo.layout import Settings
 from tests.acceptance.conftest import QUICK_SINK, StartChain
 from tests.acceptance.deeds import pour
 from tests.acceptance.ledger import journals, quarantine

@@ -8,7 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from demo.chain import Chain
-from demo.layout import Settings, new_signing_key, public_key
+from demo.keys import new_signing_key, public_key
+from demo.layout import Settings
 from tests.acceptance.conftest import QUICK_SINK, StartChain
 from tests.acceptance.deeds import pour
 from tests.acceptance.estates import small_estate

@@ -117,3 +117,7 @@ def test_registers_move_by_complete_pours_alone_and_wrap() -> None:
     assert register_breaks(wrapping) == []
     without_the_third = wrapping[:2] + wrapping[3:]
     assert len(register_breaks(without_the_third)) == 1
+
+
+def test_truth_that_names_an_event_twice_proves_nothing() -> None:
+    assert not compare([truth_line(), truth_line()], [ledger_line()], KEY).equal
