@@ -21,7 +21,7 @@ from cloud_sink.exporting import write_lines
 from cloud_sink.gaps import PageGap, RecordGap
 from cloud_sink.keys import make_pseudonym_key
 from cloud_sink.reading import LedgerReader
-from cloud_sink.sink import Sink, reprocess_ledger
+from cloud_sink.sink import Sink, reprocess_ledger, tune_interpreter
 from wastelock.page import parse_instant
 
 app = typer.Typer(
@@ -55,7 +55,9 @@ def run(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         signal.signal(signal.SIGHUP, lambda *_: reload.set())
-        Sink(load_config(config)).run(stop, reload)
+        sink = Sink(load_config(config))
+        tune_interpreter()
+        sink.run(stop, reload)
 
 
 @app.command()

@@ -115,7 +115,7 @@ def load_config(path: Path) -> Config:
         config = Config.model_validate(_resolve(content, path.parent))
     except ValidationError as error:
         raise ConfigError([_explain(path, problem) for problem in error.errors()]) from None
-    problems = _check_mqtt(path, config.mqtt)
+    problems = [*_check_directory(path, config.ledger), *_check_mqtt(path, config.mqtt)]
     if problems:
         raise ConfigError(problems)
     return config
@@ -148,6 +148,13 @@ def _explain(path: Path, problem: Any) -> str:
             return f"{path}: {key} is missing: add it (config/cloud-sink.toml shows all)"
         case _:
             return f"{path}: {key}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _check_directory(path: Path, ledger: LedgerSection) -> list[str]:
+    url = make_url(ledger.url)
+    if url.drivername != "sqlite" or Path(url.database or "").parent.is_dir():
+        return []
+    return [f"{path}: ledger.url: there is no directory {Path(url.database or '').parent}: create it"]
 
 
 def _check_mqtt(path: Path, mqtt: MqttSection) -> list[str]:

@@ -111,7 +111,6 @@ class Sink:
 
     def run(self, stop: threading.Event, reload: threading.Event) -> None:
         """Run until `stop` is set; read the keys again whenever `reload` is. ThreadDied, ConfigError."""
-        _tune_interpreter()
         revision = self._patience.until_done(
             lambda: self._book.prepare(self._keys.pseudonyms.fingerprint), stop
         )
@@ -183,7 +182,7 @@ def _quota(config: Config) -> Quota:
     return Quota(config.limits.quarantine_mib * _MIB, config.limits.quarantine_mib_per_gateway * _MIB)
 
 
-def _tune_interpreter() -> None:
+def tune_interpreter() -> None:
     """Fit Python's own machinery to three threads that hand each other pages of some hundred records.
 
     Threads take turns after half a millisecond instead of five: one that waits for the network or the database would

@@ -21,8 +21,8 @@ SMALL: sa.types.TypeEngine[int] = sa.SmallInteger().with_variant(sa.Integer(), "
 
 metadata = sa.MetaData(
     naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
         "pk": "pk_%(table_name)s",
     }
 )

@@ -41,6 +41,11 @@ def message(page: SealedPage, at: datetime = START, **changes: object) -> Messag
     return Message(**fields)  # type: ignore[arg-type]  # the caller knows which field is of which type
 
 
+def pseudonym(ledger: "Ledger", uid: int) -> str:
+    """Return how the ledger shows a transponder."""
+    return (ledger.keys.pseudonyms.of(uid) or b"").hex()
+
+
 @dataclass
 class StepClock:
     """A clock that goes on by a second each time somebody looks at it."""

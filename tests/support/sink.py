@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cloud_sink.reading import LedgerReader
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import write_keys
 from tests.support.server import ServerProcess
@@ -38,7 +39,8 @@ class SinkProcess:
         )
         write_keys(directory, gateways, locks)
         self._server = ServerProcess("cloud-sink", directory / "cloud-sink.log")
-        self._connections = 0
+        self._url = url
+        self._reader: LedgerReader | None = None
 
     @property
     def running(self) -> bool:
@@ -67,6 +69,13 @@ class SinkProcess:
     def connections(self) -> int:
         """How often it has connected to the broker so far."""
         return self.log.count("connected to the broker")
+
+    @property
+    def reader(self) -> LedgerReader:
+        """The ledger, read from the test's own process; closed with the sink."""
+        if self._reader is None:
+            self._reader = LedgerReader(self._url)
+        return self._reader
 
     def stop(self) -> None:
         self._server.stop(timeout_s=5)
@@ -99,3 +108,5 @@ class SinkProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+        if self._reader is not None:
+            self._reader.close()

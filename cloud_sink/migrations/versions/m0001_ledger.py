@@ -69,7 +69,12 @@ def _create_commits_and_pages() -> None:
 
 
 def _create_entries() -> None:
-    _create("locks", _key("lock_no"), sa.Column("lock", sa.Text, nullable=False, unique=True))
+    _create(
+        "locks",
+        _key("lock_no"),
+        _required("lock", sa.Text),
+        sa.UniqueConstraint("lock", name="uq_locks_lock"),
+    )
     _create("seq_spans", _key("lock_no"), _key("epoch"), _key("last"), _required("first", BIG))
     _create(
         "entries",
@@ -136,7 +141,7 @@ def _create_doubts() -> None:
     _create(
         "quarantine",
         _key("quarantine_no"),
-        sa.Column("digest", sa.LargeBinary, nullable=False, unique=True),
+        _required("digest", sa.LargeBinary),
         _required("topic", sa.Text),
         sa.Column("kid", sa.Text),
         sa.Column("sig", sa.Text),
@@ -148,6 +153,7 @@ def _create_doubts() -> None:
         _required("last_ms", BIG),
         sa.Column("resolved_ms", BIG),
         sa.Column("payload", sa.LargeBinary),
+        sa.UniqueConstraint("digest", name="uq_quarantine_digest"),
     )
     op.create_index("ix_quarantine_topic", "quarantine", ["topic"])
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from cloud_sink.ledger.disputes import DisputeKind
 from cloud_sink.ledger.journals import Standing
 from tests.support.fake_gateway import FakeGateway, FakeLock, SealedPage
-from tests.support.ledger import Ledger, message
+from tests.support.ledger import Ledger, message, pseudonym
 from wastelock.page import PageRecord, to_base64url
 from wastelock.record import Kind
 
@@ -148,7 +148,7 @@ def test_another_record_with_a_known_identity_is_a_dispute_and_the_first_one_sta
     ledger.take(gateway.seal([first]))
     outcome = ledger.take(gateway.seal([second]))
     assert (outcome.entries, outcome.disputes) == (0, 1)
-    dispute = list(ledger.reader.disputes())[0]
+    [dispute] = ledger.reader.disputes()
     assert (dispute.kind, dispute.lock, dispute.epoch, dispute.seq) == ("record", "1f00a1", 1, 1)
     assert (dispute.position, dispute.page, dispute.slot) == (1, 2, 0)
     assert [entry.volume_ml for entry in ledger.entries()] == [5000]
@@ -291,8 +291,8 @@ def test_a_record_without_transponder_has_no_credential(
     ledger.take(gateway.seal([lock.page_record(record) for record in records]))
     assert [entry.credential for entry in ledger.entries()] == [
         None,
-        ledger.keys.pseudonyms.of(0xE0040150).hex(),
-    ]  # type: ignore[union-attr]
+        pseudonym(ledger, 0xE0040150),
+    ]
 
 
 def test_commits_are_dated_and_entries_can_be_read_from_an_instant_on(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,8 +20,8 @@ KEY = bytes(range(16))
 RING = KeyRing({}, {"1f00a1": LockKeys((1,), (MacKey(KEY),))}, Pseudonyms(bytes(32)))
 U8, U16, U32, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 RECORDS = st.builds(
-    Record, seq=st.integers(1, 2**32 - 1), began_clock_s=U32, boot=U16, kind=U8, result=U8, chamber=U8, flags=U8, uid=U64,
-    volume_ml=U16, weight_word=U16, duration_ds=U16, register_after=U32,
+    Record, seq=st.integers(1, 2**32 - 1), began_clock_s=U32, boot=U16, kind=U8, result=U8, chamber=U8, flags=U8,
+    uid=U64, volume_ml=U16, weight_word=U16, duration_ds=U16, register_after=U32,
 )  # fmt: skip
 
 
@@ -28,9 +29,7 @@ def singly(records: list[PageRecord], keys: KeyRing) -> Decoded:
     """Decode without the short cut for pages in which nothing is wrong."""
     decoded, group = Decoded(), Group("1f00a1", 1)
     key = keys.mac_key("1f00a1", 1)
-    decoding._decode_singly(
-        group, 0x1F00A1, range(len(records)), records, key, keys.pseudonyms.of, decoded
-    )
+    decoding._decode_singly(group, 0x1F00A1, range(len(records)), records, key, keys.pseudonyms.of, decoded)
     decoded.groups = [group] if group.rows else []
     return decoded
 
@@ -52,10 +51,12 @@ def test_at_once_and_one_by_one_are_the_same(records: list[Record], key: bytes |
 
 
 @given(st.lists(RECORDS, min_size=1, max_size=6), st.data())
-def test_whatever_is_broken_in_a_page_the_others_come_out_the_same(records: list[Record], data: st.DataObject) -> None:
+def test_whatever_is_broken_in_a_page_the_others_come_out_the_same(
+    records: list[Record], data: st.DataObject
+) -> None:
     page = [page_record(record) for record in records]
     index = data.draw(st.integers(0, len(page) - 1))
-    broken = data.draw(
+    broken: dict[str, Any] = data.draw(
         st.sampled_from(
             [
                 {"seq": 0}, {"seq": 2**32}, {"raw": ""}, {"raw": "A" * 59}, {"raw": "=" * 59}, {"raw": "é" * 59},
@@ -75,7 +76,26 @@ def test_fields_come_out_as_the_controller_wrote_them() -> None:
     )  # fmt: skip
     decoded = decoding.decode_records([page_record(record)], RING)
     assert decoded.groups[0].rows == [
-        (0, 1, 9, 0, 1, 1, 2, 4, 33, 3, 77, 20000, 12, 34, 56, 1_795_338_000_000, -2, RING.pseudonyms.of(0xABC))
+        (
+            0,
+            1,
+            9,
+            0,
+            1,
+            1,
+            2,
+            4,
+            33,
+            3,
+            77,
+            20000,
+            12,
+            34,
+            56,
+            1_795_338_000_000,
+            -2,
+            RING.pseudonyms.of(0xABC),
+        )
     ]
     assert decoded.groups[0].raws == [from_base64url(page_record(record).raw)]
 

@@ -12,7 +12,9 @@ def tell(ledger: Ledger, *states: GatewayState | LockState) -> None:
     latest_reports.save(ledger.database, reports, 0)
 
 
-def lock_state(lock: FakeLock, epoch: int = 1, oldest: int = 1, newest: int = 0, spooled: int = 0) -> LockState:
+def lock_state(
+    lock: FakeLock, epoch: int = 1, oldest: int = 1, newest: int = 0, spooled: int = 0
+) -> LockState:
     return LockState(
         lock=lock.name, driver="wlc-1", at=START, reachable=True, epoch=epoch, oldest_seq=oldest, newest_seq=newest,
         confirmed_seq=spooled, spooled_seq=spooled,
@@ -70,7 +72,9 @@ def test_records_are_explained_by_what_the_controller_still_has(
     assert "not read yet" in found[-1].reason
 
 
-def test_an_epoch_that_the_controller_has_left_is_lost(ledger: Ledger, gateway: FakeGateway, lock: FakeLock) -> None:
+def test_an_epoch_that_the_controller_has_left_is_lost(
+    ledger: Ledger, gateway: FakeGateway, lock: FakeLock
+) -> None:
     ledger.take(gateway.seal(lock.pours(6)[3:]))
     tell(ledger, lock_state(lock, epoch=2, newest=4, spooled=0))
     assert records(ledger) == [(1, 1, 3, "lost", True), (2, 1, 4, "buffered", False)]

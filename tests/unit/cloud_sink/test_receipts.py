@@ -1,5 +1,6 @@
 """Receipts and resend requests: what gateways are told, and when."""
 
+from itertools import pairwise
 from random import Random
 
 from cloud_sink.checking import JournalKey, Message, Reason, Rejected
@@ -76,7 +77,7 @@ def test_asking_again_takes_longer_each_time_and_ends_with_the_last_page() -> No
     resending = waiting()
     resending.note([standing((5, 9))], 0)
     asked = [second for second in range(0, 400) if resending.due(second)]
-    waits = [b - a for a, b in zip(asked, asked[1:], strict=False)]
+    waits = [b - a for a, b in pairwise(asked)]
     assert 7 <= asked[0] <= 13
     assert waits == sorted(waits) or max(waits) <= 75
     assert all(45 <= wait <= 76 for wait in waits[3:])

@@ -22,7 +22,10 @@ def only(readings: list[Reading]) -> Run:
     return run
 
 
-@given(st.integers(0, MOD - 1), st.lists(st.tuples(st.sampled_from([1, 2]), st.sampled_from([0, 1, 2])), max_size=40))
+@given(
+    st.integers(0, MOD - 1),
+    st.lists(st.tuples(st.sampled_from([1, 2]), st.sampled_from([0, 1, 2])), max_size=40),
+)
 def test_a_complete_journal_is_proven_across_the_wrap(start: int, cycles: list[tuple[int, int]]) -> None:
     registers = {1: start, 2: (start * 7) % MOD}
     readings = [report(1, registers[1], 1), report(2, registers[2], 2)]
@@ -36,7 +39,9 @@ def test_a_complete_journal_is_proven_across_the_wrap(start: int, cycles: list[t
 
 
 @given(st.integers(0, MOD - 1), st.integers(3, 30), st.data())
-def test_pours_that_are_missing_with_their_records_are_explained(start: int, count: int, data: st.DataObject) -> None:
+def test_pours_that_are_missing_with_their_records_are_explained(
+    start: int, count: int, data: st.DataObject
+) -> None:
     readings = [pour(n, start + n) for n in range(1, count + 1)]
     gone = data.draw(st.sets(st.integers(2, count - 1)))
     run = only([reading for reading in readings if reading.seq not in gone])
@@ -48,7 +53,9 @@ def test_pours_that_are_missing_with_their_records_are_explained(start: int, cou
 def test_a_register_that_moved_without_any_missing_record_is_unexplained() -> None:
     run = only([pour(1, 10), pour(2, 13)])
     assert (run.verdict, run.explained, run.unexplained) == ("unexplained", 0, 2)
-    assert [(step.after_seq, step.before_seq, step.pours, step.explained) for step in run.steps] == [(1, 2, 2, False)]
+    assert [(step.after_seq, step.before_seq, step.pours, step.explained) for step in run.steps] == [
+        (1, 2, 2, False)
+    ]
 
 
 def test_a_pour_that_the_register_did_not_count_is_unexplained_and_nothing_cancels_it_out() -> None:
@@ -72,7 +79,9 @@ def test_the_verified_copy_of_an_unverified_record_counts() -> None:
 
 
 def test_a_register_that_goes_backwards_begins_another_run() -> None:
-    runs = runs_of_epoch("1f00a1", 1, [pour(1, 500), pour(2, 501), report(3, 0), pour(4, 1)], newest_epoch=False)
+    runs = runs_of_epoch(
+        "1f00a1", 1, [pour(1, 500), pour(2, 501), report(3, 0), pour(4, 1)], newest_epoch=False
+    )
     assert [(run.start_register, run.end_register, run.pours, run.ended_by) for run in runs] == [
         (499, 501, 2, "reset"), (0, 1, 1, "new epoch"),
     ]  # fmt: skip
@@ -93,5 +102,12 @@ def test_a_run_lists_only_some_of_its_steps_but_counts_all() -> None:
 
 
 def test_records_without_a_register_are_passed_over() -> None:
-    run = only([pour(1, 5), Reading(2, 0, Kind.EMPTYING, 0, 0, 0), Reading(3, 0, Kind.FAULT_RAISED, 0, 1, 0), pour(4, 6)])
+    run = only(
+        [
+            pour(1, 5),
+            Reading(2, 0, Kind.EMPTYING, 0, 0, 0),
+            Reading(3, 0, Kind.FAULT_RAISED, 0, 1, 0),
+            pour(4, 6),
+        ]
+    )
     assert (run.verdict, run.pours) == ("proven", 2)

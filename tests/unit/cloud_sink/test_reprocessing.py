@@ -38,7 +38,9 @@ def test_records_of_a_driver_that_a_later_release_knows_become_entries(
     ledger: Ledger, gateway: FakeGateway, lock: FakeLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = lock.pours(4)
-    later = [PageRecord(r.lock, "wlc-9", r.epoch, r.seq, r.raw, r.read_at, r.clock_offset_s) for r in good[1:3]]
+    later = [
+        PageRecord(r.lock, "wlc-9", r.epoch, r.seq, r.raw, r.read_at, r.clock_offset_s) for r in good[1:3]
+    ]
     ledger.take(gateway.seal([good[0], *later, good[3]]))
     assert again(ledger) == {}
     assert len(ledger.entries()) == 2
@@ -78,9 +80,7 @@ def test_a_record_that_was_taken_for_forged_under_a_wrong_key_becomes_an_entry(
     assert len(list(ledger.reader.disputes(resolved=True))) == 2
 
 
-def test_a_key_that_comes_later_proves_entries_or_disputes_them(
-    ledger: Ledger, gateway: FakeGateway
-) -> None:
+def test_a_key_that_comes_later_proves_entries_or_disputes_them(ledger: Ledger, gateway: FakeGateway) -> None:
     lock = FakeLock(0x1F00C1, key=b"k" * 16)
     forger = replace(lock, key=b"f" * 16)
     true = lock.pours(3)
@@ -89,7 +89,7 @@ def test_a_key_that_comes_later_proves_entries_or_disputes_them(
     ledger.know([gateway], [lock])
     assert again(ledger) == {"entries_proven": 3, "new_disputes": 1}
     assert {entry.seq: entry.mac_held for entry in ledger.entries()} == {1: True, 2: True, 3: True, 4: False}
-    dispute = list(ledger.reader.disputes())[0]
+    [dispute] = ledger.reader.disputes()
     assert (dispute.kind, dispute.seq, dispute.position) == ("mac", 4, 2)
     assert again(ledger) == {}, "what was found out isn't found out again"
 

@@ -1,5 +1,7 @@
 """Ranges of numbers behave like the sets that they stand for."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ def numbers_of(ranges: list[spans.Span]) -> set[int]:
 
 
 def is_canonical(ranges: list[spans.Span]) -> bool:
-    return all(a[1] + 1 < b[0] for a, b in zip(ranges, ranges[1:], strict=False)) and all(a <= b for a, b in ranges)
+    return all(a[1] + 1 < b[0] for a, b in pairwise(ranges)) and all(a <= b for a, b in ranges)
 
 
 @given(NUMBERS, NUMBERS)
