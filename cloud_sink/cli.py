@@ -187,8 +187,7 @@ def _exit_codes() -> Iterator[None]:
             typer.echo(f"cloud-sink: {problem}", err=True)
         raise typer.Exit(EXIT_CONFIG) from error
     except SinkError as error:
-        cause = f": {error.__cause__!r}" if error.__cause__ else ""
-        typer.echo(f"cloud-sink: {error}{cause}", err=True)
+        typer.echo(f"cloud-sink: {error}", err=True)
         raise typer.Exit(EXIT_SOFTWARE) from error
 
 

@@ -13,6 +13,8 @@ from cloud_sink.keys import KeyFiles
 from wastelock.topics import InvalidTopic, check_name
 
 _FILES = ("password_file", "ca_file", "cert_file", "key_file")
+_ALONE_EXPIRY_S = 86_400
+_GROUP_EXPIRY_S = 60
 
 
 class _Section(BaseModel):
@@ -55,7 +57,7 @@ class MqttSection(_Section):
     key_file: Path | None = None
     share_group: str | None = None
     keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
-    session_expiry_s: Annotated[int, Field(ge=60, le=30 * 86400)] = 86400
+    session_expiry_s: Annotated[int, Field(ge=1, le=30 * 86400)] | None = None
 
     @field_validator("client_id", "share_group")
     @classmethod
@@ -66,6 +68,16 @@ class MqttSection(_Section):
             except InvalidTopic as error:
                 raise ValueError(str(error)) from None
         return name
+
+    @property
+    def expiry_s(self) -> int:
+        """How long the broker keeps pages for a sink that is away.
+
+        In a group not for long: brokers go on dealing pages to a member that is away, where nobody takes them.
+        """
+        if self.session_expiry_s is not None:
+            return self.session_expiry_s
+        return _ALONE_EXPIRY_S if self.share_group is None else _GROUP_EXPIRY_S
 
     @property
     def session_name(self) -> str:

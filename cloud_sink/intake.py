@@ -11,8 +11,10 @@ the rest.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import structlog
 
@@ -46,6 +48,11 @@ class Checking:
         """Hand over a message; called by paho's thread."""
         self._incoming.put(incoming)
 
+    def forget(self) -> None:
+        """Drop what waits: the connection is lost, and all of it comes again. So queues don't grow by reconnects."""
+        for queue in (self._incoming, self.checked):
+            _drain(queue)
+
     def run(self, stop: threading.Event) -> None:
         """Check what comes in until asked to stop."""
         while not stop.is_set():
@@ -54,8 +61,14 @@ class Checking:
             except Empty:
                 continue
             if incoming.connection != self._current_connection():
-                continue  # the broker sends it again on the new connection; so the queue can't grow by reconnects
+                continue  # taken out of the queue just before the connection was lost
             self.checked.put((incoming, check_message(incoming.message, self._keys())))
+
+
+def _drain(queue: "SimpleQueue[Any]") -> None:
+    with suppress(Empty):
+        while True:
+            queue.get_nowait()
 
 
 class Writing:

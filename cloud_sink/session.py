@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,6 +37,7 @@ _PAGE_CHANNEL = "/up/page"
 _PACKET_ROOM = 1024 * 1024  # a page that is too large must still arrive, to be quarantined with its reason
 _OUTGOING_MAX = 2000  # receipts and requests in paho's hands; beyond that they are dropped, they come again
 _RECONNECT_MAX_S = 30
+_FAREWELL_S = 1.0
 _SHORT_S = 5.0  # a connection that ends sooner was most likely ended by somebody
 
 
@@ -54,6 +56,7 @@ class Handlers:
     """Where messages go. All are called in paho's thread and must return at once."""
 
     page: Callable[[Incoming], None]
+    lost: Callable[[], None]
     report: Callable[[str, bytes], None]
     fail: Callable[[Exception], None]
 
@@ -76,6 +79,8 @@ class Session:
         self._clock = clock
         self._connection = 0
         self._connected_s = 0.0
+        self._session_present = False
+        self._away = False  # told once for each time that it can't be reached
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._client = self._make_client()
@@ -98,7 +103,7 @@ class Session:
         """Begin to connect, and go on trying; return at once."""
         before = set(threading.enumerate())
         connect = _properties(PacketTypes.CONNECT)
-        connect.SessionExpiryInterval = self._settings.session_expiry_s
+        connect.SessionExpiryInterval = self._settings.expiry_s
         connect.ReceiveMaximum = self._receive_maximum
         connect.MaximumPacketSize = MAX_PAGE_BYTES + _PACKET_ROOM
         self._client.connect_async(
@@ -114,10 +119,9 @@ class Session:
     def stop(self) -> None:
         """Say goodbye and end paho's thread. The session stays at the broker and collects pages."""
         self._stopping = True
-        if self._client.is_connected():
-            self._client.publish(SINK_STATE, self._state(online=False), qos=1, retain=True).wait_for_publish(
-                1.0
-            )
+        farewell = self._client.publish(SINK_STATE, self._state(online=False), qos=1, retain=True)
+        with suppress(RuntimeError, ValueError):  # not connected: the broker sends the will
+            farewell.wait_for_publish(_FAREWELL_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -145,6 +149,8 @@ class Session:
             _use_tls(client, settings)
         client.will_set(SINK_STATE, self._state(online=False), qos=1, retain=True)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
@@ -164,22 +170,47 @@ class Session:
                 return
             self._connection += 1
             self._connected_s = time.monotonic()
-            _log.info("connected to the broker", host=self._settings.host, port=self._settings.port,
-                      session_present=flags.session_present)  # fmt: skip
-            group = self._settings.share_group
-            client.subscribe(shared(group, ALL_PAGES) if group else ALL_PAGES, qos=1)
+            self._away = False
             # Reports are retained and only the latest counts: QoS 0, so that they never hold up pages.
-            client.subscribe([(topic, SubscribeOptions(qos=0)) for topic in
-                              (ALL_GATEWAY_STATES, ALL_LOCK_STATES, SINK_STATE)])  # fmt: skip
-            client.publish(SINK_STATE, self._state(online=True), qos=1, retain=True)
+            topics = [
+                (topic, SubscribeOptions(qos=0))
+                for topic in (ALL_GATEWAY_STATES, ALL_LOCK_STATES, SINK_STATE)
+            ]
+            group = self._settings.share_group
+            pages = shared(group, ALL_PAGES) if group else ALL_PAGES
+            client.subscribe([(pages, SubscribeOptions(qos=1)), *topics])
+            self._session_present = flags.session_present
         except Exception as error:  # noqa: BLE001 - entry point of a callback: whatever it is must stop the process
             self._handlers.fail(error)
+
+    def _on_connect_fail(self, _client: paho.Client, _data: Any) -> None:
+        if not self._away:
+            _log.warning(
+                "broker can't be reached, trying again until it can",
+                host=self._settings.host,
+                port=self._settings.port,
+                remedy="is it running, is this its address, does it accept the certificates?",
+            )
+        self._away = True
+
+    def _on_subscribe(
+        self, client: paho.Client, _data: Any, _mid: int, codes: list[ReasonCode], _props: Any
+    ) -> None:
+        refused = sorted({str(code) for code in codes if code.is_failure})
+        if refused:
+            _log.error("the broker refuses a subscription: check its access rules", reasons=refused)
+            return
+        # Only now: whoever hears of this may count on pages being received.
+        _log.info("connected to the broker", host=self._settings.host, port=self._settings.port,
+                  session_present=self._session_present)  # fmt: skip
+        client.publish(SINK_STATE, self._state(online=True), qos=1, retain=True)
 
     def _on_disconnect(
         self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any
     ) -> None:
         # What is on its way to the ledger will come again; its numbers are no longer valid.
         self._connection += 1
+        self._handlers.lost()
         if self._stopping:
             return
         # paho doesn't tell of a session that another client took over; that it ends so soon does.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from random import Random
+from traceback import extract_tb
 
 import structlog
 
@@ -51,6 +52,11 @@ class Failure:
     error: Exception | None = None
 
     def report(self, error: Exception) -> None:
+        # Where it happened, but not what it says: the text of an unforeseen error may hold anything.
+        places = [
+            f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in extract_tb(error.__traceback__)
+        ]
+        _log.critical("a thread failed", error=type(error).__name__, places=places)
         if self.error is None:
             self.error = error
         self.happened.set()
@@ -72,7 +78,7 @@ class Sink:
         self._book = Book(self._database, _quota(config), clock)
         self._patience = Patience(random)
         inbox = Inbox()
-        handlers = Handlers(self._take_page, inbox.put, self._failure.report)
+        handlers = Handlers(self._take_page, self._forget_pages, inbox.put, self._failure.report)
         self.session = Session(
             config.mqtt, limits.receive_maximum, f"cloud-sink {software()}", handlers, clock
         )
@@ -161,6 +167,9 @@ class Sink:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         thread.start()
         return thread
+
+    def _forget_pages(self) -> None:
+        self._checking.forget()
 
     def _take_page(self, incoming: Incoming) -> None:
         self._checking.put(incoming)

@@ -292,6 +292,34 @@ def test_it_waits_for_a_database_that_is_away_at_start(
             sink.kill()
 
 
+def test_when_one_of_two_sinks_dies_the_other_gets_everything(
+    tmp_path: Path, broker: Broker, postgres_url: str, gateway: FakeGateway, lock: FakeLock, peer: Peer
+) -> None:
+    def start(name: str) -> SinkProcess:
+        mqtt = f'share_group = "sinks"\nclient_id = "{name}"\nsession_expiry_s = 1'
+        return SinkProcess(tmp_path / name, postgres_url, broker.port, [gateway], [lock], mqtt)
+
+    with start("one"), start("two") as two:
+        pages = [gateway.seal(lock.pours(2)) for _ in range(40)]
+        peer.send(*pages[:20])
+        peer.wait_for_watermark(20)
+        two.kill()
+        # The broker goes on dealing pages to the dead one until its session ends: these have to be asked for.
+        peer.send(*pages[20:])
+        answered = 0
+
+        def all_there() -> bool:
+            nonlocal answered
+            for request in peer.resends()[answered:]:
+                answered += 1
+                peer.send(*[page for page in pages if any(a <= page.page <= b for a, b in request)])
+            if not any(receipt["held"] for receipt in peer.receipts()[-1:]):
+                peer.send(pages[-1])  # as a gateway does that hears nothing
+            return bool(peer.receipts()[-1]["committed_through"] == 40)
+
+        wait_until(all_there, 40, lambda: f"all pages; last receipt {peer.receipts()[-1]}", poll_s=0.3)
+
+
 def test_two_sinks_at_once_take_doubled_pages_once(
     tmp_path: Path, broker: Broker, postgres_url: str, gateway: FakeGateway, lock: FakeLock
 ) -> None:
