@@ -25,7 +25,7 @@ def problems(tmp_path: Path, text: str) -> tuple[str, ...]:
 
 def test_the_example_is_whole_and_its_keys_are_good(tmp_path: Path) -> None:
     config = load_config(ROOT / "config" / "cloud-sink.toml")
-    assert config.ledger.url == f"sqlite:///{ROOT}/config/ledger.sqlite"
+    assert config.ledger.url == "sqlite:////tmp/wastelock-demo/ledger.sqlite"
     pseudonyms = tmp_path / "pseudonym.key"
     pseudonyms.touch(mode=0o600)
     pseudonyms.write_text("00" * 32)
