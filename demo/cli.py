@@ -1,5 +1,6 @@
 """`python -m demo`: the whole chain on one machine, from the controllers' rings to the ledger. START HERE."""
 
+import shutil
 import signal
 import sys
 import tempfile
@@ -24,6 +25,7 @@ EXIT_DIFFERENT = 1
 EXIT_FAILED = 2
 EXIT_INTERRUPTED = 130
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MARK = ".wastelock-demo"  # only a directory that holds this is ever emptied
 _LIVE_POURS_ONCE = 10
 # Residents live that much faster than the clock, so that 120 dwellings make a pour every few seconds. The controllers'
 # own clocks keep real time.
@@ -39,7 +41,11 @@ def demo(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Directory for everything; must be empty. Default: a new one in /tmp."),
+        typer.Option(
+            "--out",
+            help="Directory for everything: new, empty, or an earlier demonstration's, which is deleted. "
+            "Default: a new one in /tmp.",
+        ),
     ] = None,
     days: Annotated[
         float, typer.Option("--days", min=0, help="Days of residents' habits in the backlog.")
@@ -95,13 +101,18 @@ def _run(layout: Layout, plan: Plan, days: float, seed: int) -> int:
 
 
 def _directory(out: Path | None) -> Path:
+    """Return an empty directory that is marked as the demonstration's own."""
     if out is None:
-        return Path(tempfile.mkdtemp(prefix="wastelock-demo-"))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        out = Path(tempfile.mkdtemp(prefix="wastelock-demo-"))
+    elif (out / _MARK).is_file():
+        shutil.rmtree(out)
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise typer.BadParameter(
-            f"{out} isn't an empty directory: name one that is empty or doesn't exist", param_hint="--out"
+            f"{out} holds something else than an earlier demonstration: name a new or an empty directory",
+            param_hint="--out",
         )
     out.mkdir(parents=True, exist_ok=True)
+    (out / _MARK).touch()
     return out.resolve()
 
 

@@ -20,6 +20,9 @@ DEMO = [sys.executable, "-m", "demo", "--days", "8"]
 
 def test_demo_once_leaves_equal_truth_and_ledger(tmp_path: Path) -> None:
     out = tmp_path / "out"
+    out.mkdir()
+    for left_by_an_earlier_run in (".wastelock-demo", "truth.jsonl"):
+        (out / left_by_an_earlier_run).write_text("")
     done = subprocess.run(
         [*DEMO, "--once", "--out", str(out), "--deadline-s", "120"],
         cwd=ROOT,
