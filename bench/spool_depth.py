@@ -37,9 +37,10 @@ _SCAN = 256  # as many as the forwarder looks for at once
 class Depot:
     """One spool, filled and then used as the agent uses it."""
 
-    def __init__(self, directory: Path, sealer: Sealer, pages: int) -> None:
+    def __init__(self, directory: Path, pages: int) -> None:
         self.path = directory / f"spool-{pages}.db"
-        self._sealer = sealer
+        key = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+        self._sealer = Sealer(GatewayTopics("estate-1", "gw-0001"), key)
         self._seq = 0
         self._received = 0
         self._open()
@@ -113,7 +114,7 @@ def _visit(lock: int, first: int, records: int) -> Visit:
     return Visit(f"{0x1F0100 + lock:06x}", "wlc-1", 1, read, datetime.now(UTC), 0)
 
 
-_ACTIONS: tuple[tuple[str, Callable[[Depot], None], int], ...] = (
+ACTIONS: tuple[tuple[str, Callable[[Depot], None], int], ...] = (
     ("seal a visit's page (fsync)", Depot.seal, 200),
     ("next pages to send, read one", Depot.read_next, 200),
     ("note a receipt (fsync)", Depot.take_receipt, 200),
@@ -124,13 +125,11 @@ _ACTIONS: tuple[tuple[str, Callable[[Depot], None], int], ...] = (
 
 def run(place: Workplace) -> list[Row]:
     records = place.pick(1_000_000, 50_000)
-    key = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(32)))
-    sealer = Sealer(GatewayTopics("estate-1", "gw-0001"), key)
     place.say(f"sealing {records:,} records into a spool")
-    full = Depot(place.directory, sealer, records // _PAGE_RECORDS)
-    empty = Depot(place.directory, sealer, _EMPTY_PAGES)
+    full = Depot(place.directory, records // _PAGE_RECORDS)
+    empty = Depot(place.directory, _EMPTY_PAGES)
     try:
-        return [_compare(place, full, empty, f"{records:,}", *action) for action in _ACTIONS]
+        return [_compare(place, full, empty, f"{records:,}", *action) for action in ACTIONS]
     finally:
         full.close()
         empty.close()
@@ -146,7 +145,7 @@ def _compare(
     times: int,
 ) -> Row:
     place.say(what)
-    full_ms, empty_ms = take_turns(place, lambda: action(full), lambda: action(empty), times)
+    full_ms, empty_ms = take_turns(place, lambda: lambda: action(full), lambda: lambda: action(empty), times)
     baseline = Baseline("the same with 640 records", empty_ms)
     return Row(
         f"{what}, {records} records there", "ms", full_ms, baseline, Goal("ratio", "at most", NOTICEABLE)

@@ -45,9 +45,19 @@ class Workplace:
         return (self.monotonic_s() - began_s) * 1000
 
 
+Prepare = Callable[[], Callable[[], object]]
+
+
 def take_turns(
-    place: Workplace, one: Callable[[], object], other: Callable[[], object], times: int
+    place: Workplace, one: Prepare, other: Prepare, times: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return how long each of two actions took, `times` times in turn (ms): both meet the same moods of the machine."""
-    pairs = [(place.time_ms(one), place.time_ms(other)) for _ in range(times)]
-    return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+    """Return how long each of two actions took, `times` times in turn (ms): both meet the same moods of the machine.
+
+    `one` and `other` do what isn't measured and return what is. Who begins alternates, too.
+    """
+    taken_ms: tuple[list[float], list[float]] = ([], [])
+    for index in range(times):
+        first = index % 2
+        for which in (first, 1 - first):
+            taken_ms[which].append(place.time_ms((one, other)[which]()))
+    return tuple(taken_ms[0]), tuple(taken_ms[1])

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import record_codec, spool_depth
+from bench import record_codec
 from bench.ledger_filling import RECORDS_PER_LOCK, Filling, fill, lock_name
 from bench.plain_modbus import Ring
+from bench.spool_depth import ACTIONS, Depot
 from bench.usage import cpu_s, memory
 from bench.workplace import BenchFailed, Workplace, take_turns
+from edge_agent.spool_status import summarise
 from tests.support.ledger import Ledger
 
 
@@ -24,11 +26,13 @@ def test_waiting_for_what_never_comes_ends_with_its_name(place: Workplace) -> No
         place.wait_until(lambda: False, "the last record", timeout_s=0.01, poll_s=0.001)
 
 
-def test_two_subjects_take_turns(place: Workplace) -> None:
+def test_two_subjects_take_turns_and_so_does_who_begins(place: Workplace) -> None:
     order: list[str] = []
-    one, other = take_turns(place, lambda: order.append("one"), lambda: order.append("other"), 3)
-    assert order == ["one", "other"] * 3
-    assert len(one) == len(other) == 3
+    one, other = take_turns(
+        place, lambda: lambda: order.append("one"), lambda: lambda: order.append("other"), 4
+    )
+    assert order == ["one", "other", "other", "one"] * 2
+    assert len(one) == len(other) == 4
 
 
 def test_own_process_uses_memory_and_cpu_time() -> None:
@@ -64,18 +68,21 @@ def test_filled_ledger_is_one_that_the_sink_could_have_written(
     assert (reader.record_gaps(), reader.page_gaps()) == ([], [])
     assert {run.verdict for run in reader.runs()} == {"proven"}
     assert [line.committed_through for line in reader.journals()] == [100, 100]
-    assert 0 < reader.position_before(filling.middle) < filling.entries
+    assert reader.position_before(filling.recent) == filling.entries - 10_000
     ledger.close()
 
 
-def test_codec_bench_runs(place: Workplace) -> None:
+def test_codec_bench_checks_what_it_measures(place: Workplace) -> None:
     rows = record_codec.run(place)
     assert len(rows) == 4
     assert all(row.ratio for row in rows)
 
 
-def test_spool_bench_runs_and_leaves_no_thread_behind(place: Workplace) -> None:
+def test_each_action_on_a_filled_spool_works_and_no_thread_is_left_behind(tmp_path: Path) -> None:
     before = threading.active_count()
-    rows = spool_depth.run(place)
-    assert all(row.met is not None for row in rows)
+    depot = Depot(tmp_path, pages=10)
+    for _, action, _ in ACTIONS:
+        action(depot)
+    assert summarise(depot.reader).pages == 11
+    depot.close()
     assert threading.active_count() == before
