@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-_ANSWER_TIMEOUT_S = 10.0
+_ANSWER_TIMEOUT_S = 30.0
 _MAX_LINE = 1 << 20
 
 

@@ -6,12 +6,13 @@ TCP = Bus("tower", "tcp")
 RTU = Bus("courtyard", "rtu", baudrate=921_600)  # a pseudo-terminal that answers at once
 
 
-def small_estate(*, rtu: bool = True, capacity: int = 1000, pours_per_day: float = 20) -> Estate:
-    """Return two locks on a TCP bus and, if `rtu`, one on a serial line."""
-    buses = (TCP, RTU) if rtu else (TCP,)
-    places = [("tower", 1), ("tower", 2), ("courtyard", 7)][: 3 if rtu else 2]
+def small_estate(
+    *, tcp_locks: int = 2, rtu: bool = True, capacity: int = 1000, pours_per_day: float = 20
+) -> Estate:
+    """Return a few locks on a TCP bus and, if `rtu`, one on a serial line."""
+    places = [(TCP.name, unit) for unit in range(1, tcp_locks + 1)] + ([(RTU.name, 7)] if rtu else [])
     locks = tuple(
         Lock(0x2B0001 + i, bus, unit, capacity=capacity, dwellings=6, pours_per_day=pours_per_day)
         for i, (bus, unit) in enumerate(places)
     )
-    return Estate("birkenweg", "gw-0007", buses, locks)
+    return Estate("birkenweg", "gw-0007", (TCP, RTU) if rtu else (TCP,), locks)

@@ -14,7 +14,7 @@ from tests.acceptance.ledger import open_ledger
 from wastelock.record import Kind, PourResult
 
 
-def assert_ledger_is_truth(chain: Chain, timeout_s: float = 30.0, at_least: int = 1) -> Comparison:
+def assert_ledger_is_truth(chain: Chain, timeout_s: float = 60.0, at_least: int = 1) -> Comparison:
     """Wait until the ledger holds exactly what the controllers recorded, then check all sums. Nobody may pour now."""
     comparison = chain.wait_equal(timeout_s)
     assert comparison.events >= at_least, f"only {comparison.events} events: expected {at_least}"

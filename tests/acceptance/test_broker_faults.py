@@ -17,11 +17,11 @@ QUICK = Settings(poll_interval_s=0.1, sink=QUICK_SINK)
 
 def test_pours_made_during_a_broker_outage_arrive_after_it(start_chain: StartChain) -> None:
     chain = start_chain(settings=QUICK)
-    chain.wait_equal(30)
+    chain.wait_equal(60)
     chain.broker.stop()
     before = len(chain.ledger())
     pour(chain, 30)
-    chain.wait_drained(20)  # the gateway confirms without the cloud: the pours are on its disk
+    chain.wait_drained(60)  # the gateway confirms without the cloud: the pours are on its disk
     assert len(chain.ledger()) == before
     chain.start_broker()
     assert_ledger_is_truth(chain, at_least=before + 30)
@@ -29,10 +29,10 @@ def test_pours_made_during_a_broker_outage_arrive_after_it(start_chain: StartCha
 
 def test_broker_that_loses_all_it_had_costs_nothing(start_chain: StartChain) -> None:
     chain = start_chain(settings=QUICK)
-    chain.wait_equal(30)
+    chain.wait_equal(60)
     chain.sink.pause()  # what is published now stays in the broker
     pour(chain, 30)
-    chain.wait_drained(20)
+    chain.wait_drained(60)
     chain.broker.kill()
     for kept in chain.layout.broker_config.parent.glob("*.db"):
         kept.unlink()
@@ -52,7 +52,7 @@ def test_broker_that_drops_in_silence_delays_pages_but_loses_none(start_chain: S
         chain.sink.pause()
         for _ in range(6):  # three pages each, one for every lock
             pour(chain, 3)
-            chain.wait_drained(20)
+            chain.wait_drained(60)
         chain.sink.resume()
         chain.wait_equal(60)
     assert_ledger_is_truth(chain, at_least=36)
@@ -71,11 +71,11 @@ def test_link_to_the_broker_fails_and_heals(start_chain: StartChain, side: str, 
         child.stop()
         write(QUICK, broker_port=link.port)
         child.start()
-        chain.wait_equal(30)
+        chain.wait_equal(60)
         for _ in range(2):
             (link.cut if how == "cut" else link.stall)()
             pour(chain, 15)
-            chain.wait_drained(20)
+            chain.wait_drained(60)
             link.heal()
             pour(chain, 6)
         assert_ledger_is_truth(chain, at_least=42)
@@ -86,16 +86,16 @@ def test_sink_that_was_away_gets_everything_though_the_broker_forgot_its_session
     start_chain: StartChain,
 ) -> None:
     chain = start_chain(small_estate(rtu=False), QUICK)
-    chain.wait_equal(30)
+    chain.wait_equal(60)
     chain.sink.stop()
     pour(chain, 10)
-    chain.wait_drained(20)
+    chain.wait_drained(60)
     chain.broker.stop()
     shutil.rmtree(chain.layout.broker_config.parent)
     chain.layout.broker_config.parent.mkdir()
     chain.layout.write_broker_config(QUICK)
     chain.start_broker()
     pour(chain, 10)
-    wait_until(lambda: chain.unconfirmed() == 0, 20, "the pours to be on the gateway's disk")
+    wait_until(lambda: chain.unconfirmed() == 0, 60, "the pours to be on the gateway's disk")
     chain.sink.start()
     assert_ledger_is_truth(chain, at_least=20)

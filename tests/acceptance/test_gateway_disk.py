@@ -28,19 +28,13 @@ def test_full_disk_stops_confirming_and_goes_on_by_itself_when_there_is_room(sta
         chain.layout.directory.joinpath("disk").mkdir(parents=True)
         # A private mount: nobody else sees it, and it is gone with the process.
         mount = f"mount -t tmpfs -o size=6m tmpfs {chain.layout.directory / 'disk'}"
-        chain.agent.command = [
-            "unshare",
-            "-rm",
-            "sh",
-            "-c",
-            f'{mount} && exec "$@"',
-            "sh",
-            *chain.agent.command,
-        ]
+        own_mounts = "-m" if os.geteuid() == 0 else "-rm"
+        in_it = ["unshare", own_mounts, "sh", "-c", f'{mount} && exec "$@"', "sh"]
+        chain.agent.command = [*in_it, *chain.agent.command]
 
     settings = quick(spool={"path": "disk/spool.db", "reserve_mib": 1})
-    chain = start_chain(settings=settings, before_start=give_the_spool_a_small_disk)
-    chain.wait_equal(30)
+    chain = start_chain(small_estate(rtu=False), settings, before_start=give_the_spool_a_small_disk)
+    chain.wait_equal(60)
     disk = Path(f"/proc/{chain.agent.pid}/root") / str(chain.layout.directory / "disk")[1:]
     chain.sink.stop()  # so that nothing can be pruned
     fill(disk / "somebody-elses-file")
@@ -48,7 +42,7 @@ def test_full_disk_stops_confirming_and_goes_on_by_itself_when_there_is_room(sta
     assert "spool" in said
     assert chain.agent.running
     (disk / "somebody-elses-file").unlink()
-    chain.wait_drained(30)
+    chain.wait_drained(60)
     chain.sink.start()
     assert_ledger_is_truth(chain, at_least=20)
 
@@ -56,23 +50,23 @@ def test_full_disk_stops_confirming_and_goes_on_by_itself_when_there_is_room(sta
 def test_full_quota_leaves_the_rest_in_the_rings_until_the_ledger_has_caught_up(
     start_chain: StartChain,
 ) -> None:
-    estate = small_estate(rtu=False, capacity=2000, pours_per_day=100)
+    estate = small_estate(tcp_locks=4, rtu=False, capacity=2000, pours_per_day=100)
     chain = start_chain(estate, quick(spool={"max_mib": 1}), backlog_days=18, leave_out=("cloud-sink",))
-    wait_until(lambda: 0 < chain.unconfirmed() < len(chain.truth()) - 500, 30, "the quota to be used up")
-    waiting = chain.unconfirmed()
+    wait_until(lambda: "SpoolFull" in chain.agent.log.read_text(), 60, "the quota to be used up")
     pour(chain, 4)
-    assert chain.unconfirmed() == waiting + 4
+    assert chain.unconfirmed() > 300, "the spool took more than its quota"
+    assert chain.agent.running
     chain.sink.start()
-    assert_ledger_is_truth(chain, timeout_s=60, at_least=3000)
+    assert_ledger_is_truth(chain, at_least=6500)
 
 
 @pytest.mark.parametrize("damage", ["in the middle", "torn off", "header", "not a database"])
 def test_corrupt_spool_is_set_aside_and_nothing_is_lost(start_chain: StartChain, damage: str) -> None:
     chain = start_chain(settings=quick())
-    chain.wait_equal(30)
+    chain.wait_equal(60)
     chain.broker.stop()
     pour(chain, 12)
-    chain.wait_drained(20)  # these twelve are on the gateway's disk only, for all that anybody was told
+    chain.wait_drained(60)  # these twelve are on the gateway's disk only, for all that anybody was told
     chain.agent.kill()
     harm(chain.layout.spool, damage)
     chain.agent.start()
@@ -83,10 +77,10 @@ def test_corrupt_spool_is_set_aside_and_nothing_is_lost(start_chain: StartChain,
 
 def test_lost_spool_begins_a_new_journal_and_reads_the_rings_again(start_chain: StartChain) -> None:
     chain = start_chain(settings=quick())
-    chain.wait_equal(30)
+    chain.wait_equal(60)
     chain.broker.stop()
     pour(chain, 12)
-    chain.wait_drained(20)
+    chain.wait_drained(60)
     chain.agent.kill()
     remove_spool(chain.layout.spool)
     chain.agent.start()
@@ -98,7 +92,7 @@ def test_lost_spool_begins_a_new_journal_and_reads_the_rings_again(start_chain: 
 
 def test_spool_restored_from_an_old_copy_loses_and_doubles_nothing(start_chain: StartChain) -> None:
     chain = start_chain(settings=quick())
-    chain.wait_equal(30)
+    chain.wait_equal(60)
     chain.agent.stop()
     copy = chain.layout.directory / "copy"
     copy.mkdir()
@@ -106,7 +100,7 @@ def test_spool_restored_from_an_old_copy_loses_and_doubles_nothing(start_chain: 
         shutil.copy2(part, copy)
     chain.agent.start()
     pour(chain, 12)
-    chain.wait_equal(30)  # pages that the copy knows nothing of are in the ledger
+    chain.wait_equal(60)  # pages that the copy knows nothing of are in the ledger
     chain.agent.kill()
     pour(chain, 3)
     remove_spool(chain.layout.spool)

@@ -16,12 +16,12 @@ HOURS_IN_A_SECOND = 3600 * 3
 def test_polling_stopped_for_hours_recovers_all_pours(start_chain: StartChain) -> None:
     estate = small_estate(capacity=1000, pours_per_day=60)
     chain = start_chain(estate, QUICK, backlog_days=1, speed=HOURS_IN_A_SECOND)
-    chain.wait_equal(30)
+    chain.wait_equal(60)
     chain.agent.stop()
     waiting = chain.unconfirmed()
     stopped_at = time.monotonic()
-    wait_until(lambda: time.monotonic() - stopped_at > 4, 10, "twelve hours of the residents' lives")
-    wait_until(lambda: chain.unconfirmed() > waiting + 60, 20, "pours that nobody polls")
+    wait_until(lambda: time.monotonic() - stopped_at > 4, 60, "twelve hours of the residents' lives")
+    wait_until(lambda: chain.unconfirmed() > waiting + 60, 60, "pours that nobody polls")
     chain.agent.start()
     send_everybody_home(chain)
     assert_ledger_is_truth(chain, at_least=150)
@@ -37,7 +37,7 @@ def test_controller_without_room_turns_residents_away_and_loses_nothing(start_ch
         turned_away += answer == "out_of_service"
     assert turned_away > 20
     chain.agent.start()
-    chain.wait_drained(30)
+    chain.wait_drained(60)
     pour(chain, 6)
     assert_ledger_is_truth(chain, at_least=60)
 
@@ -57,7 +57,7 @@ def test_lines_that_fail_in_every_way_delay_pours_but_lose_none(start_chain: Sta
         lock = chain.layout.estate.locks[1].name
         chain.control.do("power_cut", lock=lock, at=at, off_s=0.2)
         chain.control.do("pour", lock=lock, chamber=2, instant=True)
-        wait_until(lambda: all(ring["powered"] for ring in chain.rings().values()), 10, "power to be back")
+        wait_until(lambda: all(ring["powered"] for ring in chain.rings().values()), 60, "power to be back")
     pour(chain, 3)
-    assert_ledger_is_truth(chain, timeout_s=60, at_least=30)
+    assert_ledger_is_truth(chain, at_least=30)
     assert_ledger_sees_no_fault(chain)

@@ -29,8 +29,8 @@ def test_pages_sent_twice_and_in_any_order_count_once(start_chain: StartChain) -
         chain.agent.start()
         for _ in range(4):
             pour(chain, 4)
-            chain.wait_drained(20)
-        chain.wait_equal(30)
+            chain.wait_drained(60)
+        chain.wait_equal(60)
         pages = wire.pages()
         assert len(pages) >= 6
         for page in [*reversed(pages), *pages[::2], *pages]:
@@ -46,12 +46,12 @@ def test_pages_that_come_in_reverse_order_all_reach_the_ledger(start_chain: Star
         chain.agent.start()
         for _ in range(5):
             pour(chain, 4)
-            chain.wait_drained(20)
-        wait_until(lambda: len(wire.pages()) >= 6, 20, "pages on the wire")
+            chain.wait_drained(60)
+        wait_until(lambda: len(wire.pages()) >= 6, 60, "pages on the wire")
         chain.agent.stop()  # from here on nobody has the pages but we
         pages = {page.number: page for page in wire.pages()}
         chain.sink.start()
-        wait_until(lambda: "connected to the broker" in chain.sink.log_tail(), 20, "the sink to listen")
+        wait_until(lambda: "connected to the broker" in chain.sink.log_tail(), 60, "the sink to listen")
         for number in sorted(pages, reverse=True):
             wire.send(pages[number])
         assert_ledger_is_truth(chain, at_least=20)
@@ -64,14 +64,14 @@ def test_pages_that_come_in_reverse_order_all_reach_the_ledger(start_chain: Star
 def test_forged_page_changes_nothing(start_chain: StartChain, forgery: str) -> None:
     chain = start_chain(small_estate(rtu=False), QUICK, backlog_days=2)
     with bystander(chain) as wire:
-        chain.wait_equal(30)
+        chain.wait_equal(60)
         pour(chain, 2)
-        wait_until(wire.pages, 20, "a page on the wire")
-        chain.wait_equal(30)
+        wait_until(wire.pages, 60, "a page on the wire")
+        chain.wait_equal(60)
         genuine = wire.pages()[-1]
         # The number that the gateway's next page will have: a forged page must not take its place.
         wire.send(forge(genuine, forgery, chain))
-        wait_until(lambda: quarantine(chain), 20, "the message in quarantine")
+        wait_until(lambda: quarantine(chain), 60, "the message in quarantine")
         before = len(chain.ledger())
         pour(chain, 4)
         assert_ledger_is_truth(chain, at_least=before + 4)
@@ -85,12 +85,12 @@ def test_page_of_another_registered_gateway_moves_nothing_of_ours(start_chain: S
     chain.layout.write_gateways({chain.layout.estate.gateway: [ours], "gw-0099": [public_key(other)]})
     with bystander(chain) as wire:
         chain.sink.start()
-        chain.wait_equal(30)
+        chain.wait_equal(60)
         pour(chain, 2)
-        wait_until(wire.pages, 20, "a page on the wire")
+        wait_until(wire.pages, 60, "a page on the wire")
         page = wire.pages()[-1]
         wire.send(page.signed_anew(signing_key(other)))
-        wait_until(lambda: quarantine(chain), 20, "the message in quarantine")
+        wait_until(lambda: quarantine(chain), 60, "the message in quarantine")
         pour(chain, 2)
         assert_ledger_is_truth(chain, at_least=4)
 
@@ -98,7 +98,7 @@ def test_page_of_another_registered_gateway_moves_nothing_of_ours(start_chain: S
 def test_stolen_gateway_cannot_make_up_a_pour(start_chain: StartChain) -> None:
     chain = start_chain(small_estate(rtu=False), QUICK, backlog_days=2)
     lock = chain.layout.estate.locks[0]
-    chain.wait_equal(30)
+    chain.wait_equal(60)
     next_seq = int(chain.rings()[lock.name]["newest"]) + 1
     invented = Record(
         seq=next_seq, began_clock_s=1_790_000_000, boot=1, kind=Kind.POUR, chamber=1, flags=1, uid=0x04112233,
@@ -111,7 +111,7 @@ def test_stolen_gateway_cannot_make_up_a_pour(start_chain: StartChain) -> None:
     payload = seal_page(gateway, str(uuid4()), 1, "", now, "ntp", [record])
     with bystander(chain) as wire:
         wire.send(WirePage(page_topic(chain), payload, {}).signed_anew(gateway_key(chain)))
-        wait_until(lambda: disputes(chain), 20, "the ledger to notice")
+        wait_until(lambda: disputes(chain), 60, "the ledger to notice")
         # Its identity is still free for the true record.
         pour(chain, 2)
         assert_ledger_is_truth(chain, at_least=next_seq)

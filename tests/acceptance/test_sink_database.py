@@ -26,14 +26,14 @@ def own_postgres() -> Iterator[Postgres]:
 def test_postgres_away_for_a_while(start_chain: StartChain, own_postgres: Postgres, how: str) -> None:
     ledger = {"ledger": {"url": own_postgres.create_database()}, **QUICK_SINK}
     chain = start_chain(settings=Settings(poll_interval_s=0.1, sink=ledger))
-    chain.wait_equal(30)
+    chain.wait_equal(60)
     for _ in range(2):
         own_postgres.stop() if how == "stopped" else own_postgres.kill()
         pour(chain, 9)
-        chain.wait_drained(20)
+        chain.wait_drained(60)
         own_postgres.start()
         pour(chain, 3)
-        chain.wait_equal(30)
+        chain.wait_equal(60)
     assert_ledger_is_truth(chain, at_least=24)
     assert_ledger_sees_no_fault(chain)
     assert chain.sink.running
@@ -44,7 +44,7 @@ def test_sink_starts_before_its_database_does(start_chain: StartChain, own_postg
     own_postgres.stop()
     chain = start_chain(settings=Settings(poll_interval_s=0.1, sink=ledger))
     pour(chain, 6)
-    chain.wait_drained(20)
+    chain.wait_drained(60)
     own_postgres.start()
     if not chain.sink.running:  # a service manager starts it again
         restart(chain.sink)
@@ -67,7 +67,7 @@ def test_two_sinks_share_the_pages_and_either_may_die(start_chain: StartChain, p
     second = Child("second-sink", command, chain.layout.logs)
     second.start()
     try:
-        chain.wait_equal(30)
+        chain.wait_equal(60)
         rng = Random(3)
         for _ in range(4):
             pour(chain, 6)
@@ -83,10 +83,10 @@ def test_two_sinks_share_the_pages_and_either_may_die(start_chain: StartChain, p
 
 def test_sqlite_ledger_locked_by_somebody_else(start_chain: StartChain) -> None:
     chain = start_chain(settings=Settings(poll_interval_s=0.1, sink=QUICK_SINK))
-    chain.wait_equal(30)
+    chain.wait_equal(60)
     with closing(sqlite3.connect(chain.layout.directory / "ledger.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         pour(chain, 12)
-        chain.wait_drained(20)
+        chain.wait_drained(60)
         other.execute("ROLLBACK")
     assert_ledger_is_truth(chain, at_least=12)
