@@ -97,8 +97,8 @@ class KeysSection(_Section):
 class LimitsSection(_Section):
     """Bounds of everything that could grow. The defaults suit one sink on two cores."""
 
-    receive_maximum: Annotated[int, Field(ge=10, le=5000)] = 200
-    batch_pages: Annotated[int, Field(ge=1, le=1000)] = 64
+    receive_maximum: Annotated[int, Field(ge=10, le=5000)] = 400
+    batch_pages: Annotated[int, Field(ge=1, le=1000)] = 200
     quarantine_mib: Annotated[int, Field(ge=1, le=100_000)] = 256
     quarantine_mib_per_gateway: Annotated[int, Field(ge=1, le=100_000)] = 32
     resend_after_s: Annotated[float, Field(ge=0.1, le=3600)] = 10.0

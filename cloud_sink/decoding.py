@@ -41,12 +41,16 @@ UNVERIFIED: Final = 3
 
 @dataclass(slots=True)
 class Group:
-    """The records of one lock and epoch in a page that may become entries. `raws[i]` are the 44 bytes of `rows[i]`."""
+    """The records of one lock and epoch in a page that may become entries.
+
+    `raws[i]` are the 44 bytes of `rows[i]`, `numbers[i]` is its sequence number.
+    """
 
     lock: str
     epoch: int
     rows: list[Row] = field(default_factory=list)
     raws: list[bytes] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +142,15 @@ def _decode_at_once(
     raws = [block[i : i + RECORD_BYTES] for i in range(0, len(block), _STRIDE)]
     first = records[0]
     offset_s = first.clock_offset_s
+    numbers = [record.seq for record in records]
     usual = (
         [crc32(binding, crc32(raw[:40])) for raw in raws] == [field[13] for field in fields]
-        and [record.seq for record in records] == [field[0] for field in fields]
+        and numbers == [field[0] for field in fields]
         and len({record.read_at for record in records}) == 1
         and len({record.clock_offset_s for record in records}) == 1
         and (offset_s is None or -_I32 <= offset_s < _I32)
         and (key is None or key.tags(raws, serial, epoch) == [field[12] for field in fields])
-        and all(field[0] for field in fields)
+        and 0 not in numbers
     )
     if not usual:
         return False
@@ -161,6 +166,7 @@ def _decode_at_once(
         in zip(slots, fields, strict=True)
     ]  # fmt: skip
     group.raws += raws
+    group.numbers += numbers
     return True
 
 
@@ -199,6 +205,7 @@ def _decode_singly(
              weight, duration, register, read_ms, offset_s, pseudonym(uid))
         )  # fmt: skip
         group.raws.append(raw)
+        group.numbers.append(record.seq)
 
 
 def _joined(texts: list[str]) -> bytes | None:

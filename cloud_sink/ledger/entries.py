@@ -79,8 +79,7 @@ def add_entries(
         for group in source.decoded.groups:
             key: Key = (lock_numbers[group.lock], group.epoch)
             candidates.setdefault(key, []).append((source, group))
-            numbers = [row[SEQ] for row in group.rows]
-            low, high = min(numbers), max(numbers)
+            low, high = min(group.numbers), max(group.numbers)
             first, last = wanted.get(key, (low, high))
             wanted[key] = (min(low, first), max(high, last))
     here = SEQ_SPANS.touching(connection, wanted)
@@ -109,8 +108,9 @@ def forged_records(sources: Sequence[Source], lock_numbers: Mapping[str, int]) -
 
 
 def _all_different(mine: _Candidates) -> bool:
-    numbers = [row[SEQ] for _, group in mine for row in group.rows]
-    return len(set(numbers)) == len(numbers)
+    return len(set().union(*(group.numbers for _, group in mine))) == sum(
+        len(group.numbers) for _, group in mine
+    )
 
 
 def _take_all(key: Key, mine: _Candidates, added: Added) -> None:
@@ -126,13 +126,13 @@ def _take_all(key: Key, mine: _Candidates, added: Added) -> None:
             ]
         )
         added.last_position += len(group.rows)
-        numbers.extend([row[SEQ] for row in group.rows])
+        numbers.extend(group.numbers)
 
 
 def _resolve(connection: Connection, key: Key, mine: _Candidates, here: Sequence[Span], added: Added) -> None:
     """Some of this may be here already, or twice in this batch: look at each record."""
     lock_no, epoch = key
-    maybe = sorted({row[SEQ] for _, group in mine for row in group.rows if spans.contains(here, row[SEQ])})
+    maybe = sorted({seq for _, group in mine for seq in group.numbers if spans.contains(here, seq)})
     standing = _find(connection, lock_no, epoch, maybe)
     stored = _StoredRecords(connection)
     numbers = added.numbers.setdefault(key, [])

@@ -143,9 +143,10 @@ def _unproven(lock: str, after: tuple[int, int]) -> sa.Select[Any]:
 def _only(decoded: Decoded, slots: set[int]) -> Decoded:
     groups = []
     for group in decoded.groups:
-        kept = [(row, raw) for row, raw in zip(group.rows, group.raws, strict=True) if row[SLOT] in slots]
+        kept = [index for index, row in enumerate(group.rows) if row[SLOT] in slots]
         if kept:
-            groups.append(Group(group.lock, group.epoch, [row for row, _ in kept], [raw for _, raw in kept]))
+            rows, raws = [group.rows[i] for i in kept], [group.raws[i] for i in kept]
+            groups.append(Group(group.lock, group.epoch, rows, raws, [group.numbers[i] for i in kept]))
     return Decoded(
         groups,
         [forged for forged in decoded.forged if forged.slot in slots],
