@@ -77,6 +77,8 @@ class Agent:
                 _log.warning("threads still busy at the end", threads=list(late))
             spool.close()
         failure = spool.failure or self._crew.failure
+        if isinstance(failure, SpoolCorrupt):
+            spool.report_damage(str(failure))  # so that the file is set aside, even if a check finds nothing
         if failure is not None:
             raise failure
 

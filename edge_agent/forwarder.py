@@ -17,7 +17,7 @@ import structlog
 from pydantic import ValidationError
 
 from edge_agent.alarms import Alarms
-from edge_agent.errors import BrokerUnavailable, JournalForked, SpoolCorrupt, SpoolFull, SpoolUnavailable
+from edge_agent.errors import BrokerUnavailable, JournalForked, SpoolFull, SpoolUnavailable
 from edge_agent.lane import Lane
 from edge_agent.pace import Pace
 from edge_agent.spool import Spool
@@ -112,6 +112,7 @@ class Forwarder:
                 self._lanes[uuid] = Lane(view.id, uuid, view.committed_through)
         for uuid in self._lanes.keys() - self._journals.keys():
             del self._lanes[uuid]
+            self._alarms.clear(f"quarantined {uuid}")
         if self._uplink.sessions != self._session:
             self._session = self._uplink.sessions
             self._live_after = self._active().newest_page
@@ -268,11 +269,7 @@ class Forwarder:
                 after = max(after, lane.end_of_held(page))
 
     def _send_page(self, reader: SpoolReader, lane: Lane, number: int) -> bool:
-        try:
-            page = reader.page(lane.journal, number)
-        except SpoolCorrupt as error:
-            self._spool.report_damage(str(error))
-            raise
+        page = reader.page(lane.journal, number)
         if page is None:
             lane.note_gone(number)
             return False

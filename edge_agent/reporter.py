@@ -8,7 +8,7 @@ from time import monotonic
 
 from edge_agent.alarms import Alarms
 from edge_agent.clock import GatewayClock
-from edge_agent.errors import BrokerUnavailable, SpoolCorrupt, SpoolUnavailable
+from edge_agent.errors import BrokerUnavailable, SpoolUnavailable
 from edge_agent.spool_reader import SpoolReader
 from edge_agent.spool_status import SpoolSummary, summarise
 from edge_agent.uplink import Uplink
@@ -125,7 +125,7 @@ class Reporter:
             self._tell_birth(reader)
             self._tell_locks()
             self._tell_telemetry(reader)
-        except (BrokerUnavailable, SpoolUnavailable, SpoolCorrupt):
+        except (BrokerUnavailable, SpoolUnavailable):
             return  # who owns session and spool reports their troubles
 
     def _look_at_clock(self) -> None:
@@ -134,7 +134,9 @@ class Reporter:
             return
         self._clock_due_s = now_s + _CLOCK_LOOK_S
         if self._clock.trust() == "unset":
-            self._alarms.raise_("clock unset", "no controller's clock is set by this one: see to NTP or a battery")
+            self._alarms.raise_(
+                "clock unset", "no controller's clock is set by this one: see to NTP or a battery"
+            )
         else:
             self._alarms.clear("clock unset")
 

@@ -18,7 +18,7 @@ from sqlite_utils import Database
 
 from edge_agent.alarms import Alarms
 from edge_agent.custody import Cursor, Visit
-from edge_agent.errors import SpoolCorrupt, SpoolFull
+from edge_agent.errors import SpoolFull
 from edge_agent.spool_journals import fork_journal, replace_active, take_up_journal
 from edge_agent.spool_keeping import PRUNE_LIMIT, Housekeeping
 from edge_agent.spool_lock import SpoolLock
@@ -43,6 +43,8 @@ from edge_agent.spool_schema import bound_log
 from edge_agent.spool_writer import SpoolWriter
 from wastelock.messages import Receipt
 from wastelock.page import PageRecord
+
+_RETREAT_LASTS_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,6 @@ class Spool:
     def close(self) -> None:
         """Finish what was handed in, then close the file."""
         self._writer.close()
-        if isinstance(self.failure, SpoolCorrupt):
-            self.report_damage(str(self.failure))
         self._lock.release()
 
     def cursor(self, lock: str) -> Cursor | None:
@@ -160,11 +160,16 @@ class _Keeper:
         self.room = Room(reserve, limits.max_bytes, self._prune_pressed, lambda: drop_salvaged(path))
         self._housekeeping = Housekeeping(path, sealer, Keeping(limits.keep_ms), self.room, self._moment)
         self._end: JournalEnd | None = None
+        self._retreats: dict[int, int] = {}  # journal: since when, in ms
         self.cursors: dict[str, Cursor] = {}
         self.incarnation = 0
 
     def open(self) -> Database:
-        database = open_database(self._path, self._now())
+        try:
+            database = open_database(self._path, self._now())
+        except SpoolFull:
+            self.room.give_up_reserve()  # even the log's index needs a little room
+            database = open_database(self._path, self._now())
         try:
             bound_log(database.conn, self._reserve_bytes)
             try:
@@ -209,9 +214,20 @@ class _Keeper:
             return judgement
         if judgement.verdict is Verdict.ACCEPTED:
             note_receipt(connection, judgement.journal, receipt, to_ms(self._now()))
-        elif judgement.verdict in (Verdict.FORKED, Verdict.RETREATED):
+            self._retreats.pop(judgement.journal, None)
+        elif judgement.verdict is Verdict.FORKED or self._has_lasted(judgement):
             self._leave(connection, judgement, judgement.journal)
         return judgement
+
+    def _has_lasted(self, judgement: Judgement) -> bool:
+        """True if the ledger has been behind what is pruned here for a while.
+
+        Where several sinks work, one receipt may overtake another; a ledger that was really set back stays there.
+        """
+        if judgement.verdict is not Verdict.RETREATED or judgement.journal is None:
+            return False
+        now_ms = to_ms(self._now())
+        return now_ms - self._retreats.setdefault(judgement.journal, now_ms) >= _RETREAT_LASTS_MS
 
     def _leave(self, connection: sqlite3.Connection, judgement: Judgement, journal: int) -> None:
         """Take a journal out of use; a new one begins if it was the active one."""

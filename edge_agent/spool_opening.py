@@ -14,8 +14,8 @@ import structlog
 from sqlite_utils import Database
 
 from edge_agent.errors import SpoolCorrupt
-from edge_agent.spool_room import named_error
-from edge_agent.spool_schema import connect, migrate
+from edge_agent.spool_room import DATABASE_ERRORS, named_error
+from edge_agent.spool_schema import connect, expected_schema, migrate, schema_of
 from wastelock.page import page_hash
 
 _log = structlog.get_logger(__name__)
@@ -105,12 +105,12 @@ def _open_checked(path: Path) -> Database:
         raise SpoolCorrupt(f"{path}: the file is empty, but its log isn't")  # SQLite would throw the log away
     try:
         database = connect(path)
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         raise named_error(error, path) from error
     try:
         migrate(database)
         _check(database.conn, path)
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         database.close()
         raise named_error(error, path) from error
     except BaseException:
@@ -126,6 +126,8 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         (found,) = connection.execute(f"PRAGMA {pragma}").fetchone()
         if found != "ok":
             raise SpoolCorrupt(f"{path}: {found}")
+    if schema_of(connection) != expected_schema():
+        raise SpoolCorrupt(f"{path}: the tables aren't what they were made as")
     newest = connection.execute(NEWEST_PAGES, (_NEWEST_CHECKED,)).fetchall()
     for page, digest, payload in newest:
         if not isinstance(payload, bytes) or page_hash(payload) != digest:

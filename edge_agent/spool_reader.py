@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.errors import SpoolCorrupt
-from edge_agent.spool_room import named_error, used_bytes
+from edge_agent.spool_room import DATABASE_ERRORS, named_error, used_bytes
+from edge_agent.spool_schema import readable_text
 from wastelock.page import page_hash
 
 JOURNALS = """
@@ -114,7 +115,7 @@ class SpoolReader:
     def _named(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise named_error(error, self.path) from error
 
 
@@ -124,6 +125,7 @@ def _open_for_reading(path: Path) -> sqlite3.Connection:
     log = path.with_name(path.name + "-wal")
     how = "mode=ro" if log.exists() else "mode=ro&immutable=1"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=5.0)
+    connection.text_factory = readable_text
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -256")
     return connection

@@ -22,19 +22,35 @@ _log = structlog.get_logger(__name__)
 _FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # A full disk shows itself to SQLite in several ways: the log can't grow, or its index in shared memory can't.
 _FULL_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP})
-_CORRUPT_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# Besides plain damage: where statements that are right fail as if they were wrong, the schema is what is damaged.
+_CORRUPT_CODES = frozenset(
+    {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_SCHEMA,
+        sqlite3.SQLITE_MISMATCH,
+    }
+)
 
+_DAMAGE = (sqlite3.IntegrityError, sqlite3.DataError, UnicodeDecodeError)
 _PRUNES_MAX = 16  # steps in one go: bounds how long a poller waits for room
 _VACUUM_BLOCKS, _VACUUM_STEPS = 64, 64
 
 
-def named_error(error: sqlite3.Error, path: Path) -> SpoolFull | SpoolCorrupt | SpoolUnavailable:
+# The second where SQLite's own message quotes something damaged: Python can't read it.
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+
+def named_error(
+    error: sqlite3.Error | UnicodeDecodeError, path: Path
+) -> SpoolFull | SpoolCorrupt | SpoolUnavailable:
     """Return SQLite's error as one that says what to do next."""
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _FULL_CODES:
         return SpoolFull(f"{path}: the disk is full ({error})")
-    # What isn't an operational error is raised for contents that can't be: a text that isn't UTF-8, a broken schema.
-    if code & 0xFF in _CORRUPT_CODES or not isinstance(error, sqlite3.OperationalError):
+    # A broken constraint or a text that isn't UTF-8 is damage, too: nothing that we write can be like that.
+    if code & 0xFF in _CORRUPT_CODES or isinstance(error, _DAMAGE):
         return SpoolCorrupt(f"{path}: the file is damaged ({error})")
     return SpoolUnavailable(f"{path}: {error}")
 
@@ -114,10 +130,14 @@ class Room:
         """Return how much of the quota is used; 1 or more: no room."""
         return used_bytes(database.conn) / self._max_bytes
 
-    def tidy(self, database: Database) -> None:
-        """The disk is full: give up the reserve and use it to give back to the disk what isn't needed."""
+    def give_up_reserve(self) -> None:
+        """Give back to the disk what can be given back without the database."""
         self._reserve.give_up()
         self._drop_leftovers()
+
+    def tidy(self, database: Database) -> None:
+        """The disk is full: give up the reserve and use it to give back to the disk what isn't needed."""
+        self.give_up_reserve()
         try:
             _give_back(database)
             for _ in range(_PRUNES_MAX):

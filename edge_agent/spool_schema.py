@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from edge_agent.errors import SpoolUnavailable
+from edge_agent.errors import SpoolCorrupt, SpoolUnavailable
 
 _V1 = """
 CREATE TABLE journal (
@@ -88,6 +88,8 @@ ALTER TABLE journal ADD COLUMN committed_head TEXT NOT NULL DEFAULT '';
 # Element n leads from user_version n to n + 1.
 MIGRATIONS: tuple[str, ...] = (_V1, _V2)
 SCHEMA_VERSION = len(MIGRATIONS)
+# "WL" and the release once more: a damaged number isn't taken for that of a newer program.
+_APPLICATION_ID = 0x574C0000
 
 PAGE_BYTES = 4096
 _BUSY_S = 5.0
@@ -105,7 +107,13 @@ def connect(path: Path) -> Database:
     return database
 
 
+def readable_text(value: bytes) -> str:
+    """Return a text of the database; damaged bytes in it are for the hashes to find, not for the decoder."""
+    return value.decode("utf-8", "replace")
+
+
 def _configure(connection: sqlite3.Connection) -> None:
+    connection.text_factory = readable_text
     # Both only take effect on a new, empty file; incremental vacuum gives room back to a disk that others filled.
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -128,9 +136,30 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
+def schema_of(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """Return how the tables and indexes of a database were made."""
+    return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
+
+
+def expected_schema() -> list[tuple[str, ...]]:
+    """Return what `schema_of` tells of a spool of this release."""
+    database = Database(sqlite3.connect(":memory:"), execute_plugins=False)
+    try:
+        migrate(database)
+        return schema_of(database.conn)
+    finally:
+        database.close()
+
+
+def _application_id(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
+
+
 def migrate(database: Database) -> int:
     """Bring the file up to date and return the version that it had (0: it was new)."""
     found = schema_version(database.conn)
+    if found > SCHEMA_VERSION and _application_id(database.conn) != _APPLICATION_ID + found:
+        raise SpoolCorrupt(f"the file says that it is of release {found}, but isn't")
     if found > SCHEMA_VERSION:
         raise SpoolUnavailable(
             f"the spool is of release {found}, this program knows {SCHEMA_VERSION}: install the newer program again"
@@ -141,4 +170,5 @@ def migrate(database: Database) -> int:
                 if statement.strip():
                     database.conn.execute(statement)
             database.conn.execute(f"PRAGMA user_version = {version + 1}")
+            database.conn.execute(f"PRAGMA application_id = {_APPLICATION_ID + version + 1}")
     return found

@@ -72,8 +72,7 @@ class Scenario:
         except OSError:
             return
 
-    def restart(self) -> None:
-        self.spool.close()
+    def open_again(self) -> None:
         assert self.spool.failure is None
         self.spool = self._make()
         self.spool.start()
@@ -94,9 +93,14 @@ def main() -> None:
     told["goes on after receipts"] = scenario.seal()
     told["alarm is over"] = scenario.alarms.texts() == ()
 
+    scenario.spool.close()  # in order: no log is left, and the reserve is whole
     scenario.fill_with_junk()
+    scenario.open_again()
+    told["starts on a disk that was filled while it was away"] = scenario.cursor_is_true()
+
     scenario.fill()
-    scenario.restart()
+    scenario.spool.close()
+    scenario.open_again()
     told["starts on a full disk"] = scenario.cursor_is_true()
     scenario.junk.unlink()
     told["goes on when others made room"] = scenario.seal() and scenario.cursor_is_true()

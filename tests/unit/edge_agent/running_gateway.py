@@ -8,6 +8,7 @@ from random import Random
 
 from edge_agent.alarms import Alarms
 from edge_agent.config import MqttSettings
+from edge_agent.errors import SpoolCorrupt
 from edge_agent.forwarder import Forwarder
 from edge_agent.spool import Spool
 from edge_agent.spool_pages import Sealer
@@ -56,6 +57,8 @@ class Gateway:
                 for thread in threads:
                     thread.join(10)
                     assert not thread.is_alive()
+        if self.failures and isinstance(self.failures[0], SpoolCorrupt):
+            self.spool.report_damage(str(self.failures[0]))  # as the agent does
         if self.failures:
             raise self.failures[0]
 

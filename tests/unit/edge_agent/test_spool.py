@@ -241,6 +241,7 @@ def test_a_spool_of_a_newer_release_is_left_alone(path: Path) -> None:
         spool.seal(visit())
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA application_id = {0x574C0000 + SCHEMA_VERSION + 1}")
     connection.close()
     with pytest.raises(SpoolUnavailable, match="install the newer program"):
         make_spool(path).start()

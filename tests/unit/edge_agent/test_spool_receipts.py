@@ -184,6 +184,9 @@ def test_a_ledger_that_lost_pages_pruned_here_gets_the_rest_as_a_retired_journal
         wait_until(lambda: active(path).pruned_through == 6, what="pruning")
         old = active(path)
         assert spool.apply_receipt(receipt_for(path, 0)).verdict is Verdict.RETREATED
+        assert active(path).uuid == old.uuid, "one receipt may have overtaken another"
+        clock.move(seconds=61)
+        assert spool.apply_receipt(receipt_for(path, 0)).verdict is Verdict.RETREATED
         seal(spool, 11, 11)
         assert sealed_seqs(path, "retired") == [7, 8, 9, 10]
         held = Receipt(journal=old.uuid, committed_through=0, held=((7, 10),), at=START)
@@ -191,6 +194,19 @@ def test_a_ledger_that_lost_pages_pruned_here_gets_the_rest_as_a_retired_journal
         clock.move(days=2)
         wait_until(lambda: sealed_seqs(path, "retired") == [], what="what is held to be pruned")
         assert sealed_seqs(path, "active") == [11]
+
+
+def test_a_late_receipt_of_another_sink_is_no_reason_for_a_new_journal(path: Path) -> None:
+    clock = Clock()
+    with opened(make_spool(path, clock, keep_days=0)) as spool:
+        seal(spool, 1, 10)
+        late = receipt_for(path, 6)
+        for through in (7, 8, 9, 10):
+            spool.apply_receipt(receipt_for(path, through))
+            wait_until(lambda: active(path).pruned_through == active(path).committed_through, what="pruning")
+            assert spool.apply_receipt(late).verdict is Verdict.RETREATED
+            clock.move(seconds=50)
+        assert [view.state for view in journals(path)] == ["active"]
 
 
 def test_the_hash_of_the_last_pruned_page_is_still_known(path: Path) -> None:
