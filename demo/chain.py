@@ -201,6 +201,9 @@ class Chain:
     def __enter__(self) -> Self:
         try:
             self.start()
+        except KeyboardInterrupt:
+            self.stop()
+            raise
         except BaseException:
             self._end_all()
             raise

@@ -13,6 +13,7 @@ import typer
 
 from demo.chain import Chain
 from demo.compare import compare, read_lines
+from demo.control import ControlRefused, SimulatorGone
 from demo.demonstration import Demonstration, Plan, TooSlow
 from demo.estate import demo_estate
 from demo.layout import Layout, Settings
@@ -66,7 +67,7 @@ def demo(
     layout = Layout(directory, demo_estate(), free_port)
     try:
         code = _run(layout, plan, days, seed)
-    except (ProcessFailed, MissingProgram, TooSlow) as error:
+    except (ProcessFailed, MissingProgram, TooSlow, SimulatorGone, ControlRefused) as error:
         print(f"The demonstration failed: {error}", file=sys.stderr)
         code = EXIT_FAILED
     except KeyboardInterrupt:

@@ -97,7 +97,8 @@ class Demonstration:
             if self._plan.live_pours is not None and time.monotonic() > self._end:
                 raise TooSlow(
                     f"{what}: not within {self._plan.deadline_s:g} s; {progress.ring:,} records in the rings,"
-                    f" {progress.spool:,} in the spool, {progress.committed:,} of {progress.made:,} committed\n"
+                    f" {progress.spool:,} in the spool, {progress.committed:,} of {progress.made:,} committed;"
+                    f" on the wire: {self._observer.problem or 'nothing unusual'}\n"
                     f"{self._chain.story()}"
                 )
             time.sleep(_REFRESH_S)
