@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import structlog
 from sqlite_utils import Database
@@ -35,7 +36,9 @@ _CORRUPT_CODES = frozenset(
 
 _DAMAGE = (sqlite3.IntegrityError, sqlite3.DataError, UnicodeDecodeError)
 _PRUNES_MAX = 16  # steps in one go: bounds how long a poller waits for room
-_VACUUM_BLOCKS, _VACUUM_STEPS = 64, 64
+# One tidying up: each step is written through, and everybody waits for it.
+_TIDY_PRUNES_MAX, _VACUUM_BLOCKS, _VACUUM_STEPS = 4, 128, 8
+_TIDY_EVERY_S = 2.0
 
 
 # The second where SQLite's own message quotes something damaged: Python can't read it.
@@ -101,16 +104,20 @@ class Room:
         max_bytes: int,
         prune: Callable[[Database], int],
         drop_leftovers: Callable[[], None],
+        now_s: Callable[[], float] = monotonic,
     ) -> None:
         self._reserve = reserve
         self._max_bytes = max_bytes
         self._prune = prune
         self._drop_leftovers = drop_leftovers
+        self._now_s = now_s
+        self._tidied_at_s = -_TIDY_EVERY_S
 
     def admit(self, database: Database) -> None:
         """Return if pages may be sealed now, having pruned where the quota asks for it; else raise SpoolFull."""
         if not self._reserve.lay_down():
-            self.tidy(database)
+            if self._now_s() - self._tidied_at_s >= _TIDY_EVERY_S:
+                self.tidy(database)
             if not self._reserve.lay_down():
                 raise SpoolFull(
                     f"{self._reserve.path.parent}: the disk is full: make room, then sealing goes on by itself"
@@ -137,10 +144,11 @@ class Room:
 
     def tidy(self, database: Database) -> None:
         """The disk is full: give up the reserve and use it to give back to the disk what isn't needed."""
+        self._tidied_at_s = self._now_s()
         self.give_up_reserve()
         try:
             _give_back(database)
-            for _ in range(_PRUNES_MAX):
+            for _ in range(_TIDY_PRUNES_MAX):
                 if not self._prune(database):
                     break
                 _give_back(database)
