@@ -27,6 +27,8 @@ from wastelock.topics import InvalidTopic, parse_gateway_topic
 WHOLE_PAGE = -1  # the slot that stands for all of a page
 _JOURNAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _HASH = re.compile(r"[A-Za-z0-9_-]{43}\Z")
+_SIGNATURE = re.compile(r"[A-Za-z0-9_-]{86}={0,2}\Z")
+_PAGES_MAX = 2**62  # so that arithmetic on page numbers stays within 64 bits
 _KEEP_CHARACTERS = 200  # of texts that a stranger chose
 
 
@@ -146,7 +148,9 @@ def _check_signature(message: Message, keys: KeyRing) -> tuple[str, str]:
     public = ring.get(message.kid)
     if public is None:
         raise _Refused(Reason.UNKNOWN_KEY, f"gateway {topic.gateway} isn't listed with this key")
-    if not signature_holds(public, message.topic, message.payload, message.sig):
+    # Base64 decoders pass over what isn't base64: what is kept as evidence must be the signature and nothing else.
+    well_formed = _SIGNATURE.match(message.sig) is not None
+    if not well_formed or not signature_holds(public, message.topic, message.payload, message.sig):
         raise _Refused(Reason.BAD_SIGNATURE)
     return message.kid, message.sig
 
@@ -156,8 +160,8 @@ def _check_header(header: PageHeader) -> None:
         raise _Refused(Reason.NOT_A_PAGE, "`journal` isn't a UUID")
     if not (_HASH.match(header.prev) or (header.prev == "" and header.page == 1)):
         raise _Refused(Reason.NOT_A_PAGE, '`prev` isn\'t a hash (or "" for page 1)')
-    if not 0 <= header.v < 2**31:
-        raise _Refused(Reason.NOT_A_PAGE, "`v` is out of range")
+    if not 0 <= header.v < 2**31 or header.page >= _PAGES_MAX:
+        raise _Refused(Reason.NOT_A_PAGE, "`v` or `page` is out of range")
 
 
 def _clock(page: Page) -> str | None:

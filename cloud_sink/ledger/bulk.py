@@ -15,7 +15,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-_SQLITE_ROWS = 1024  # rows of one statement
+_SQLITE_ROWS = 1024  # rows of one statement: few long calls, during which other threads can run
 _COPY_ROWS = 2000  # rows handed to libpq at once
 _COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"

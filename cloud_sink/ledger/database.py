@@ -30,6 +30,9 @@ _POSTGRES_ARGS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+# A sink that froze in the middle of a transaction must not keep the others waiting for its lock.
+_POSTGRES_WRITER = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
+_POSTGRES_READER = "-c default_transaction_read_only=on"
 _VALUE_ERRORS = (exc.IntegrityError, exc.DataError, sqlite3.IntegrityError, sqlite3.DataError,
                  psycopg.IntegrityError, psycopg.DataError, OverflowError)  # fmt: skip
 _DATABASE_ERRORS = (exc.SQLAlchemyError, sqlite3.Error, psycopg.Error, OSError)
@@ -92,9 +95,7 @@ class Database:
         if self.dialect == "sqlite":
             engine = self._sqlite_engine(read_only)
         else:
-            args = dict(_POSTGRES_ARGS)
-            if read_only:
-                args["options"] = "-c default_transaction_read_only=on"
+            args = {**_POSTGRES_ARGS, "options": _POSTGRES_READER if read_only else _POSTGRES_WRITER}
             engine = sa.create_engine(self.url, connect_args=args, pool_size=2, max_overflow=0)
         return engine
 

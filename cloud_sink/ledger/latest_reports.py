@@ -7,30 +7,37 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from cloud_sink.ledger.database import Database
-from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.tables import gateway_reports, lock_reports
 from cloud_sink.reports import Report
 from wastelock.messages import GatewayState, LockState
 
 
 def save(database: Database, reports: Sequence[Report], now_ms: int) -> None:
-    """Replace what is known of these gateways and locks, unless the ledger knows something later."""
-    gateways, locks = [], []
-    for report in reports:
-        at = report.state.at
-        row = {
-            "site": report.site,
-            "gateway": report.gateway,
-            "reported_ms": to_ms(at) if at else now_ms,
-            "report": report.state.to_json().decode(),
-        }
-        if report.lock is None:
-            gateways.append(row)
-        else:
-            locks.append({**row, "lock": report.lock})
+    """Replace what is known of these gateways and locks, unless another sink has heard of them since `now_ms`.
+
+    It is the time of hearing that counts: a gateway's clock may have been wrong when it wrote its last report.
+    """
     with database.writing() as connection:
-        _upsert(connection, gateway_reports, ["site", "gateway"], gateways)
-        _upsert(connection, lock_reports, ["lock"], locks)
+        known = gateways(connection)
+        gateway_rows, lock_rows = [], []
+        for report in reports:
+            row: dict[str, object] = {"site": report.site, "gateway": report.gateway, "reported_ms": now_ms}
+            if isinstance(report.state, LockState):
+                lock_rows.append({**row, "lock": report.lock, "report": report.state.to_json().decode()})
+            else:
+                state = _with_what_was_known(report.state, known.get((report.site, report.gateway)))
+                gateway_rows.append({**row, "report": state.to_json().decode()})
+        _upsert(connection, gateway_reports, ["site", "gateway"], gateway_rows)
+        _upsert(connection, lock_reports, ["lock"], lock_rows)
+
+
+def _with_what_was_known(state: GatewayState, before: GatewayState | None) -> GatewayState:
+    """A will or farewell says only that the gateway is gone: its spool is what its birth said. A late will is void."""
+    if state.online or before is None:
+        return state
+    if state.incarnation < before.incarnation:
+        return before
+    return before.model_copy(update={"online": False, "at": state.at})
 
 
 def gateways(connection: Connection) -> dict[tuple[str, str], GatewayState]:

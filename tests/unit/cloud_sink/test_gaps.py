@@ -7,9 +7,9 @@ from tests.support.ledger import Ledger
 from wastelock.messages import GatewayState, LockState
 
 
-def tell(ledger: Ledger, *states: GatewayState | LockState) -> None:
+def tell(ledger: Ledger, *states: GatewayState | LockState, at_ms: int = 0) -> None:
     reports = [Report("estate-1", "gw-0001", getattr(state, "lock", None), state) for state in states]
-    latest_reports.save(ledger.database, reports, 0)
+    latest_reports.save(ledger.database, reports, at_ms)
 
 
 def lock_state(
@@ -86,8 +86,24 @@ def test_a_lock_that_only_ever_reported_is_listed(ledger: Ledger, lock: FakeLock
     assert list(ledger.reader.record_gaps("1f00ff")) == []
 
 
-def test_an_older_report_does_not_replace_a_later_one(ledger: Ledger, lock: FakeLock) -> None:
-    later = lock_state(lock, newest=9).model_copy(update={"at": START.replace(hour=23)})
-    tell(ledger, later)
-    tell(ledger, lock_state(lock, newest=2))
+def test_what_was_heard_last_counts_whatever_the_gateways_clock_said(ledger: Ledger, lock: FakeLock) -> None:
+    tell(ledger, lock_state(lock, newest=9).model_copy(update={"at": START.replace(year=2040)}), at_ms=5)
+    tell(ledger, lock_state(lock, newest=2), at_ms=4)
     assert records(ledger) == [(1, 1, 9, "buffered", False)]
+    tell(ledger, lock_state(lock, newest=3), at_ms=6)
+    assert records(ledger) == [(1, 1, 3, "buffered", False)]
+
+
+def test_a_gateways_will_takes_nothing_from_what_it_said_of_its_spool(
+    ledger: Ledger, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    made = [gateway.seal(lock.pours(1)) for _ in range(4)]
+    ledger.take(made[0], made[3])
+    tell(ledger, gateway_state(gateway, 3, 4, incarnation=5))
+    tell(ledger, GatewayState(gateway=gateway.gateway, online=False, incarnation=4), at_ms=1)
+    assert [gap.reason for gap in ledger.reader.page_gaps()][-1] == "in the gateway's spool", (
+        "a late will is void"
+    )
+    tell(ledger, GatewayState(gateway=gateway.gateway, online=False, incarnation=5), at_ms=2)
+    assert pages(ledger) == [(2, 2, "lost"), (3, 3, "buffered")]
+    assert "it is offline" in ledger.reader.page_gaps()[-1].reason
