@@ -194,7 +194,7 @@ def test_through_noise_late_foreign_and_cut_answers_every_record_comes_once(
     ]
     for misdeed in misdeeds * 2:
         pty.script.extend([None] * chance.randrange(4))
-        pty.script.append(misdeed)  # type: ignore[arg-type]
+        pty.script.append(misdeed)
     with RunningBus(rtu_line(pty), LOCKS, spool) as running:
         wait_until(lambda: not pty.script, 60, "all misdeeds to be done")
         for controller in units.values():

@@ -101,11 +101,12 @@ class Ledger:
         self._client.publish(TOPICS.resend, request.to_json(), 1)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        page = parse_page(message.payload)
+        payload = bytes(message.payload)
+        page = parse_page(payload)
         time.sleep(self._slow_s)
-        signature = dict(message.properties.UserProperty)["sig"]
-        held = signature_holds(KEY.private.public_key(), message.topic, message.payload, signature)
-        self.messages.append(Came(bytes(message.payload), signature, held))
+        signature = dict(getattr(message.properties, "UserProperty", ()))["sig"]
+        held = signature_holds(KEY.private.public_key(), message.topic, payload, signature)
+        self.messages.append(Came(payload, signature, held))
         if not held:
             if not self.refuse_bad_signatures:
                 self.faults.append(f"signature of page {page.page} doesn't hold")

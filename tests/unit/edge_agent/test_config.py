@@ -1,8 +1,6 @@
 """The configuration: whole, strict, all problems at once, each with file, key, what was expected and the remedy."""
 
 import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -16,50 +14,15 @@ from edge_agent.config import CounterLock, JournalLock, RtuBus, TcpBus
 from edge_agent.config_rules import load_config, load_signing_key
 from edge_agent.errors import ConfigError
 from edge_agent.keygen import make_signing_key
+from tests.unit.edge_agent.configurations import GOOD, write
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "edge-agent.toml"
-
-GOOD = """
-[gateway]
-id = "gw-0001"
-site = "site-1"
-signing_key = "gateway.pem"
-[spool]
-path = "spool.db"
-[mqtt]
-host = "broker.example.org"
-[[buses]]
-name = "yard"
-kind = "rtu"
-device = "/dev/ttyUSB0"
-[[buses]]
-name = "street"
-kind = "tcp"
-host = "192.0.2.7"
-[[locks]]
-serial = "1f00a1"
-bus = "yard"
-unit = 1
-[[locks]]
-serial = "1f00b1"
-bus = "street"
-unit = 9
-driver = "counter-1"
-function = 4
-chambers = [{ number = 1, address = 0, width = 16, volume_ml = 5000 }]
-"""
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     make_signing_key(tmp_path / "gateway.pem")
     return tmp_path
-
-
-def write(directory: Path, text: str) -> Path:
-    file = directory / "agent.toml"
-    file.write_text(text)
-    return file
 
 
 def problems(directory: Path, text: str) -> list[str]:
@@ -354,49 +317,6 @@ def _to_toml(table: dict[str, object]) -> str:
         return json.dumps(v).replace("\x7f", "\\u007f")
 
     return "\n".join(f"{json.dumps(k)} = {value(v)}" for k, v in table.items())
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edge_agent.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
-def test_check_config_and_run_end_with_78_and_the_whole_list(directory: Path) -> None:
-    file = write(directory, GOOD.replace("unit = 9", "unit = 900").replace('"gateway.pem"', '"none.pem"'))
-    for command in ("check-config", "run", "status"):
-        done = run(command, "--config", str(file))
-        assert done.returncode == 78
-        assert "locks[1].unit" in done.stderr and "gateway.signing_key" in done.stderr
-        assert "Traceback" not in done.stderr
-
-
-def test_check_config_says_what_is_good(directory: Path) -> None:
-    done = run("check-config", "--config", str(write(directory, GOOD)))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "2 locks on 2 buses" in done.stdout
-
-
-def test_keygen_prints_what_the_sink_has_to_know(tmp_path: Path) -> None:
-    file = write(tmp_path, GOOD)
-    done = run("keygen", "--config", str(file))
-    assert done.returncode == 0
-    key = load_signing_key(tmp_path / "gateway.pem")
-    assert key.kid in done.stdout
-    again = run("keygen", "--config", str(file))
-    assert again.returncode == 78 and "there already" in again.stderr
-
-
-def test_status_before_the_first_run_says_so(directory: Path) -> None:
-    done = run("status", "--config", str(write(directory, GOOD)))
-    assert done.returncode == 1
-    assert "isn't there yet" in done.stderr
-
-
-@pytest.mark.parametrize("command", [[], ["run"], ["check-config"], ["status"], ["keygen"]])
-def test_help_shows_an_example(command: list[str]) -> None:
-    done = run(*command, "--help")
-    assert done.returncode == 0
-    assert "Example: edge-agent" in done.stdout.replace("\n", " ")
 
 
 def test_a_password_stands_in_no_message(directory: Path) -> None:

@@ -76,7 +76,12 @@ def test_visit_ends_when_its_time_is_over_and_goes_on_in_the_next(rig: LockRig) 
 
 def test_records_made_during_a_visit_are_read_in_the_next(rig: LockRig) -> None:
     rig.pours(6)
-    rig.registers.before_read = lambda address, _: rig.controller.pour() and None if address >= RING else None
+
+    def pour_while_the_ring_is_read(address: int, _count: int) -> None:
+        if address >= RING:
+            rig.controller.pour()
+
+    rig.registers.before_read = pour_while_the_ring_is_read
     rig.visit()
     rig.registers.before_read = lambda address, _: None
     rig.visit()

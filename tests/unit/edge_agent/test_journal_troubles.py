@@ -249,7 +249,12 @@ def test_one_late_status_is_no_contradiction(rig: LockRig) -> None:
     rig.pours(4)
     rig.visit()
     stale: list[bytes] = []
-    rig.registers.alter = lambda address, block: (stale.append(block), block)[1]
+
+    def keep(_address: int, block: bytes) -> bytes:
+        stale.append(block)
+        return block
+
+    rig.registers.alter = keep
     rig.visit()
     rig.pours(3)
     rig.registers.alter = lambda address, block: block

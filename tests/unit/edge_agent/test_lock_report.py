@@ -89,7 +89,9 @@ def test_lock_that_falls_silent_is_told_with_since_when_and_its_last_values(rig:
     assert len(rig.states) == 2
     rig.registers.before_read = lambda address, words: None
     rig.visit()
-    assert (rig.state.reachable, rig.state.unreachable_since, rig.state.problem) == (True, None, None)
+    assert rig.state.reachable
+    assert rig.state.unreachable_since is None
+    assert rig.state.problem is None
 
 
 def test_resting_unit_keeps_the_reason_for_which_it_rests(rig: LockRig) -> None:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_a_cursor_survives_a_restart_with_its_memo(path: Path) -> None:
 def test_a_cursor_moves_forwards_only_but_a_record_read_again_corrects_it(path: Path) -> None:
     with opened(make_spool(path)) as spool:
         bad = visit(seq=7)
-        unverified = Visit(**{**_fields(bad), "records": (JournalRecord(7, bytes(44), verified=False),)})
+        unverified = replace(bad, records=(JournalRecord(7, bytes(44), verified=False),))
         spool.seal(unverified)
         spool.seal(visit(seq=3))
         cursor = spool.cursor("1f00a1")
@@ -86,10 +87,6 @@ def test_a_cursor_moves_forwards_only_but_a_record_read_again_corrects_it(path: 
         spool.seal(visit(seq=1, epoch=2))
         cursor = spool.cursor("1f00a1")
         assert cursor is not None and (cursor.epoch, cursor.seq) == (2, 1)
-
-
-def _fields(of: Visit) -> dict[str, object]:
-    return {name: getattr(of, name) for name in Visit.__slots__}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ from tests.unit.edge_agent.gateway import START, TOPICS, make_spool, opened, rec
 from wastelock.messages import GatewayState, LockState, Telemetry
 
 
+def _wait(event: threading.Event) -> None:
+    event.wait()
+
+
 def test_one_dead_thread_ends_them_all_and_the_first_error_is_kept() -> None:
     stop = threading.Event()
     crew = Crew(stop)
@@ -23,7 +27,7 @@ def test_one_dead_thread_ends_them_all_and_the_first_error_is_kept() -> None:
     def die(_stop: threading.Event) -> None:
         raise ZeroDivisionError("first")
 
-    crew.start("worker", lambda s: s.wait() and None)
+    crew.start("worker", _wait)
     crew.start("broken", die)
     assert stop.wait(5)
     assert crew.join(5) == ()
@@ -43,7 +47,7 @@ def test_a_thread_that_returns_without_being_asked_to_counts_as_dead() -> None:
 def test_a_thread_that_does_not_end_is_named() -> None:
     stop, released = threading.Event(), threading.Event()
     crew = Crew(stop)
-    crew.start("busy", lambda _stop: released.wait() and None)
+    crew.start("busy", lambda _stop: _wait(released))
     stop.set()
     assert crew.join(0.1) == ("busy",)
     released.set()
