@@ -4,10 +4,11 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import msgspec
@@ -52,9 +53,8 @@ def run(
     _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     with _exit_codes():
         stop, reload = threading.Event(), threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        signal.signal(signal.SIGHUP, lambda *_: reload.set())
+        for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
+            signal.signal(number, _setter(event))
         sink = Sink(load_config(config))
         tune_interpreter()
         sink.run(stop, reload)
@@ -158,6 +158,11 @@ def reprocess(config: ConfigOption, json: JsonOption = False) -> None:
     with _exit_codes():
         result = reprocess_ledger(load_config(config))
         typer.echo(msgspec.json.encode(result).decode() if json else presenting.counts(result))
+
+
+def _setter(event: threading.Event) -> Callable[[int, FrameType | None], None]:
+    """Return a signal handler that sets an event; by another thread, since this one may just hold the event's lock."""
+    return lambda _number, _frame: threading.Thread(target=event.set).start()
 
 
 @contextmanager
