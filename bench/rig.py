@@ -5,6 +5,7 @@ with Rig(directory, estate, Settings(), simulators=4, backlog_days=3) as rig:
 """
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from demo.estate import Estate
 from demo.layout import Layout, Settings
 from demo.ports import free_port
 from demo.process import Child, ProcessFailed, broker_program, program
-from edge_agent.errors import SpoolUnavailable
+from edge_agent.errors import SpoolCorrupt, SpoolUnavailable
 from edge_agent.spool_reader import SpoolReader
 from tests.support.ports import is_listening
 
@@ -64,6 +65,7 @@ class Rig:
         )
         agent = [*program("edge-agent"), "run", "--config", str(self.layout.agent_config)]
         self.agent = Child("edge-agent", agent, self.layout.logs)
+        self._reader: SpoolReader | None = None
 
     def _parts(self, simulators: int) -> list[Layout]:
         """Deal the buses out to several simulators, each with a directory of its own."""
@@ -88,17 +90,18 @@ class Rig:
 
     def sealed_and_confirmed(self) -> dict[str, tuple[int, int]]:
         """Return for each lock the last record on disk and the last one confirmed, as the spool tells; {} before."""
-        if not self.layout.spool.exists():
-            return {}
         try:
-            reader = SpoolReader(self.layout.spool)
-        except SpoolUnavailable:
+            if self._reader is None and self.layout.spool.exists():
+                self._reader = SpoolReader(self.layout.spool)
+            cursors = self._reader.cursors() if self._reader is not None else {}
+        except (SpoolUnavailable, SpoolCorrupt):  # an agent is just making it
+            self._forget_reader()
             return {}
-        try:
-            return {lock: (seq, confirmed or 0) for lock, (_, seq, confirmed) in reader.cursors().items()}
-        except SpoolUnavailable:  # its tables aren't there yet
-            return {}
-        finally:
+        return {lock: (seq, confirmed or 0) for lock, (_, seq, confirmed) in cursors.items()}
+
+    def _forget_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
             reader.close()
 
     def wait(self, done: Callable[[], bool], what: str, timeout_s: float) -> None:
@@ -134,10 +137,11 @@ class Rig:
         self._end()
 
     def _end(self) -> None:
+        self._forget_reader()
         for child in (self.agent, self.broker, *self.simulators):
             if child.running:
                 try:
                     child.stop()
                 except ProcessFailed as failure:
                     # It was killed instead: what it measured stands, and nothing is left running.
-                    print(failure)
+                    print(failure, file=sys.stderr)

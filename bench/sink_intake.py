@@ -56,13 +56,13 @@ class Rates:
 
 def run(place: Workplace) -> list[Row]:
     """Measure plain subscribers, SQLite and PostgreSQL in turn, several times."""
-    pages = place.pick(3000, 300)
+    pages = place.pick(1500, 300)
     place.say(f"sealing {pages:,} pages of {RECORDS} records")
     gateways, locks, sealed = make_pages(pages)
     write_keys(place.directory, gateways, locks)
     found = {name: Rates() for name in ("plain", "plain, WAL", "SQLite", "PostgreSQL")}
     with Postgres(durable=True) as postgres:
-        for number in range(1, place.pick(3, 1) + 1):
+        for number in range(1, place.pick(5, 1) + 1):
             for name, rates in found.items():
                 directory = place.directory / f"{name}-{number}"
                 directory.mkdir()
