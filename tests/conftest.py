@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.support.broker import Broker
@@ -13,6 +14,11 @@ from tests.support.postgres import Postgres
 # so that a red run can be repeated.
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("suite")
+
+
+def pytest_runtest_teardown() -> None:
+    """A command run inside a test sets up its log, onto a standard error that ends with the test."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture
