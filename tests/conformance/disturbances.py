@@ -13,6 +13,7 @@ from tests.conformance.vendor.journal import Tear
 from tests.conformance.vendor.manners import Fault, FaultKind
 from tests.conformance.vendor.registers import ACK, RING, STATUS
 from tests.conformance.vendor.slot import BYTES
+from tests.conformance.vendor.traits import LAST_SEQ
 from tests.support.broker import Broker
 from tests.support.waiting import wait_until
 
@@ -29,6 +30,7 @@ _LINE_FAULTS: tuple[FaultKind, ...] = (
 )
 _LATE: tuple[FaultKind, ...] = ("late", "late", "very late", "late with the next")
 _COMES_WITHIN_S = 1.5
+_GIVES_UP_WITHIN_S = 30.0
 _FILLS_RING = 2100
 
 
@@ -61,6 +63,7 @@ class Disturbances:
             "tear": lambda: self._tear(self._rng.choice((1, 1, 2))),
             "tear for ever": lambda: self._tear(None),
             "new epoch behind a status": self._begin_epoch_behind_status,
+            "new epoch behind giving up": self._begin_epoch_behind_giving_up,
             "clock goes wrong": self._upset_clock,
             "counters turn": self._turn_counters,
             "counter replaced": self._replace_counter,
@@ -134,12 +137,14 @@ class Disturbances:
         self._watch_for(watch, lambda: self._estate.watch is None)
         self._pause()
 
-    def _watch_for(self, watch: Watch, happened: Callable[[], bool]) -> None:
+    def _watch_for(
+        self, watch: Watch, happened: Callable[[], bool], within_s: float = _COMES_WITHIN_S
+    ) -> None:
         with self._estate.world:
             self._estate.watch = watch
             for lock in self._estate.good_locks:
                 lock.life.pour(1)
-        deadline = time.monotonic() + _COMES_WITHIN_S
+        deadline = time.monotonic() + within_s
         while not happened() and time.monotonic() < deadline:
             time.sleep(0.005)
         with self._estate.world:
@@ -203,16 +208,40 @@ class Disturbances:
                 return
             for _ in range(self._rng.randint(1, 2)):
                 seq = self._rng.randint(first + 1, journal.newest)
-                journal.tear(seq, Tear(self._draw_mask(), reads, self._rng.random() < 0.4))
+                journal.tear(
+                    seq, Tear(self._draw_mask(seq, journal.capacity), reads, self._rng.random() < 0.4)
+                )
         self._pause(1.0)
 
-    def _draw_mask(self) -> bytes:
-        """Bits anywhere, in the CRC alone, or in the number, so that it reads greater or 0."""
+    def _draw_mask(self, seq: int, capacity: int) -> bytes:
+        """Bits anywhere, in the CRC alone, or in the number, so that it reads greater or 0, or as one round later."""
+        if self._rng.random() < 0.4:
+            other = self._rng.choice((0, min(seq + capacity, LAST_SEQ), min(seq + capacity, LAST_SEQ)))
+            return (seq ^ other).to_bytes(4, "big") + bytes(BYTES - 4)
         where = self._rng.choice((range(BYTES), range(40, 44), range(4), range(4, 32)))
         mask = bytearray(BYTES)
         for _ in range(self._rng.randint(1, 8)):
             mask[self._rng.choice(where)] |= self._rng.randint(1, 255)
         return bytes(mask)
+
+    def _begin_epoch_behind_giving_up(self) -> None:
+        """A record that never can be read, and a new epoch just before the last look at it."""
+        with self._estate.world:
+            lock = self._a_lock()
+            journal = lock.controller.journal
+            if not lock.life.pour(1):
+                return
+            place = journal.epoch, journal.newest
+            journal.tear(journal.newest, Tear(b"\0" * 16 + b"\x5a" * 28, None))
+
+        def watch(watched: Lock, request: Request) -> None:
+            reads = lock.conduct.torn.get(place)
+            if watched is lock and request.address == STATUS and reads is not None and reads.count >= 4:
+                self._estate.watch = None
+                self._estate.afterwards.append(lambda: _begin_long_epoch(lock))
+
+        self._watch_for(watch, lambda: self._estate.watch is None, _GIVES_UP_WITHIN_S)
+        self._pause()
 
     def _upset_clock(self) -> None:
         with self._estate.world:

@@ -45,6 +45,12 @@ class Verdict:
             )
         self._judge_clocks({page.header["clock"] for page in pages})
         self._judge_log()
+        for stranger in self._estate.locks:
+            state = self._sink.lock_states.get(stranger.configured_serial, {})
+            if stranger.stranger and not state.get("problem"):
+                self.complaints.append(
+                    f"{stranger.conduct.name}: nobody was told that it {stranger.stranger}"
+                )
         self.complaints += self._estate.offences()
 
     def _judge_journals(self, records: Iterable[PageRecord]) -> None:
@@ -52,7 +58,7 @@ class Verdict:
         for record in records:
             found.setdefault(record.identity, []).append(record)
         for lock in self._estate.good_locks:
-            name = lock.conduct.name
+            name, missed = lock.conduct.name, 0
             for made in lock.controller.history:
                 copies = found.pop((made.serial, made.epoch, made.seq), [])
                 # What came up after everything had been fetched (a clock was set, say) still waits in the ring.
@@ -60,12 +66,23 @@ class Verdict:
                     made.epoch == lock.controller.journal.epoch
                     and made.seq > lock.controller.journal.confirmed
                 )
-                self.complaints += [f"{name}: {text}" for text in _judge_record(made, copies, waits)]
-                self.complaints += [
-                    f"{name}: {text}" for record in copies for text in _judge_offset(lock, record)
-                ]
+                found_wrong = _judge_record(made, copies, waits)
+                for copy in copies:
+                    found_wrong += _judge_offset(lock, copy) + _judge_unverified(lock, copy)
+                self.complaints += [f"{name}: {text}" for text in found_wrong]
+                missed += not copies
+            self._judge_state(lock, missed)
         for identity in found:
             self.complaints.append(f"a record that no good controller made: {identity}")
+
+    def _judge_state(self, lock: Lock, missed: int) -> None:
+        """What the agent tells of the lock: more records gone than are gone would alarm people for nothing."""
+        state = self._sink.lock_states.get(lock.configured_serial)
+        if state is None:
+            self.complaints.append(f"{lock.conduct.name}: no state was ever told")
+        elif state["overwritten_records"] > missed:
+            gone = state["overwritten_records"]
+            self.complaints.append(f"{lock.conduct.name}: {gone} records are said to be gone, {missed} are")
 
     def _judge_clocks(self, grades: set[str]) -> None:
         """Nobody may set a clock by a clock that it doesn't trust itself."""
@@ -96,6 +113,14 @@ def _judge_record(made: Made, copies: list[PageRecord], waits: bool) -> list[str
         elif copy.raw != made.raw and not copy.unverified:
             found.append(f"{what} has other bytes: {copy.raw.hex()} instead of {made.raw.hex()}")
     return found
+
+
+def _judge_unverified(lock: Lock, record: PageRecord) -> list[str]:
+    """What is kept of a record that couldn't be read must at least be what was read of it."""
+    reads = lock.conduct.torn.get((record.epoch, record.seq))
+    if not record.unverified or (reads is not None and record.raw in reads.served):
+        return []
+    return [f"record {record.seq} of epoch {record.epoch} is kept as nobody ever read it: {record.raw.hex()}"]
 
 
 def _judge_offset(lock: Lock, record: PageRecord) -> list[str]:

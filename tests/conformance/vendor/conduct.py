@@ -22,11 +22,12 @@ OnDisk = Callable[[int, int, int], bytes | None]
 
 @dataclass
 class Reads:
-    """How often a record was served torn, and between which moments."""
+    """How often a record was served torn, between which moments, and as what."""
 
     count: int
     first_at: float
     last_at: float
+    served: set[bytes] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Conduct:
     counts: dict[str, int] = field(default_factory=dict)
     glances: list[Glance] = field(default_factory=list)
     clocks_set: int = 0
+    torn: dict[tuple[int, int], Reads] = field(default_factory=dict)
     _intact: set[tuple[int, int]] = field(default_factory=set)
-    _torn: dict[tuple[int, int], Reads] = field(default_factory=dict)
     _epochs: set[int] = field(default_factory=set)  # one of these is what the agent believes in
     _on_its_way: Sight | None = None
     _seen_clock: tuple[int, float] | None = None
@@ -143,8 +144,9 @@ class Conduct:
             if data[start : start + BYTES] == journal.made[seq].raw:
                 self._intact.add((journal.epoch, seq))
                 continue
-            reads = self._torn.setdefault((journal.epoch, seq), Reads(0, self.now(), 0.0))
+            reads = self.torn.setdefault((journal.epoch, seq), Reads(0, self.now(), 0.0))
             reads.count, reads.last_at = reads.count + 1, self.now()
+            reads.served.add(data[start : start + BYTES])
 
     def _mind_idling(self, request: Request) -> None:
         if self._idle_requests is None or request.address == layout.STATUS:
@@ -206,9 +208,11 @@ class Conduct:
         if stored is None:
             self.offend(f"acknowledged {made.seq} of epoch {made.epoch} before it was in the spool")
         elif stored != made.raw:
-            reads = self._torn.get((made.epoch, made.seq))
+            reads = self.torn.get((made.epoch, made.seq))
             if reads is None or (made.epoch, made.seq) in self._intact:
                 self.offend(f"acknowledged {made.seq} but stored other bytes")
+            elif stored not in reads.served:
+                self.offend(f"stored torn {made.seq} as it was never served")
             elif reads.count < READS_BEFORE_UNVERIFIED or self._spread(reads) < READS_OVER_S - _SLACK_S:
                 self.offend(
                     f"gave up on torn {made.seq} after {reads.count} reads over {self._spread(reads):.1f} s"

@@ -24,6 +24,9 @@ DRAINED_AFTER_S = 0.25  # of silence, after a request that nobody answered in ti
 _SLACK_S = 0.04
 _LONGEST_WAIT_S = 0.05
 _FORGET_AFTER_S = 0.1
+_BUSY_S = (
+    0.1  # so much later than its time-out somebody who isn't given the processor may still find an answer
+)
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ class RtuBus(Bus):
     def _send_late(self, data: bytes, request: int) -> None:
         """Send an answer beyond the bound. Whoever is that patient, or has asked again meanwhile, may well take it."""
         now = time.monotonic()
-        taken = request != self.requests or now < self._asked.latest + self._patience_s + _SLACK_S
+        taken = request != self.requests or now < self._asked.latest + self._patience_s + _BUSY_S
         self._silent_from = 0.0 if taken else now
         os.write(self._ours, data)
 

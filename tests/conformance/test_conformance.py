@@ -1,0 +1,45 @@
+"""The real agent at another vendor's controllers: each record kept once, unchanged, nothing done that isn't allowed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.__main__ import main
+from tests.conformance.run import Run
+from tests.conformance.theme import THEMES
+
+# Theme, seed, acts: few, for the suite's time. `python -m tests.conformance` does more.
+RUNS = [
+    ("kills", 1, 5),
+    ("epochs", 1, 5),
+    ("rings", 1, 5),
+    ("torn records", 1, 3),
+    ("given up", 1, 1),
+    ("lines", 1, 6),
+    ("broker", 1, 4),
+    ("strangers", 1, 3),
+    ("clocks", 1, 4),
+    ("clocks without time", 1, 3),
+    ("last numbers", 1, 4),
+    ("counters", 1, 6),
+    ("full spool", 1, 2),
+    ("everything", 1, 8),
+]
+
+
+@pytest.mark.parametrize(("name", "seed", "steps"), RUNS, ids=[name for name, _, _ in RUNS])
+def test_agent_keeps_every_record_of_an_unknown_controller_and_breaks_no_rule(
+    name: str, seed: int, steps: int, tmp_path: Path
+) -> None:
+    report = Run(replace(THEMES[name], steps=steps), seed, tmp_path).execute()
+    assert report.complaints == [], f"{report}\n{report.log}"
+    assert report.counts["records in pages"] > 0
+    assert report.counts["function 16"] > 0, "something was confirmed"
+
+
+def test_command_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "1", "--start", "1", "--theme", "manners"]) == 0
+    told = capsys.readouterr().out
+    assert "manners, seed 1: kept to the map" in told
+    assert "1 runs, 0 failed" in told
