@@ -226,22 +226,26 @@ class Disturbances:
 
     def _begin_epoch_behind_giving_up(self) -> None:
         """A record that never can be read, and a new epoch just before the last look at it."""
-        with self._estate.world:
-            lock = self._a_lock()
-            journal = lock.controller.journal
-            if not lock.life.pour(1):
-                return
-            place = journal.epoch, journal.newest
-            journal.tear(journal.newest, Tear(b"\0" * 16 + b"\x5a" * 28, None))
+        lock = self._a_lock()
+        place = wait_until(lambda: self._pour_unreadable(lock), _GIVES_UP_WITHIN_S, "a pour")
 
         def watch(watched: Lock, request: Request) -> None:
-            reads = lock.conduct.torn.get(place)
+            reads = lock.conduct.torn.get(place) if place else None
             if watched is lock and request.address == STATUS and reads is not None and reads.count >= 4:
                 self._estate.watch = None
                 self._estate.afterwards.append(lambda: _begin_long_epoch(lock))
 
         self._watch_for(watch, lambda: self._estate.watch is None, _GIVES_UP_WITHIN_S)
         self._pause()
+
+    def _pour_unreadable(self, lock: Lock) -> tuple[int, int] | None:
+        """Make a pour whose record can never be read; return its epoch and number, None while the lock is full."""
+        with self._estate.world:
+            journal = lock.controller.journal
+            if not lock.life.pour(1):
+                return None
+            journal.tear(journal.newest, Tear(b"\0" * 16 + b"\x5a" * 28, None))
+            return journal.epoch, journal.newest
 
     def _upset_clock(self) -> None:
         with self._estate.world:
@@ -282,7 +286,7 @@ class Disturbances:
 
 
 def _begin_long_epoch(lock: Lock) -> None:
-    newest = min(lock.controller.journal.newest, _FILLS_RING)
+    newest = min(lock.controller.journal.newest, lock.controller.journal.capacity)
     lock.life.finish()
     if lock.controller.begin_epoch(capacity=lock.controller.journal.capacity):
         lock.controller.make_up()

@@ -154,6 +154,11 @@ class Run:
                     waiting.append(f"{lock.conduct.name}: confirmed {progress}")
         self.spool.refresh()
         waiting += self._uncounted()
+        waiting += [
+            f"{lock.conduct.name}: no state told"
+            for lock in self.estate.locks
+            if lock.configured_serial not in self.sink.lock_states
+        ]
         if not self.sink.holds(self.spool.pages):
             waiting.append(f"sink holds {len(self.sink.pages)} of {len(self.spool.pages)} pages")
         return waiting

@@ -73,6 +73,7 @@ THEMES: dict[str, Theme] = {
             "given up",
             {"new epoch behind giving up": 1},
             steps=1,
+            small_rings=True,
             pour_per_request=0.02,
             epochs=0.0,
             power_cuts=0.0,
@@ -91,7 +92,17 @@ THEMES: dict[str, Theme] = {
             counters=3,
             steps=10,
         ),
-        Theme("full spool", {"live on": 2}, tiny_spool=True, epochs=0.0, tcp_locks=3, rtu_locks=0, steps=3),
+        Theme(
+            "full spool",
+            {"live on": 2},
+            tiny_spool=True,
+            epochs=0.0,
+            tcp_locks=3,
+            rtu_locks=0,
+            steps=3,
+            mute=0.0,
+            hangs_up=0.0,
+        ),
         Theme(
             "everything",
             {
