@@ -6,7 +6,9 @@ from random import Random
 
 from tests.conformance.estate import Estate, Lock, OldLock, Watch
 from tests.conformance.gateway import Gateway
+from tests.conformance.pages import SpoolFile
 from tests.conformance.sink import Sink
+from tests.conformance.strangers import exchange, put_right
 from tests.conformance.theme import Act
 from tests.conformance.vendor.frames import READ_INPUT, Request
 from tests.conformance.vendor.journal import Tear
@@ -37,12 +39,15 @@ _FILLS_RING = 2100
 class Disturbances:
     """Does acts by name. `done` counts them."""
 
-    def __init__(self, estate: Estate, gateway: Gateway, broker: Broker, sink: Sink, rng: Random) -> None:
+    def __init__(
+        self, estate: Estate, gateway: Gateway, broker: Broker, sink: Sink, spool: SpoolFile, rng: Random
+    ) -> None:
         self.done: dict[str, int] = {}
         self._estate = estate
         self._gateway = gateway
         self._broker = broker
         self._sink = sink
+        self._spool = spool
         self._rng = rng
         self._acts: dict[Act, Callable[[], None]] = {
             "kill agent": self._kill,
@@ -65,6 +70,9 @@ class Disturbances:
             "new epoch behind a status": self._begin_epoch_behind_status,
             "new epoch behind giving up": self._begin_epoch_behind_giving_up,
             "clock goes wrong": self._upset_clock,
+            "stranger put right": self._put_stranger_right,
+            "controller exchanged": self._exchange_controller,
+            "spool lost": self._lose_spool,
             "counters turn": self._turn_counters,
             "counter replaced": self._replace_counter,
             "live on": self._pause,
@@ -255,6 +263,36 @@ class Disturbances:
             else:
                 self._rng.choice((clock.lose, lambda: clock.drift(self._rng.uniform(-0.2, 0.2))))()
         self._pause(1.0)
+
+    def _put_stranger_right(self) -> None:
+        strangers = [lock for lock in self._estate.locks if lock.stranger]
+        if strangers:
+            put_right(self._estate, self._rng.choice(strangers))
+        self._pause()
+
+    def _exchange_controller(self) -> None:
+        """Somebody connects another controller, sees his mistake, and brings the right one back."""
+        lock = self._a_lock()
+        exchange(self._estate, lock)
+        self._pause(1.0)
+        with self._estate.world:
+            self._estate.connect(lock)
+
+    def _lose_spool(self) -> None:
+        """The SD card is exchanged, after all that was on it had been received: an empty one takes its place."""
+        for old in self._estate.old_locks:
+            self._wait_for_readings(old)
+        self._gateway.kill()
+        self._spool.refresh()
+        if self._sink.holds(self._spool.pages):
+            for file in self._gateway.spool.parent.glob(f"{self._gateway.spool.name}*"):
+                file.unlink()
+            for old in self._estate.old_locks:
+                old.legacy.counters[0].steps.append(
+                    "replaced"
+                )  # what it did meanwhile nobody knows: a new epoch
+        self._start_agent()
+        self._pause(2.0)
 
     def _turn_counters(self) -> None:
         """One pour a register at most between two readings: more would be a jump that no residents can make."""

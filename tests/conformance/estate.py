@@ -1,4 +1,4 @@
-"""The controllers of one run, on their buses: who is where, who isn't who he should be, and life going on in them."""
+"""The controllers of one run, on their buses: who is where, and life going on in them."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ from tests.conformance.vendor.registers import Registers
 from tests.conformance.vendor.rtu import BAUDRATE, RtuBus
 from tests.conformance.vendor.tcp import TcpBus
 from tests.conformance.vendor.traits import LAST_SEQ, Traits, draw_serial, draw_traits
-from tests.conformance.vendor.unit import LockUnit
+from tests.conformance.vendor.unit import LockUnit, OtherDevice
 
 POLL_INTERVAL_S = 0.1
 _ANSWER_TIMEOUT_MS = 300
@@ -36,8 +36,13 @@ class Lock:
     controller: Controller
     conduct: Conduct
     life: Life
+    registers: Registers
     configured_serial: int
     stranger: str = ""
+
+    def connect(self, meanwhile: Callable[[Request | None], None]) -> None:
+        """Answer at this address from now on; whoever did before doesn't any more."""
+        self.bus.units[self.unit] = LockUnit(self.registers, self.conduct, meanwhile)
 
 
 Watch = Callable[[Lock, Request], None]
@@ -65,6 +70,9 @@ class Estate:
     rtu: RtuBus | None = None
     locks: list[Lock] = field(default_factory=list)
     old_locks: list[OldLock] = field(default_factory=list)
+    past: list[Lock] = field(default_factory=list)  # were there for a while
+    others: dict[int, OtherDevice | None] = field(default_factory=dict)  # by configured serial; None: nobody
+    other_places: list[dict[str, Value]] = field(default_factory=list)
     is_calm: bool = False
     watch: Watch | None = None
     afterwards: list[Callable[[], object]] = field(default_factory=list)  # when the next answer has left
@@ -87,13 +95,11 @@ class Estate:
             patience_s = _ANSWER_TIMEOUT_MS / 1000
             self.rtu = RtuBus("rtu", self.world, Random(rng.random()), manners, patience_s)
         for _ in range(theme.tcp_locks):
-            self._add_lock(self.tcp)
+            self.add_lock(self.tcp)
         for _ in range(theme.rtu_locks):
-            self._add_lock(self.rtu)
+            self.add_lock(self.rtu)
         for number in range(theme.counters):
             self._add_counter(rng.choice(self.buses), number)
-        if theme.strangers:
-            self._add_strangers()
 
     def live(self, stop: threading.Event) -> None:
         """Let things happen at the locks, in no order with what the agent does. Runs in a thread of its own."""
@@ -128,8 +134,8 @@ class Estate:
     def config_locks(self) -> list[dict[str, Value]]:
         tables: list[dict[str, Value]] = []
         for lock in self.locks:
-            place = _place(lock.configured_serial, lock.bus, lock.unit)
-            tables.append({**place, "driver": "wlc-1"})
+            tables.append(place_table(lock.configured_serial, lock.bus, lock.unit))
+        tables += self.other_places
         for old in self.old_locks:
             chambers = [
                 {
@@ -141,7 +147,7 @@ class Estate:
                 }
                 for counter in old.legacy.counters
             ]
-            place = _place(old.serial, old.bus, old.unit)
+            place = place_table(old.serial, old.bus, old.unit)
             tables.append(
                 {**place, "driver": "counter-1", "function": old.legacy.function, "chambers": chambers}
             )
@@ -150,19 +156,28 @@ class Estate:
     def offences(self) -> list[str]:
         with self.world:
             found = [offence for bus in self.buses for offence in bus.offences]
-            found += [offence for lock in self.locks for offence in lock.conduct.offences]
+            found += [offence for lock in self.locks + self.past for offence in lock.conduct.offences]
+            found += [offence for other in self.others.values() if other for offence in other.offences]
             return found + [offence for old in self.old_locks for offence in old.legacy.offences]
 
-    def _add_lock(
-        self, bus: Bus | None, stranger: str = "", serial: int | None = None, version: int = 1
+    def add_lock(
+        self, bus: Bus | None, *, stranger: str = "", serial: int | None = None, version: int = 1
     ) -> Lock:
+        """Put a lock at a free address. `stranger`: why it must be left alone; `serial`: what it says it is."""
         assert bus is not None
-        traits = self._draw_traits()
+        traits = self.draw_traits()
         configured = traits.serial
         if serial is not None:
             traits = replace(traits, serial=serial)
+        lock = self.make_lock(bus, self.free_unit(bus), traits, configured, stranger, version)
+        self.locks.append(lock)
+        return lock
+
+    def make_lock(
+        self, bus: Bus, unit: int, traits: Traits, configured: int, stranger: str = "", version: int = 1
+    ) -> Lock:
+        """Connect a new controller to this address."""
         controller = Controller(traits, Random(self.rng.random()), time.time)
-        unit = self._free_unit(bus)
         beyond = SETS_CLOCK_BEYOND_S if self.theme.knows_time else None
         name = f"lock {traits.serial:06x} at unit {unit} of {bus.name}"
         conduct = Conduct(name, controller, self.on_disk, time.monotonic, beyond, stranger)
@@ -173,12 +188,16 @@ class Estate:
             power_cuts=self.theme.power_cuts,
         )
         registers = Registers(controller, version, _SHARE_OF_BUSY_WRITES)
-        lock = Lock(bus, unit, controller, conduct, life, configured, stranger)
-        bus.units[unit] = LockUnit(registers, conduct, lambda request: self._meanwhile(lock, request))
-        self.locks.append(lock)
+        lock = Lock(bus, unit, controller, conduct, life, registers, configured, stranger)
+        self.connect(lock)
         return lock
 
-    def _draw_traits(self) -> Traits:
+    def connect(self, lock: Lock) -> None:
+        """Let this lock answer at its address."""
+        lock.connect(lambda request: self._meanwhile(lock, request))
+
+    def draw_traits(self) -> Traits:
+        """Return a make of lock whose serial number nobody else here has."""
         while True:
             traits = draw_traits(self.rng)
             if any(lock.controller.traits.serial == traits.serial for lock in self.locks):
@@ -193,19 +212,12 @@ class Estate:
             return traits
 
     def _add_counter(self, bus: Bus, number: int) -> None:
-        unit = self._free_unit(bus)
+        unit = self.free_unit(bus)
         legacy = draw_legacy(self.rng, f"counter {number} at unit {unit} of {bus.name}")
         bus.units[unit] = legacy
         self.old_locks.append(OldLock(bus, unit, draw_serial(self.rng), legacy))
 
-    def _add_strangers(self) -> None:
-        bus = self.rng.choice(self.buses)
-        self._add_lock(bus, "has another serial number", draw_serial(self.rng))
-        self._add_lock(bus, "speaks another version of the map", version=self.rng.choice((0, 2, 0xFFFF)))
-        twin_of = self.rng.choice(self.good_locks).controller.traits.serial
-        self._add_lock(self.rng.choice(self.buses), "has the serial number of another lock", twin_of)
-
-    def _free_unit(self, bus: Bus) -> int:
+    def free_unit(self, bus: Bus) -> int:
         while True:
             unit = self.rng.choice((1, 247, self.rng.randint(1, 247)))
             if unit not in bus.units:
@@ -222,5 +234,6 @@ class Estate:
             lock.life.step()
 
 
-def _place(serial: int, bus: Bus, unit: int) -> dict[str, Value]:
+def place_table(serial: int, bus: Bus, unit: int) -> dict[str, Value]:
+    """Return what the configuration says of a lock's place; its driver is wlc-1 unless it says another."""
     return {"serial": f"{serial:x}", "bus": bus.name, "unit": unit, "poll_interval_s": POLL_INTERVAL_S}

@@ -13,6 +13,7 @@ from tests.conformance.estate import Estate
 from tests.conformance.gateway import Gateway
 from tests.conformance.pages import SpoolFile
 from tests.conformance.sink import Sink
+from tests.conformance.strangers import add_strangers
 from tests.conformance.theme import Theme
 from tests.conformance.verdict import Verdict
 from tests.support.broker import Broker
@@ -61,8 +62,10 @@ class Run:
     def execute(self) -> Report:
         """Do everything; whatever the agent did wrong is in the report's complaints."""
         self.estate.build()
+        if self.theme.strangers:
+            add_strangers(self.estate)
         disturbances = Disturbances(
-            self.estate, self.gateway, self.broker, self.sink, Random(self._rng.random())
+            self.estate, self.gateway, self.broker, self.sink, self.spool, Random(self._rng.random())
         )
         with self._running():
             try:
@@ -154,10 +157,9 @@ class Run:
                     waiting.append(f"{lock.conduct.name}: confirmed {progress}")
         self.spool.refresh()
         waiting += self._uncounted()
+        serials = [*(lock.configured_serial for lock in self.estate.locks), *self.estate.others]
         waiting += [
-            f"{lock.conduct.name}: no state told"
-            for lock in self.estate.locks
-            if lock.configured_serial not in self.sink.lock_states
+            f"no state of {serial:06x} told" for serial in serials if serial not in self.sink.lock_states
         ]
         if not self.sink.holds(self.spool.pages):
             waiting.append(f"sink holds {len(self.sink.pages)} of {len(self.spool.pages)} pages")

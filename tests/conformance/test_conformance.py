@@ -13,17 +13,18 @@ from tests.conformance.theme import THEMES
 RUNS = [
     ("kills", 1, 5),
     ("epochs", 1, 5),
-    ("rings", 1, 5),
-    ("torn records", 1, 3),
+    ("rings", 1, 3),
+    ("torn records", 1, 2),
     ("given up", 1, 1),
     ("lines", 1, 6),
     ("broker", 1, 4),
     ("strangers", 1, 3),
+    ("exchanges", 1, 3),
     ("clocks", 1, 4),
     ("clocks without time", 1, 3),
-    ("last numbers", 1, 4),
+    ("last numbers", 1, 3),
     ("counters", 1, 6),
-    ("full spool", 1, 2),
+    ("full spool", 1, 1),
     ("everything", 1, 8),
 ]
 

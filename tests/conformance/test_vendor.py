@@ -74,6 +74,13 @@ def test_journal_is_gap_free_and_proves_its_registers_whatever_happens(seed: int
             registers[place] = after
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_every_record_that_the_status_calls_readable_is_there(seed: int) -> None:
+    journal = controller_of(seed).journal
+    for seq in range(journal.oldest, journal.newest + 1) if journal.newest else ():
+        assert slot.seq_of(journal.serve(seq % journal.capacity)) == seq
+
+
 def test_last_sequence_number_is_never_passed() -> None:
     device = controller_of(1)
     device.journal.newest = device.journal.confirmed = LAST_SEQ - 15

@@ -33,8 +33,8 @@ class Verdict:
         self.complaints += find_broken_pages(pages, self._gateway.key.public_key(), PAGE_TOPIC)
         self.complaints += self._sink.disagreements
         sent = {(page.journal, page.number): page.payload for page in self._sink.all_pages()}
-        for page in pages:
-            if sent.get((page.journal, page.number)) != page.payload:
+        for page in pages:  # what was sealed at the very end may still wait to be sent
+            if sent.get((page.journal, page.number), page.payload) != page.payload:
                 self.complaints.append(f"page {page.number} isn't at the sink as it is in the spool")
         records = [record for page in pages for record in page.records()]
         self.records = len(records)
@@ -45,15 +45,15 @@ class Verdict:
             )
         self._judge_clocks({page.header["clock"] for page in pages})
         self._judge_log()
-        for stranger in self._estate.locks:
-            state = self._sink.lock_states.get(stranger.configured_serial, {})
-            if stranger.stranger and not state.get("problem"):
-                self.complaints.append(
-                    f"{stranger.conduct.name}: nobody was told that it {stranger.stranger}"
-                )
+        bad = {lock.configured_serial: lock.stranger for lock in self._estate.locks if lock.stranger}
+        bad |= dict.fromkeys(self._estate.others, "isn't there, or isn't a lock")
+        for serial, why in bad.items():
+            if not self._sink.lock_states.get(serial, {}).get("problem"):
+                self.complaints.append(f"nobody was told that {serial:06x} {why}")
         self.complaints += self._estate.offences()
 
     def _judge_journals(self, records: Iterable[PageRecord]) -> None:
+        journal = self._spool.pages[-1].journal if self._spool.pages else ""
         found: dict[Identity, list[PageRecord]] = {}
         for record in records:
             found.setdefault(record.identity, []).append(record)
@@ -70,13 +70,17 @@ class Verdict:
                 for copy in copies:
                     found_wrong += _judge_offset(lock, copy) + _judge_unverified(lock, copy)
                 self.complaints += [f"{name}: {text}" for text in found_wrong]
-                missed += not copies
+                missed += not any(copy.journal == journal for copy in copies)
             self._judge_state(lock, missed)
-        for identity in found:
-            self.complaints.append(f"a record that no good controller made: {identity}")
+        for identity, copies in found.items():
+            kept = ", ".join(f"{copy.raw.hex()}{' unverified' * copy.unverified}" for copy in copies)
+            self.complaints.append(f"a record that no good controller made: {identity}: {kept}")
 
     def _judge_state(self, lock: Lock, missed: int) -> None:
-        """What the agent tells of the lock: more records gone than are gone would alarm people for nothing."""
+        """What the agent tells of the lock: more records gone than are gone would alarm people for nothing.
+
+        `missed`: those that its journal in force doesn't have.
+        """
         state = self._sink.lock_states.get(lock.configured_serial)
         if state is None:
             self.complaints.append(f"{lock.conduct.name}: no state was ever told")

@@ -44,6 +44,7 @@ class Bus(threading.Thread):
     ) -> None:
         super().__init__(name=name, daemon=True)
         self.units: dict[int, Unit] = {}
+        self.absent: set[int] = set()  # who is configured, and isn't there
         self.faults = Faults()
         self.manners = manners
         self.offences: list[str] = []
@@ -69,7 +70,8 @@ class Bus(threading.Thread):
         with self._world:
             unit = self.units.get(unit_id)
             if unit is None:
-                self.offend(f"asked unit {unit_id}, which it wasn't told of")
+                if unit_id not in self.absent:
+                    self.offend(f"asked unit {unit_id}, which it wasn't told of")
                 return None if unknown is None or unit_id == 0 else answer_refusal(body[0], NO_SUCH_UNIT)
             try:
                 request = parse_request(unit_id, body)

@@ -64,6 +64,7 @@ class Conduct:
     clocks_set: int = 0
     torn: dict[tuple[int, int], Reads] = field(default_factory=dict)
     _intact: set[tuple[int, int]] = field(default_factory=set)
+    _was_seen: bool = False
     _epochs: set[int] = field(default_factory=set)  # one of these is what the agent believes in
     _on_its_way: Sight | None = None
     _seen_clock: tuple[int, float] | None = None
@@ -78,17 +79,24 @@ class Conduct:
     def before(self, request: Request) -> None:
         """Judge a request by what the agent could know when it sent it."""
         self.count(f"function {request.function}")
+        if self.must_not_touch:
+            # Until it was looked at, the agent may still take it for the one that was there before.
+            if self._was_seen and (request.is_write or request.address >= layout.RING):
+                self.offend(f"touched a controller that {self.must_not_touch}: {request}")
+            return
         self._mind_idling(request)
-        if self.must_not_touch and (request.is_write or request.address >= layout.RING):
-            self.offend(f"touched a controller that {self.must_not_touch}: {request}")
-        elif request.is_write:
+        if request.is_write:
             self._judge_write(request)
 
     def refused(self, request: Request, refusal: Refusal) -> None:
         """Judge why a request was refused: the agent's fault, or something that it couldn't know."""
         self.count(f"exception {refusal.code}")
         surprised = self._epochs != {self.controller.journal.epoch}
-        if refusal.code in (BUSY, REFUSED) or (surprised and request.address >= layout.RING):
+        if (
+            self.must_not_touch
+            or refusal.code in (BUSY, REFUSED)
+            or (surprised and request.address >= layout.RING)
+        ):
             return
         if request.address != layout.ACK or not request.is_write:  # acknowledgements were judged before
             self.offend(f"sent what the map forbids: {request}: {refusal}")
@@ -113,6 +121,7 @@ class Conduct:
         sight, self._on_its_way = self._on_its_way, None
         if sight is None:
             return
+        self._was_seen = True
         self._epochs = {sight.epoch}
         if sight.clock is not None:
             self._seen_clock = sight.clock

@@ -241,8 +241,7 @@ class Controller:
         if traits.newest == 0 and not traits.reports_at_once:
             return
         self.make_up()
-        refused = 0
-        while journal.newest < traits.newest and refused < 20:
+        while journal.newest < traits.newest:
             if journal.confirmed < journal.newest <= traits.confirmed:
                 self.confirm(journal.newest, elsewhere=True)
             chamber = self.rng.randint(1, traits.chambers)
@@ -250,4 +249,5 @@ class Controller:
                 self.pass_discharge_point()
                 self.close()
             elif not self.note(slot.EMPTYING):
-                refused += 1
+                # Full, and not all places of the ring have been used yet: some more of it must have been confirmed.
+                self.confirm(journal.confirmed + 1, elsewhere=True)

@@ -1,10 +1,11 @@
 """One address on a bus: a controller with its map, watched, living between any two requests."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Protocol
 
 from tests.conformance.vendor.conduct import Conduct
-from tests.conformance.vendor.frames import Refusal, Request
+from tests.conformance.vendor.frames import Refusal, Request, answer_read
 from tests.conformance.vendor.registers import Registers
 
 
@@ -50,3 +51,24 @@ class LockUnit:
 
     def malformed(self, refusal: Refusal) -> None:
         self.conduct.offend(f"sent no valid request: {refusal}")
+
+
+class OtherDevice:
+    """A meter of some sort that happens to have a lock's address: it shows words at any place."""
+
+    def __init__(self, name: str, rng: Random) -> None:
+        self.name = name
+        self.offences: list[str] = []
+        self._rng = rng
+
+    def answer(self, request: Request) -> bytes:
+        if request.is_write:
+            self.offences.append(f"{self.name}: the agent wrote to something that isn't a lock: {request}")
+            raise Refusal(1)
+        return answer_read(request, self._rng.randbytes(2 * request.words))
+
+    def after_answer(self, arrived: bool) -> None:
+        """It goes on measuring."""
+
+    def malformed(self, refusal: Refusal) -> None:
+        self.offences.append(f"{self.name}: the agent sent no valid request: {refusal}")
