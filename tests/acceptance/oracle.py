@@ -5,12 +5,13 @@ the ledger's own export. What the ledger finds of itself (reconciliation, gaps, 
 rests on that alone.
 """
 
+import json
 from collections import Counter
 from typing import Any
 
 from demo.chain import Chain
 from demo.compare import Comparison, Line, charged_ml
-from tests.acceptance.ledger import open_ledger
+from tests.acceptance.ledger import journals, open_ledger
 from wastelock.record import Kind, PourResult
 
 
@@ -47,3 +48,20 @@ def assert_ledger_sees_no_fault(chain: Chain) -> None:
         assert runs, "nothing was reconciled"
         assert [run for run in runs if run.verdict != "proven"] == []
         assert (reader.record_gaps(), reader.page_gaps(), list(reader.disputes())) == ([], [], [])
+
+
+def assert_nobody_promised_too_much(chain: Chain) -> None:
+    """Check, at any instant, that what was confirmed upstream is on the disk of whoever confirmed it.
+
+    Each side is asked before the one behind it: what those hold only grows.
+    """
+    rings = chain.rings()
+    gateway = json.loads(chain.ask_agent("status", "--json"))
+    spooled = {lock["lock"]: (lock["epoch"], lock["spooled_seq"]) for lock in gateway["locks"]}
+    for lock, ring in rings.items():
+        if ring["confirmed"]:
+            assert spooled[lock] >= (ring["epoch"], ring["confirmed"]), f"lock {lock}: confirmed, not on disk"
+    ledger = journals(chain)
+    for journal in gateway["journals"]:
+        known = ledger.get(journal["journal"], ("", 0))[1]
+        assert journal["committed_through"] <= known, "receipted, not in the ledger"

@@ -13,7 +13,7 @@ from tests.acceptance.deeds import kill_at, pour, restart
 from tests.acceptance.estates import small_estate
 from tests.acceptance.launcher import STEPS
 from tests.acceptance.ledger import export
-from tests.acceptance.oracle import assert_ledger_is_truth
+from tests.acceptance.oracle import assert_ledger_is_truth, assert_nobody_promised_too_much
 from tests.support.ports import free_port
 
 SIGKILLED = -9
@@ -39,6 +39,7 @@ def test_program_killed_at_a_custody_step_loses_and_doubles_nothing(chain: Chain
         if struck.has_ended(within_s=0.2):
             break
     assert struck.wait_ended(5) == SIGKILLED
+    assert_nobody_promised_too_much(chain)
     pour(chain, 3)
     restart(struck)
     pour(chain, 3)
