@@ -159,6 +159,14 @@ class Chain:
         """Return how many records lie in the controllers' rings alone, for all that the controllers know."""
         return sum(ring["newest"] - ring["confirmed"] for ring in self.rings().values())
 
+    def is_at_rest(self) -> bool:
+        """True if the controllers have power and are told that all their records are safe.
+
+        One without power answers for what it recorded before, but makes records of its power-up as soon as it can.
+        """
+        rings = self.rings().values()
+        return all(ring["powered"] and ring["newest"] == ring["confirmed"] for ring in rings)
+
     def compare_now(self) -> Comparison:
         """Compare all that was recorded before this call with the ledger; what is recorded meanwhile is left out."""
         before = self.truth()

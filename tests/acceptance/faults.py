@@ -136,7 +136,7 @@ class FaultRun:
 
     def _is_settled(self) -> bool:
         try:
-            return self._chain.unconfirmed() == 0 and self._chain.compare_now().equal
+            return self._chain.is_at_rest() and self._chain.compare_now().equal
         except SimulatorGone:
             return False
 
