@@ -137,17 +137,20 @@ class LedgerReader:
 
 
 def _last_position(connection: Connection, before_ms: int | None) -> int:
-    """The commits' clock may have been set back: the earliest commit at or after the instant decides."""
-    if before_ms is None:
-        return int(
-            connection.scalar(sa.select(sa.func.coalesce(sa.func.max(commits.c.last_position), 0))) or 0
-        )
-    first = connection.scalar(
-        sa.select(sa.func.min(commits.c.commit_no)).where(commits.c.committed_ms >= before_ms)
-    )
-    query = sa.select(sa.func.coalesce(sa.func.max(commits.c.last_position), 0))
-    if first is not None:
-        query = query.where(commits.c.commit_no < first)
+    """Return the newest position, or the newest before an instant.
+
+    The commits' clock may have been set back: the earliest commit at or after the instant decides.
+    """
+    c = commits.c
+    query = sa.select(sa.func.max(c.last_position))
+    if before_ms is not None:
+        # "+ 0", else the smallest number is looked for in the order of numbers: past all commits before the instant.
+        first = connection.scalar(sa.select(sa.func.min(c.commit_no + 0)).where(c.committed_ms >= before_ms))
+        if first is not None:
+            # Positions follow the order of commits: the one before has the greatest.
+            query = (
+                sa.select(c.last_position).where(c.commit_no < first).order_by(c.commit_no.desc()).limit(1)
+            )
     return int(connection.scalar(query) or 0)
 
 
