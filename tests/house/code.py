@@ -82,6 +82,21 @@ def find_floats(modules: Sequence[Module]) -> list[str]:
     return findings
 
 
+def find_inexact(modules: Sequence[Module], undivided: Sequence[str]) -> list[str]:
+    """Return where a float is named, written or, in the packages `undivided`, could be made by `/`."""
+    findings = []
+    for module in modules:
+        exact = any(module.name == name or module.name.startswith(f"{name}.") for name in undivided)
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Name) and node.id == "float":
+                findings.append(f"{module.path}:{node.lineno} names float")
+            elif isinstance(node, ast.Constant) and isinstance(node.value, float):
+                findings.append(f"{module.path}:{node.lineno} holds the float {node.value}")
+            elif exact and isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div):
+                findings.append(f"{module.path}:{node.lineno} divides by /: write Fraction(a, b) or a // b")
+    return findings
+
+
 def _functions(tree: ast.AST) -> Iterator[tuple[str, _FunctionNode]]:
     for node in ast.walk(tree):
         if isinstance(node, _FunctionNode):

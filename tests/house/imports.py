@@ -70,15 +70,29 @@ def find_upward_imports(graph: Graph, floors: Mapping[str, int]) -> list[str]:
     return findings
 
 
-def find_foreign_imports(modules: Sequence[Module], allowed: Mapping[str, Collection[str]]) -> list[str]:
-    """Return imports from one of our packages into another one that `allowed` doesn't list for it."""
+def find_foreign_imports(
+    modules: Sequence[Module],
+    allowed: Mapping[str, Collection[str]],
+    doors: Mapping[str, Collection[str]] | None = None,
+) -> list[str]:
+    """Return imports from one of our packages into another one that `allowed` doesn't list for it.
+
+    `doors`: module -> the modules of other packages that it, and nobody else of its package, may import.
+    """
     ours = {module.package for module in modules}
     return [
         f"{module.path} imports {target}: {module.package} may not use {target.partition('.')[0]}"
         for module in modules
         for target in sorted(imports_of(module))
         if target.partition(".")[0] in ours - {module.package, *allowed.get(module.package, ())}
+        and not _goes_through(target, (doors or {}).get(module.name, ()))
     ]
+
+
+def _goes_through(target: str, doors: Collection[str]) -> bool:
+    return any(
+        target == door or target.startswith(f"{door}.") or door.startswith(f"{target}.") for door in doors
+    )
 
 
 def find_io(modules: Sequence[Module], libraries: Collection[str], calls: Collection[str]) -> list[str]:

@@ -50,6 +50,24 @@ def test_import_of_another_program_is_found() -> None:
     ]
 
 
+def test_only_the_door_may_lead_into_another_program_and_only_to_what_lies_behind_it() -> None:
+    tree = modules(
+        **{
+            "bill.door": "from sink.reading import Reader",
+            "bill.run": "from sink.reading import Reader",
+            "sink.reading": "",
+        }
+    )
+    tree += modules(**{"bill.door": "import sink.intake"})
+    findings = imports.find_foreign_imports(tree, {}, {"bill.door": ["sink.reading"]})
+    assert [finding.partition(" imports ")[2].partition(":")[0] for finding in findings] == [
+        "sink.reading",
+        "sink.reading.Reader",
+        "sink.intake",
+    ]
+    assert "bill/run.py" in findings[0]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -134,6 +152,18 @@ def test_float_for_volume_or_money_is_found(text: str) -> None:
 def test_integer_volume_and_float_time_are_no_finding() -> None:
     text = "volume_ml: int = 5 // 2\nwait_s: float = 0.5\nratio = 1 / 3\nhtml = 0.5\nvolumes_ml: tuple[int, ...] = ()\n"
     assert code.find_floats(modules(a=text)) == []
+
+
+@pytest.mark.parametrize("text", ["x: float = y", "x = 0.5", "x = float(y)", "def f() -> list[float]: ..."])
+def test_any_float_in_billing_is_found(text: str) -> None:
+    assert len(code.find_inexact(modules(billing=text), [])) == 1
+
+
+def test_division_is_found_where_everything_is_exact_and_elsewhere_may_join_paths() -> None:
+    tree = modules(**{"billing.engine.shares": "x = a / b", "billing.writing": "x = directory / name"})
+    (finding,) = code.find_inexact(tree, ["billing.engine"])
+    assert "divides" in finding
+    assert code.find_inexact(modules(**{"billing.engine.shares": "x = a // b"}), ["billing.engine"]) == []
 
 
 def test_open_end_is_found() -> None:
