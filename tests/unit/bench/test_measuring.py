@@ -2,12 +2,13 @@
 
 import os
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from bench import record_codec
-from bench.ledger_filling import RECORDS_PER_LOCK, Filling, fill, lock_name
+from bench.ledger_filling import RECORDS_PER_LOCK, Filling, fill, lock_name, pseudonym, year_of_households
 from bench.plain_modbus import Ring
 from bench.spool_depth import ACTIONS, Depot
 from bench.usage import cpu_s, memory
@@ -69,6 +70,25 @@ def test_filled_ledger_is_one_that_the_sink_could_have_written(
     assert {run.verdict for run in reader.runs()} == {"proven"}
     assert [line.committed_through for line in reader.journals()] == [100, 100]
     assert reader.position_before(filling.recent) == filling.entries - 10_000
+    ledger.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_filled_year_has_each_household_of_each_lock_and_its_registers_hold(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue("sqlite_url" if kind == "sqlite" else "postgres_url")
+    ledger = Ledger(url, tmp_path, [])
+    fill(ledger.database, Filling(10, 8, year_of_households(40, 800), payload_bytes=1), lambda _: None)
+    entries = list(ledger.reader.all_entries(lock=lock_name(3)))
+    began = [entry.began_at for entry in entries if entry.began_at is not None]
+    assert began[0] == datetime(2024, 12, 31, 23, 0, 7, tzinfo=UTC)
+    assert datetime(2025, 12, 31, tzinfo=UTC) < began[-1] < datetime(2025, 12, 31, 23, tzinfo=UTC)
+    assert {entry.credential for entry in entries} == {pseudonym(3, household) for household in range(40)}
+    assert [(run.chamber, run.verdict, run.pours) for run in ledger.reader.runs(lock_name(3))] == [
+        (1, "proven", 600),
+        (2, "proven", 200),
+    ]
     ledger.close()
 
 
