@@ -129,7 +129,8 @@ class Review:
     """Something that a person must decide. `review`: its id, the same in each run that meets it again.
 
     `choices`: what can be decided; `nominal`: the choice that counts until then. `pours` and `volume_ml` say what
-    it is about; `detail` says it in English, without any transponder's number.
+    it is about; `detail` says it in English, without any transponder's number. `group`: an id that reviews of the
+    same cause share; a decision about it counts for each of them that has none of its own.
     """
 
     review: str
@@ -142,11 +143,12 @@ class Review:
     chamber: int | None = None
     pours: int = 0
     volume_ml: int = 0
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person decided about a review, and why. The latest one counts."""
+    """What a person decided about a review (or a group of them), and why. The latest one counts."""
 
     review: str
     choice: str
@@ -192,11 +194,51 @@ class RegisterRun:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingRecords:
+    """Records first_seq..last_seq of a lock's epoch that aren't in the ledger: gone (`lost`) or still on their way.
+
+    `ended`: a later record of the epoch is in the ledger; else they are at its end.
+    """
+
+    lock: str
+    epoch: int
+    first_seq: int
+    last_seq: int
+    lost: bool
+    ended: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPour:
+    """One billed pour of a row, for the statement's annex. `at`: local time of the property, with its offset.
+
+    `clock`: the grade of its time (`ntp`, `rtc`, `derived`, `uncertain`, `lost`, `never_set`), `uncertainty_s` what
+    that means in seconds. `jams`: when attempts before it jammed (never billed).
+    """
+
+    row: str
+    at: datetime
+    lock: str
+    chamber: int
+    fraction: str
+    volume_ml: int
+    clock: str
+    uncertainty_s: int
+    degraded: bool
+    jams: tuple[datetime, ...]
+    epoch: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class PropertyUsage:
     """All that the ledger says of one property and period, resolved against one state of the master data.
 
     `unattributed`: ml by fraction of pours without a credential in force. `position`: the ledger's, up to which
     entries were looked at; `entries_hash`: SHA-256 (hex) over the identities and contents of the entries that count.
+    `buffered_pours`: pours, or records at a journal's end, that are still on their way. `missing`: what the locks'
+    journals lacked, as judged then; a replay is given the same (`read_usage(..., pinned=...)`).
     """
 
     rows: tuple[RowUsage, ...]
@@ -207,6 +249,7 @@ class PropertyUsage:
     buffered_pours: int
     position: int
     entries_hash: str
+    missing: tuple[MissingRecords, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
