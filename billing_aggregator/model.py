@@ -214,7 +214,8 @@ class OwnPour:
     """One billed pour of a row, for the statement's annex. `at`: local time of the property, with its offset.
 
     `clock`: the grade of its time (`ntp`, `rtc`, `derived`, `uncertain`, `lost`, `never_set`), `uncertainty_s` what
-    that means in seconds. `jams`: when attempts before it jammed (never billed).
+    that means in seconds. `jams`: when attempts before it jammed (never billed). `credential`: the
+    pseudonym of the transponder; only its first digits are printed.
     """
 
     row: str
@@ -229,6 +230,7 @@ class OwnPour:
     jams: tuple[datetime, ...]
     epoch: int
     seq: int
+    credential: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ days of the property, instants UTC. `verify` refuses what doesn't add up: such a
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from fractions import Fraction
 
 from billing_aggregator.errors import BillingError
-from billing_aggregator.model import Agreement, DayRange, RowVolumes, Substitute
+from billing_aggregator.model import Agreement, DayRange, OwnPour, RowVolumes, Substitute
 
 LANGUAGES = ("de", "en")
 
@@ -45,7 +45,7 @@ class CostLine:
 class PoolLine:
     """The party's part of one pool: own_weight / all_weights × total_cents = exact, rounded to `cents`.
 
-    `key` says what is weighed, as in `model.Pool`: `area_dm2_days`, `person_days`, `dwelling_days` or `billed_ml`.
+    `key` says what is weighed, as in `model.Pool`: `area_dm2_days`, `key_person_days`, `days` or `billed_ml`.
     """
 
     total_cents: int
@@ -137,25 +137,6 @@ class Chart:
 
     fraction: str
     months: tuple[MonthVolumes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPour:
-    """One pour of the party. `record`: `epoch/seq` in the lock's journal; `credential`: the pseudonym's first digits.
-
-    `clock`: how far the lock's clock can be trusted there; `jams`: instants of jams that belong to it, never billed.
-    """
-
-    at: datetime
-    lock: str
-    chamber: int
-    fraction: str
-    volume_ml: int
-    record: str
-    credential: str
-    clock: str
-    degraded: bool = False
-    jams: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
