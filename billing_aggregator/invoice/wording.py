@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
 
-from billing_aggregator.invoice.model import Invoice, InvoiceKind, VatCategory
+from billing_aggregator.invoice.model import Invoice, InvoiceKind, VatSum
 
 _MINUS = "\u2212"
 
@@ -71,9 +71,9 @@ class Wording:
     def rate(self, rate_bp: int) -> str:
         return self.number(Fraction(rate_bp, 100), 100) + (" %" if self.decimal_comma else "%")
 
-    def vat(self, category: VatCategory, rate_bp: int) -> str:
-        """`Umsatzsteuer 19 %`"""
-        return f"{self.labels['vat']} {self.rate(rate_bp)}" + ("" if category == "S" else f" ({category})")
+    def vat(self, part: VatSum) -> str:
+        """`Umsatzsteuer 19 % auf 1.000,00 €`"""
+        return f"{self.labels['vat']} {self.rate(part.rate_bp)} {self.labels['on']} {self.money(part.basis_cents)}"
 
 
 _GERMAN = Wording(
