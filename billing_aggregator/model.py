@@ -195,17 +195,13 @@ class RegisterRun:
 
 @dataclass(frozen=True, slots=True)
 class MissingRecords:
-    """Records first_seq..last_seq of a lock's epoch that aren't in the ledger: gone (`lost`) or still on their way.
-
-    `ended`: a later record of the epoch is in the ledger; else they are at its end.
-    """
+    """Records first_seq..last_seq of a lock's epoch that aren't in the ledger: gone (`lost`) or still on their way."""
 
     lock: str
     epoch: int
     first_seq: int
     last_seq: int
     lost: bool
-    ended: bool
     reason: str
 
 

@@ -5,6 +5,7 @@ reader who has seen position p asks for what is after p and never misses one tha
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,15 +14,25 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloud_sink import gaps, listings
-from cloud_sink.errors import SinkError
+from cloud_sink.errors import ConfigError, SinkError
 from cloud_sink.gaps import PageGap, RecordGap
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.instants import from_ms, to_ms
+from cloud_sink.ledger.lock_records import LockRecord, LockRecords
 from cloud_sink.ledger.migrating import check
 from cloud_sink.ledger.tables import commits, entries, journals, locks, pages
 from cloud_sink.listings import DisputeLine, JournalLine, QuarantineLine
+from cloud_sink.projections.usage import INCIDENTS
+from cloud_sink.projections.usage_reading import UsageReader, UsageWindow
+from cloud_sink.projections.usage_store import default_url
 from cloud_sink.reconciling import Run, reconcile
 from wastelock.record import NOT_WEIGHED, ClockStatus, Kind, PourResult
+
+# What whoever reads the ledger needs to know of it; there is no other door.
+__all__ = [
+    "INCIDENTS", "ConfigError", "Entry", "LedgerReader", "LockRecord", "LockRecords", "RecordGap", "SinkError",
+    "UsageReader", "UsageWindow", "default_url",
+]  # fmt: skip
 
 _CHUNK = 2000
 _CLOCK_STATUS_BITS = 0b11
@@ -99,6 +110,13 @@ class LedgerReader:
         """Return the records that are missing, by lock and epoch, each range buffered or lost with its reason."""
         with self._database.reading() as connection:
             return list(gaps.record_gaps(connection, lock))
+
+    @contextmanager
+    def lock_records(self, position: int | None = None) -> Iterator[LockRecords]:
+        """Locks' records up to a position (None: the newest), in one snapshot: for whoever reckons with them."""
+        with self._database.reading() as connection:
+            newest = _last_position(connection, None)
+            yield LockRecords(connection, newest if position is None else position)
 
     def page_gaps(self) -> list[PageGap]:
         """Return the pages that are missing in the middle, or by a gateway's report at the end, of its journal."""

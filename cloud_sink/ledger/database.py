@@ -41,9 +41,13 @@ _DATABASE_ERRORS = (exc.SQLAlchemyError, sqlite3.Error, psycopg.Error, OSError)
 class Database:
     """One ledger's database. `read_only`: for reports, beside a running sink; nothing can be written through it."""
 
-    def __init__(self, url: str, read_only: bool = False) -> None:
-        """`url`: `sqlite:///path` or `postgresql+psycopg://…`. Nothing is opened yet."""
+    def __init__(self, url: str, read_only: bool = False, write_lock: int = _WRITE_LOCK) -> None:
+        """`url`: `sqlite:///path` or `postgresql+psycopg://…`. Nothing is opened yet.
+
+        `write_lock`: PostgreSQL's number for whom writers wait for; those of the ledger all wait for each other.
+        """
         self.url = make_url(url)
+        self._write_lock = write_lock
         self.dialect = self.url.get_backend_name()
         self._engine = self._make_engine(read_only)
 
@@ -57,7 +61,7 @@ class Database:
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self._write_lock})")
             try:
                 yield connection
                 connection.commit()
