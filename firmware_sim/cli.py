@@ -44,6 +44,10 @@ def run(
     backlog_days: Annotated[
         float, typer.Option("--backlog-days", min=0, max=3650, help="Days lived before ready.")
     ] = 0.0,
+    keep_pace: Annotated[
+        bool,
+        typer.Option("--keep-pace", help="Live the backlog after ready, as fast as a gateway drains it."),
+    ] = False,
 ) -> None:
     """Run an estate until SIGTERM; the first line on stdout says where its buses are.
 
@@ -52,7 +56,7 @@ def run(
     try:
         estate = load_estate(config)
         actions = tuple(load_scenario(scenario, estate)) if scenario else ()
-        options = Options(state, truth, seed, speed, actions, control, backlog_days)
+        options = Options(state, truth, seed, speed, actions, control, backlog_days, keep_pace)
         asyncio.run(_run(Simulator(estate, options)))
     except ConfigError as error:
         typer.echo(str(error), err=True)

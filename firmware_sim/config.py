@@ -6,6 +6,7 @@ The TOML file is described in docs/simulator.md and config/sim-estate.toml.
 import tomllib
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from firmware_sim.access import Transponder
 from firmware_sim.errors import ConfigError
 from firmware_sim.memory import Memory
+from firmware_sim.residents import Household
 from wastelock.registers import MAX_ACCESS_ENTRIES, MAX_CAPACITY, MAX_CHAMBERS, MIN_CAPACITY
 
 _U32 = 2**32
@@ -58,6 +60,28 @@ class TransponderConfig(_Section):
         return Transponder(int(self.uid, 16), self.service, self.blocked)
 
 
+class HouseholdConfig(_Section):
+    """Who lives in a dwelling from `moved_in` up to, not including, `moved_out` (local days; neither: all the time).
+
+    `large_share`: how many of its pours go into the largest chamber. `pours_per_day`: as so many persons make.
+    """
+
+    persons: Annotated[int, Field(ge=1, le=20)]
+    transponders: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[0-9a-fA-F]{1,16}$")], ...], Field(min_length=1, max_length=16)
+    ]
+    large_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    pours_per_day: Annotated[float, Field(ge=0, le=1000)] | None = None
+    moved_in: date | None = None
+    moved_out: date | None = None
+
+    def household(self) -> Household:
+        uids = tuple(int(uid, 16) for uid in self.transponders)
+        return Household(
+            self.persons, uids, self.large_share, self.pours_per_day, self.moved_in, self.moved_out
+        )
+
+
 class LockConfig(_Section):
     """One controller and who lives around it. `registers`: where the cycle registers begin, one for each chamber."""
 
@@ -76,6 +100,7 @@ class LockConfig(_Section):
     ] = ()
     dwellings: Annotated[int, Field(ge=0, le=500)] = 24
     pours_per_day: Annotated[float, Field(ge=0, le=100_000)] | None = None
+    households: Annotated[tuple[HouseholdConfig, ...], Field(max_length=500)] | None = None
     transponders: tuple[TransponderConfig, ...] | None = None
     access_list_max: Annotated[int, Field(ge=1, le=MAX_ACCESS_ENTRIES)] = MAX_ACCESS_ENTRIES
     clock_set: bool = True
@@ -92,6 +117,8 @@ class LockConfig(_Section):
             raise ValueError(f"registers: give one for each of the {len(self.chambers_ml)} chambers, or none")
         if self.transponders is not None and len(self.transponders) > self.access_list_max:
             raise ValueError("transponders: more than access_list_max")
+        if self.transponders is not None and self.households is not None:
+            raise ValueError("households come with transponders of their own: give one or the other")
         return self
 
     @property

@@ -1,7 +1,7 @@
 """One lock's place: the controller mounted there, its door, its neighbourhood; a backlog lived at once, then life."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -19,6 +19,8 @@ from firmware_sim.unit import Unit
 
 DAY_S = 86_400
 VISITS_PER_BATCH = 200
+VISITS_PER_STRETCH = 40  # some 20 ms: the line must not wait long for an answer
+STRETCH_EVERY_S = 0.02
 FIRST_LIST_VERSION = 1
 _CONSTANT_IN_EPOCH = ("capacity", "mac_key", "mac_key_id")
 
@@ -37,8 +39,12 @@ class MountedLock:
         listed = None
         if config.transponders is not None:
             listed = tuple(entry.transponder() for entry in config.transponders)
+        homes = None
+        if config.households is not None:
+            homes = tuple(home.household() for home in config.households)
+        number, volumes = config.serial_number, config.chambers_ml
         self.neighbourhood = Neighbourhood(
-            seed, config.serial_number, config.chambers_ml, config.dwellings, config.pours_per_day, listed
+            seed, number, volumes, config.dwellings, config.pours_per_day, listed, homes
         )
         self._fit(config)
 
@@ -92,10 +98,11 @@ class MountedLock:
     def _is_new(self) -> bool:
         return self.memory.lived_until_s == 0
 
-    async def wake(self, backlog_days: float) -> None:
+    async def wake(self, backlog_days: float, keep_pace: bool = False) -> None:
         """Power up; a controller without a past lives `backlog_days` first. Time runs when this returns.
 
         Nothing else may happen meanwhile, since time stands elsewhere; cancelled, it goes on at the next start.
+        `keep_pace`: only wake up in the past; `live` lives the backlog, as fast as a gateway drains it.
         """
         now_s = self._timeline.now()
         if self._is_new:
@@ -107,7 +114,8 @@ class MountedLock:
         else:  # a backlog was broken off: go on with it
             self._timeline.freeze(self.memory.lived_until_s)
             self.controller.power_up()
-        await self._live_until(now_s)
+        if not keep_pace or not self.neighbourhood.households:
+            await self._live_until(now_s)
         self._timeline.release()
 
     def _commission(self) -> None:
@@ -144,10 +152,40 @@ class MountedLock:
             at_s += wait_s
             self._timeline.freeze(min(at_s, end_s))
 
+    async def _catch_up(self) -> None:
+        """Live the backlog in short stretches, never more than half a ring ahead of the gateway, until it is now.
+
+        Between two stretches time is ours: whoever is on the bus finds a clock that is right.
+        """
+        at_s = self.memory.lived_until_s
+        visits = self.neighbourhood.visits(at_s)
+        while not self.memory.backlog_done:
+            end_s = self._timeline.now()
+            async with self.turn:
+                self._timeline.freeze(at_s)
+                with self._journal.batch():
+                    for visit in self._while_room(visits):
+                        if visit.at_s >= end_s:
+                            self._journal.save(lived_until_s=end_s, backlog_done=True)
+                            break
+                        self._live_one(visit, end_s)
+                        self._journal.save(lived_until_s=visit.at_s)
+                at_s = self._timeline.now()
+                self._timeline.release()
+            await asyncio.sleep(STRETCH_EVERY_S)
+
+    def _while_room(self, visits: Iterator[Visit]) -> Iterator[Visit]:
+        """Yield a stretch of visits; none while half the ring is unconfirmed. What isn't yielded comes next time."""
+        for _ in range(VISITS_PER_STRETCH):
+            if 2 * (self.memory.newest - self.memory.confirmed) >= self.memory.capacity:
+                return
+            yield next(visits)
+
     async def live(self, speed: float, residents_now: Callable[[], float]) -> None:
         """Let the residents come, `speed` seconds of theirs in one of ours, until cancelled."""
         if not self.neighbourhood.households:
             return
+        await self._catch_up()
         for visit in self.neighbourhood.visits(max(residents_now(), self.memory.lived_until_s)):
             await asyncio.sleep(max(0.0, (visit.at_s - residents_now()) / speed))
             if self.residents_come:
@@ -162,12 +200,12 @@ class MountedLock:
 
     def keep_lived(self, residents_now_s: float) -> None:
         """Note up to when the residents have lived, so that a restart doesn't live the same days again."""
-        if residents_now_s > self.memory.lived_until_s:
+        if self.memory.backlog_done and residents_now_s > self.memory.lived_until_s:
             self._journal.save(lived_until_s=residents_now_s)
 
     def random_resident(self) -> int:
         """Return a resident's transponder, 0 where nobody lives."""
-        homes = self.neighbourhood.households
+        homes = self.neighbourhood.present(self._timeline.now())
         return self._rng.choice(self._rng.choice(homes).uids) if homes else 0
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ lived before it, and nothing here touches a controller.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum, auto
 from random import Random
 from zoneinfo import ZoneInfo
@@ -62,11 +62,27 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Household:
-    """One dwelling: how many live there, which transponders they hold, how eagerly they use the large chamber."""
+    """One dwelling: how many live there, which transponders they hold, how eagerly they use the large chamber.
+
+    `pours_per_day` None: as many as so many persons make. They live there from `first_day` up to, not including,
+    `end_day` (local days; None: always, for good).
+    """
 
     persons: int
     uids: tuple[int, ...]
     large_share: float
+    pours_per_day: float | None = None
+    first_day: date | None = None
+    end_day: date | None = None
+
+    def lives_here(self, day: date) -> bool:
+        moved_in = self.first_day is None or self.first_day <= day
+        return moved_in and (self.end_day is None or day < self.end_day)
+
+    @property
+    def mean_pours(self) -> float:
+        """How many pours a day, on average."""
+        return self.persons * _POURS_PER_PERSON_DAY if self.pours_per_day is None else self.pours_per_day
 
 
 class Neighbourhood:
@@ -75,26 +91,36 @@ class Neighbourhood:
     def __init__(
         self, seed: int, serial: int, volumes_ml: tuple[int, ...], dwellings: int,
         pours_per_day: float | None, listed: tuple[Transponder, ...] | None,
+        households: tuple[Household, ...] | None = None,
     ) -> None:  # fmt: skip
-        """`pours_per_day`: of the whole lock; None: as many as these households make. `listed`: their transponders."""
+        """`pours_per_day`: of the whole lock; None: as many as these households make. `listed`: their transponders.
+
+        `households`: who lives here; None: so many `dwellings` as the seed has it.
+        """
         self._seed = seed
         self._name = lock_id(serial)
         self._small = min(range(len(volumes_ml)), key=volumes_ml.__getitem__) + 1
         self._large = max(range(len(volumes_ml)), key=volumes_ml.__getitem__) + 1
         rng = Random(f"{seed}/{self._name}/households")
-        self.households = _settle_in(rng, dwellings, listed)
+        self.households = _settle_in(rng, dwellings, listed) if households is None else households
         self.service_uid, self.blocked_uid = _special(rng, listed)
         self.transponders = listed if listed is not None else self._make_list()
-        natural = sum(home.persons for home in self.households) * _POURS_PER_PERSON_DAY
+        natural = sum(home.mean_pours for home in self.households)
         self._factor = 1.0 if pours_per_day is None else (pours_per_day / natural if natural else 0.0)
 
     def _make_list(self) -> tuple[Transponder, ...]:
-        residents = tuple(Transponder(uid) for home in self.households for uid in home.uids)
+        uids = dict.fromkeys(uid for home in self.households for uid in home.uids)  # one may be handed on
+        residents = tuple(Transponder(uid) for uid in uids)
         return (
             *residents,
             Transponder(self.service_uid, service=True),
             Transponder(self.blocked_uid, blocked=True),
         )
+
+    def present(self, at_s: float) -> tuple[Household, ...]:
+        """Return who lives here at an instant."""
+        day = datetime.fromtimestamp(at_s, ESTATE_ZONE).date()
+        return tuple(home for home in self.households if home.lives_here(day))
 
     def visits(self, after_s: float) -> Iterator[Visit]:
         """Yield the visits later than `after_s` in order, day after day without end."""
@@ -108,7 +134,8 @@ class Neighbourhood:
         rng = Random(f"{self._seed}/{self._name}/{day:%Y-%m-%d}")
         found: list[Visit] = []
         for home in self.households:
-            found += self._household_day(rng, home, day)
+            if home.lives_here(day.date()):
+                found += self._household_day(rng, home, day)
         found += self._service_day(rng, day)
         return sorted(found, key=lambda visit: visit.at_s)
 
@@ -116,7 +143,7 @@ class Neighbourhood:
         week = Random(f"{self._seed}/{self._name}/{home.uids[0]}/{day:%G-%V}")
         if week.random() < _HOLIDAY_SHARE:
             return []
-        mean = home.persons * _POURS_PER_PERSON_DAY * self._factor * _WEEKDAY_FACTORS[day.weekday()]
+        mean = home.mean_pours * self._factor * _WEEKDAY_FACTORS[day.weekday()]
         found: list[Visit] = []
         for _ in range(_poisson(rng, mean)):
             found += self._errand(rng, home, _moment(rng, day))

@@ -30,7 +30,10 @@ TICKS_PER_NOTE = 50  # how often it is noted up to when the residents have lived
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How an estate is to be run. `speed`: seconds of the residents' lives in one of ours."""
+    """How an estate is to be run. `speed`: seconds of the residents' lives in one of ours.
+
+    `keep_pace`: the backlog is lived after ready, as fast as a gateway drains it, and so without an end to its length.
+    """
 
     state: Path
     truth: Path | None = None
@@ -39,6 +42,7 @@ class Options:
     scenario: tuple[AnyAction, ...] = ()
     control: Path | None = None
     backlog_days: float = 0.0
+    keep_pace: bool = False
 
 
 class Simulator:
@@ -122,7 +126,7 @@ class Simulator:
         """Wake one controller after the other; False if it was stopped meanwhile."""
         stopped = asyncio.create_task(stop.wait())
         for lock in self.locks.values():
-            waking = asyncio.create_task(lock.wake(self._options.backlog_days))
+            waking = asyncio.create_task(lock.wake(self._options.backlog_days, self._options.keep_pace))
             await asyncio.wait((waking, stopped), return_when=asyncio.FIRST_COMPLETED)
             if not waking.done():
                 waking.cancel()

@@ -217,6 +217,7 @@ class Stage:
             "registers": list(memory.registers[: len(memory.volumes_ml)]),
             "clock_status": memory.clock.status, "clock_s": lock.controller.recorder.clock_s(),
             "access_list_version": memory.access.version, "residents_come": lock.residents_come,
+            "backlog_done": memory.backlog_done, "lived_until_s": memory.lived_until_s,
         }  # fmt: skip
 
 

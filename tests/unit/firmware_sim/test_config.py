@@ -76,6 +76,10 @@ def test_device_links_are_relative_to_the_file(tmp_path: Path) -> None:
             ["mac_key and a mac_key_id other than 0 belong together"],
         ),
         (BUSES + LOCK + "registers = [1]\n", ["give one for each of the 2 chambers"]),
+        (
+            BUSES + LOCK + 'transponders = []\nhouseholds = [{ persons = 1, transponders = ["1"] }]\n',
+            ["households come with transponders of their own"],
+        ),
     ],
 )
 def test_all_that_is_wrong_with_an_estate_is_told(tmp_path: Path, text: str, told: list[str]) -> None:

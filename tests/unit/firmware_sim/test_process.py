@@ -5,6 +5,7 @@ import resource
 import signal
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -77,6 +78,34 @@ def test_same_seed_lives_the_same_backlog(tmp_path: Path) -> None:
     assert len(common) > 10
     assert any(told[1][at : at + len(common)] == common for at in range(5))
     assert {uid for uid, *_ in told[0]}.isdisjoint({uid for uid, *_ in told[2]})
+
+
+def test_backlog_of_a_year_is_lived_as_fast_as_it_is_confirmed(tmp_path: Path) -> None:
+    options = ("--backlog-days", "365", "--keep-pace")
+    extra = "dwellings = 24\ncapacity = 100"
+    with Simulator(tmp_path, *options, extra=extra) as simulator, simulator.tcp() as tcp:
+        place = partial(simulator.status, "1f00a3")
+        wait_until(lambda: place()["newest"] >= 50, 30, "half a ring")
+        for _ in range(3):
+            status = place()
+            assert not status["backlog_done"] and status["state"] == "locked"
+            assert status["newest"] - status["confirmed"] < 60
+            assert status["clock_s"] == pytest.approx(
+                time.time(), abs=5
+            )  # lives in the past, shows the present
+            assert time.time() - status["lived_until_s"] > 300 * 86_400
+            seq = status["newest"]
+            slot = tcp.ask(struct.pack(">BHH", 4, 0x4000 + seq % 100 * 22, 22))
+            confirm = struct.pack(">BHHBII", 16, 0x0100, 6, 12, status["epoch"], seq) + slot[-4:]
+            assert tcp.ask(confirm)[0] == 16
+            wait_until(lambda seq=seq: place()["newest"] >= seq + 50, 30, "another half of the ring")  # type: ignore[misc]
+        pours = [line for line in simulator.truth("1f00a3") if line["kind"] == 1]
+        assert pours[-1]["began_clock_s"] < time.time() - 300 * 86_400
+        assert [line["seq"] for line in simulator.truth("1f00a3")] == list(range(1, place()["newest"] + 1))
+        simulator.stop()
+    with Simulator(tmp_path, *options, extra=extra) as simulator:
+        assert not simulator.status("1f00a3")["backlog_done"], "goes on where it was"
+        assert simulator.truth("1f00a3")[-1]["kind"] in (7, 10)
 
 
 def test_residents_live_fast_and_stop_when_told(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 """Residents: the same seed lives the same days; households, hours, wrong transponders, the truck, the technician."""
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice, takewhile
 
 import pytest
 
 from firmware_sim.access import Transponder
-from firmware_sim.residents import ESTATE_ZONE, Neighbourhood, Visit, VisitKind
+from firmware_sim.residents import ESTATE_ZONE, Household, Neighbourhood, Visit, VisitKind
 
 MONDAY = datetime(2026, 3, 2, tzinfo=ESTATE_ZONE)
 DAYS = 91
@@ -114,6 +114,26 @@ def test_listed_transponders_are_shared_out_and_nobody_else_is_at_home() -> None
     assert people.transponders == listed
     nobody = Neighbourhood(1, 5, (5000,), 3, None, ())
     assert nobody.households == () and (nobody.service_uid, nobody.blocked_uid) == (0, 0)
+
+
+def test_named_households_come_while_they_live_there_and_may_hand_on_a_transponder() -> None:
+    moves = date(2026, 4, 1)
+    homes = (
+        Household(1, (7,), 0.1, pours_per_day=2.0, end_day=moves),
+        Household(2, (7, 8), 0.1, pours_per_day=1.0, first_day=moves),
+        Household(3, (9,), 0.1, pours_per_day=0.0),
+    )
+    people = Neighbourhood(1, 5, (5000, 20000), 24, None, None, homes)
+    assert [t.uid for t in people.transponders if not (t.service or t.blocked)] == [7, 8, 9]
+    days = {
+        uid: [datetime.fromtimestamp(v.at_s, ESTATE_ZONE).date() for v in lived(people) if v.uid == uid]
+        for uid in (7, 8, 9)
+    }
+    assert min(days[7]) < moves < max(days[7])
+    assert min(days[8]) >= moves and not days[9]
+    before = [day for day in days[7] if day < moves]
+    assert 1.5 < len(before) / 30 < 2.6
+    assert people.present(MONDAY.timestamp()) == (homes[0], homes[2])
 
 
 def test_nobody_lives_where_there_are_no_dwellings() -> None:
