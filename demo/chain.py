@@ -56,11 +56,13 @@ class Chain:
         seed: int = 1,
         backlog_days: float = 0,
         speed: float = 1.0,
+        keep_pace: bool = False,
         export: Callable[[Path], bytes] = export_ledger,
         leave_out: Collection[str] = (),
     ) -> None:
         """`export` returns the ledger's entries as JSON lines, given the sink's configuration file.
 
+        `keep_pace`: the backlog is lived while the gateway drains it, not before it gets to see the controllers.
         `leave_out`: programs that `start` doesn't start; whoever wants them does it later.
         """
         self.layout = layout
@@ -75,7 +77,9 @@ class Chain:
             "--state", str(layout.controllers), "--truth", str(layout.truth), "--seed", str(seed),
             "--speed", f"{speed:g}", "--control", str(self._sockets / "control"),
         ]  # fmt: skip
-        self._backlog = ["--backlog-days", f"{backlog_days:g}"] if backlog_days else []
+        self._backlog = ["--backlog-days", f"{backlog_days:.6f}"] if backlog_days else []
+        if keep_pace:
+            self._backlog.append("--keep-pace")
         logs = layout.logs
         self.simulator = Child("firmware-sim", simulate, logs)
         self.broker = Child("mosquitto", [broker_program(), "-c", str(layout.broker_config)], logs)
@@ -158,6 +162,10 @@ class Chain:
     def unconfirmed(self) -> int:
         """Return how many records lie in the controllers' rings alone, for all that the controllers know."""
         return sum(ring["newest"] - ring["confirmed"] for ring in self.rings().values())
+
+    def has_caught_up(self) -> bool:
+        """True if the controllers have lived their backlog."""
+        return all(ring["backlog_done"] for ring in self.rings().values())
 
     def is_at_rest(self) -> bool:
         """True if the controllers have power and are told that all their records are safe.

@@ -1,22 +1,24 @@
-"""`python -m demo`: the whole chain on one machine, from the controllers' rings to the ledger. START HERE."""
+"""`python -m demo`: the whole chain on one machine, from the controllers' rings to the statements. START HERE."""
 
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
+from demo.case import Case, make_case
 from demo.chain import Chain
 from demo.compare import compare, read_lines
 from demo.control import ControlRefused, SimulatorGone
 from demo.demonstration import Demonstration, Plan, TooSlow
-from demo.estate import demo_estate
-from demo.layout import Layout, Settings
+from demo.layout import Settings
+from demo.period import DAY_S
 from demo.ports import free_port
 from demo.process import MissingProgram, ProcessFailed
 from demo.report import print_comparison, report_console
@@ -48,25 +50,27 @@ def demo(
             "Default: a new one in /tmp.",
         ),
     ] = None,
-    days: Annotated[
-        float, typer.Option("--days", min=0, help="Days of residents' habits in the backlog.")
-    ] = 110,
+    months: Annotated[
+        int, typer.Option("--months", min=1, max=12, help="The period: so many full months before today.")
+    ] = 12,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same residents.")] = 1,
     deadline_s: Annotated[
         float, typer.Option("--deadline-s", min=10, help="With --once: give up after this.")
     ] = 300,
 ) -> None:
-    """Show the chain of custody: 5 locks, 120 dwellings, one gateway, a broker and the ledger, all on this machine.
+    """Show the chain of custody and the bill: 5 locks, 120 dwellings, gateway, broker and ledger, all on this machine.
 
-    First a backlog of months is drained from the locks' controllers, then pours are shown as they reach the ledger.
-    Ctrl-C ends everything. The data stays in the directory.
+    First the locks' past year passes in a minute or two and reaches the ledger, record by record. Then the last full
+    months are billed, statements and all. Then pours are shown live. Ctrl-C ends everything; the data stays.
     """
     directory = _directory(out)
     _end_on_signals()
-    plan = Plan(live_pours=_LIVE_POURS_ONCE if once else None, deadline_s=deadline_s)
-    layout = Layout(directory, demo_estate(), free_port)
+    now = datetime.now(UTC)
+    case = make_case(directory, now, months, seed, free_port)
+    began = now.timestamp() - case.period.backlog_days(now) * DAY_S
+    plan = Plan(_LIVE_POURS_ONCE if once else None, deadline_s, began, lambda _screen: None)
     try:
-        code = _run(layout, plan, days, seed)
+        code = _run(case, plan, now)
     except (ProcessFailed, MissingProgram, TooSlow, SimulatorGone, ControlRefused) as error:
         print(f"The demonstration failed: {error}", file=sys.stderr)
         code = EXIT_FAILED
@@ -76,23 +80,26 @@ def demo(
     raise typer.Exit(code)
 
 
-def _run(layout: Layout, plan: Plan, days: float, seed: int) -> int:
-    estate = layout.estate
+def _run(case: Case, plan: Plan, now: datetime) -> int:
+    layout, estate = case.layout, case.layout.estate
     screen = open_screen()
     screen.say(
-        f"{estate.site}: {estate.dwellings} dwellings, {len(estate.locks)} waste locks; data in {layout.directory}"
+        f"{case.estate.property.name}: {case.dwellings} dwellings, {len(estate.locks)} waste locks; "
+        f"data in {layout.directory}"
     )
     for bus in estate.buses:
         screen.say(f"  bus {bus.name}: {bus.description}, {len(estate.locks_on(bus.name))} locks")
     screen.say(
-        "  (19,200 Bd is usual for a serial line: months of backlog would take minutes there, not seconds)"
+        "  (19,200 Bd is usual for a serial line: a year of pours would take a quarter of an hour there)"
     )
-    screen.say(f"The controllers live through {days:g} days without a gateway …")
     began = time.monotonic()
-    chain = Chain(layout, Settings(), seed=seed, backlog_days=days, speed=_RESIDENTS_SPEED)
+    days = case.period.backlog_days(now)
+    chain = Chain(layout, Settings(), case.seed, days, _RESIDENTS_SPEED, keep_pace=True)
     with chain:
-        screen.say(f"All programs run after {time.monotonic() - began:.1f} s.")
-        Demonstration(chain, plan, screen, seed).run()
+        screen.say(
+            f"All programs run after {time.monotonic() - began:.1f} s; the locks' life begins {days:.0f} days ago."
+        )
+        Demonstration(chain, plan, screen, case.seed).run()
     # Everything has ended: what is compared now is what stays in the directory.
     ledger = layout.directory / "ledger.jsonl"
     ledger.write_text(chain.ask_sink("export"))

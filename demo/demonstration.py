@@ -1,4 +1,4 @@
-"""The demonstration: drain a backlog of months, then show live pours as they reach the ledger."""
+"""The demonstration: a year's pours reach the ledger, the year is billed, then pours are shown live."""
 
 import time
 from collections.abc import Callable
@@ -20,10 +20,15 @@ class TooSlow(TimeoutError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`live_pours`: end after so many live pours (None: go on until stopped). `deadline_s` counts from the start."""
+    """`live_pours`: end after so many live pours (None: go on until stopped). `deadline_s` counts from the start.
+
+    `begins_s`: when the locks' past begins (unix seconds). `bill`: what is to be done with the backlog in the ledger.
+    """
 
     live_pours: int | None
     deadline_s: float
+    begins_s: float
+    bill: Callable[[Screen], None]
 
 
 class Demonstration:
@@ -46,6 +51,8 @@ class Demonstration:
         self._observer.start()
         try:
             self._drain()
+            self._screen.close()
+            self._plan.bill(self._screen)
             self._live()
             self._finish()
         finally:
@@ -53,12 +60,16 @@ class Demonstration:
             self._screen.close()
 
     def _drain(self) -> None:
-        target = self._progress().made
-        self._screen.say(f"Draining the backlog: {target:,} records wait in the controllers' rings.")
+        self._screen.say(
+            "The past, as fast as the gateway drains it: a ring is never more than half full of news."
+        )
         began = time.monotonic()
-        self._watch(lambda progress: progress.committed >= target, "draining the backlog", target)
+        self._watch(
+            lambda progress: not progress.backlog and progress.committed >= progress.made, "the backlog", True
+        )
         took_s = time.monotonic() - began
-        self._screen.say(f"The backlog of {target:,} records is in the ledger after {took_s:.1f} s.")
+        made = self._progress().made
+        self._screen.say(f"All {made:,} records of the past are in the ledger after {took_s:.1f} s.")
 
     def _live(self) -> None:
         wanted = self._plan.live_pours
@@ -70,14 +81,14 @@ class Demonstration:
             self._residents.live(progress.made)
             return wanted is not None and self._observer.seen().pours_committed - before >= wanted
 
-        self._watch(enough, "the live pours", 0)
+        self._watch(enough, "the live pours", False)
 
     def _finish(self) -> None:
         self._residents.stop_coming()
         self._watch(
             lambda progress: progress.committed >= progress.made and self._residents.have_left(),
             "the last live pours",
-            0,
+            False,
         )
         left_s = max(1.0, self._end - time.monotonic())
         try:
@@ -85,13 +96,14 @@ class Demonstration:
         except NotEqual as error:
             raise TooSlow(str(error)) from error
 
-    def _watch(self, done: Callable[[Progress], bool], what: str, target: int) -> None:
+    def _watch(self, done: Callable[[Progress], bool], what: str, past: bool) -> None:
         """Show the progress until `done`; TooSlow after the deadline, ProcessFailed if a program ends."""
         while True:
             self._chain.check()
             progress = self._progress()
             seen = self._observer.seen()
-            self._screen.show(progress, target, seen.recent, seen.pours_committed)
+            lived = self._lived_share(progress) if past else None
+            self._screen.show(progress, lived, seen.recent, seen.pours_committed)
             if done(progress):
                 return
             if self._plan.live_pours is not None and time.monotonic() > self._end:
@@ -102,6 +114,10 @@ class Demonstration:
                     f"{self._chain.story()}"
                 )
             time.sleep(_REFRESH_S)
+
+    def _lived_share(self, progress: Progress) -> float:
+        begins_s = self._plan.begins_s
+        return min(1.0, max(0.0, (progress.lived_until_s - begins_s) / (time.time() - begins_s)))
 
     def _progress(self) -> Progress:
         return self._meter.read(self._chain.rings(), self._observer.seen())

@@ -1,6 +1,8 @@
 """What is simulated: an estate's buses and waste locks, as data; where and how they run is layout.py's business."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from hashlib import sha256
 from typing import Literal
 
@@ -23,10 +25,23 @@ class Bus:
 
 
 @dataclass(frozen=True, slots=True)
+class Household:
+    """Who comes to a lock: transponders as 16 hexadecimal digits, from `moved_in` up to, not including, `moved_out`."""
+
+    persons: int
+    transponders: tuple[str, ...]
+    large_share: float
+    pours_per_day: float
+    moved_in: date
+    moved_out: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """A waste lock: `serial` as its controller knows it, `unit` is its Modbus address on `bus`.
 
     `capacity` in records. `pours_per_day`: of the whole lock (None: as many as people of that number throw).
+    `households`: who comes; None: so many `dwellings` as the simulator's seed has it.
     """
 
     serial: int
@@ -37,6 +52,7 @@ class Lock:
     epoch: int = 1
     dwellings: int = 24
     pours_per_day: float | None = None
+    households: tuple[Household, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -70,10 +86,18 @@ class Estate:
         return replace(self, locks=tuple(replace(lock, capacity=capacity) for lock in self.locks))
 
 
-def demo_estate() -> Estate:
-    """Return the estate of the demonstration: 120 dwellings, three locks on one RTU line and two on Modbus TCP."""
+def demo_estate(
+    chambers_ml: Mapping[str, tuple[int, ...]], households: Mapping[str, tuple[Household, ...]]
+) -> Estate:
+    """Return the estate of the demonstration: three locks on one RTU line and two on Modbus TCP.
+
+    `chambers_ml`, `households`: by lock.
+    """
     # A fast line with its own pace: at 19200 Bd five records take 0.15 s, and a backlog of months minutes to drain.
-    buses = (Bus("courtyard", "rtu", baudrate=230_400, pace="wire"), Bus("tower", "tcp"))
+    buses = (Bus("courtyard", "rtu", baudrate=460_800, pace="wire"), Bus("tower", "tcp"))
     units = [("courtyard", 1), ("courtyard", 2), ("courtyard", 3), ("tower", 1), ("tower", 2)]
-    locks = tuple(Lock(serial=0x1F00A1 + i, bus=bus, unit=unit) for i, (bus, unit) in enumerate(units))
-    return Estate("lindenhof", "gw-0001", buses, locks)
+    locks = (Lock(serial=0x1F00A1 + i, bus=bus, unit=unit) for i, (bus, unit) in enumerate(units))
+    locks_with_people = tuple(
+        replace(lock, chambers_ml=chambers_ml[lock.name], households=households[lock.name]) for lock in locks
+    )
+    return Estate("lindenhof", "gw-0001", buses, locks_with_people)

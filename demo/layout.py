@@ -11,13 +11,14 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from demo.estate import Bus, Estate
+from demo.estate import Bus, Estate, Lock
 from demo.keys import new_signing_key, public_key, write_private
 from wastelock.page import to_base64url
 
@@ -190,6 +191,7 @@ class Layout:
                 "mac_key_id": 1,
                 "dwellings": lock.dwellings,
                 "pours_per_day": lock.pours_per_day,
+                "households": _toml_households(lock),
             }
             for lock in self.estate.locks
         ]
@@ -212,15 +214,32 @@ class Layout:
 
 
 def to_toml(tables: Mapping[str, Any]) -> str:
-    """Return TOML text of tables and arrays of tables whose values are strings, numbers, booleans or lists of those."""
+    """Return TOML text of tables and arrays of tables: strings, numbers, booleans, dates, lists and tables of those."""
     blocks = []
     for name, table in tables.items():
         for header, rows in [(f"[[{name}]]", table)] if isinstance(table, list) else [(f"[{name}]", [table])]:
             for row in rows:
-                # JSON's strings, numbers, booleans and arrays are TOML's, too.
-                lines = [f"{key} = {json.dumps(value)}" for key, value in row.items() if value is not None]
+                lines = [f"{key} = {_toml_value(value)}" for key, value in row.items() if value is not None]
                 blocks.append("\n".join([header, *lines]))
     return "\n\n".join(blocks) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    match value:
+        case dict():
+            pairs = (f"{key} = {_toml_value(one)}" for key, one in value.items() if one is not None)
+            return "{ " + ", ".join(pairs) + " }"
+        case list():
+            return "[" + ", ".join(map(_toml_value, value)) + "]"
+        case date():
+            return value.isoformat()
+    return json.dumps(value)  # JSON's strings, numbers and booleans are TOML's, too
+
+
+def _toml_households(lock: Lock) -> list[dict[str, Any]] | None:
+    if lock.households is None:
+        return None
+    return [{**asdict(home), "transponders": list(home.transponders)} for home in lock.households]
 
 
 def _merged(

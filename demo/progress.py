@@ -14,7 +14,10 @@ _WINDOW_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class LockProgress:
-    """Counts of records. `spool`: confirmed to the controller, so on the gateway's disk, but not yet receipted."""
+    """Counts of records. `spool`: confirmed to the controller, so on the gateway's disk, but not yet receipted.
+
+    `lived_until_s`: up to when this lock's residents have lived (unix seconds); while `backlog`, that is the past.
+    """
 
     lock: str
     bus: str
@@ -23,6 +26,8 @@ class LockProgress:
     ring: int
     spool: int
     committed: int
+    lived_until_s: float
+    backlog: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,16 @@ class Progress:
     def committed(self) -> int:
         return sum(lock.committed for lock in self.locks)
 
+    @property
+    def lived_until_s(self) -> float:
+        """Up to when everybody has lived."""
+        return min(lock.lived_until_s for lock in self.locks)
+
+    @property
+    def backlog(self) -> bool:
+        """True while any lock's residents live in the past."""
+        return any(lock.backlog for lock in self.locks)
+
 
 class ProgressMeter:
     """Puts together what the controllers say and what the observer saw."""
@@ -65,7 +80,17 @@ class ProgressMeter:
             # A record is receipted before its controller is told, now and then: then it is in the ring for form's sake.
             waiting = max(0, confirmed - committed)
             locks.append(
-                LockProgress(lock.name, lock.bus, lock.unit, made, made - confirmed, waiting, committed)
+                LockProgress(
+                    lock=lock.name,
+                    bus=lock.bus,
+                    unit=lock.unit,
+                    made=made,
+                    ring=made - confirmed,
+                    spool=waiting,
+                    committed=committed,
+                    lived_until_s=float(ring["lived_until_s"]),
+                    backlog=not ring["backlog_done"],
+                )
             )
         return Progress(tuple(locks), self._rate(sum(lock.committed for lock in locks)))
 

@@ -4,6 +4,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TextIO
 
 from rich.console import Console, Group
@@ -18,7 +19,8 @@ from demo.progress import Progress
 from wastelock.record import PourResult
 
 _SHOWN_POURS = 12
-_LINE_EVERY_S = 1.0
+_LINE_EVERY_S = 2.0
+_PLAIN_WIDTH = 110
 _OUTCOMES = {PourResult.COMPLETE: "", PourResult.GIVEN_UP: "given up", PourResult.JAMMED: "jammed"}
 
 
@@ -30,8 +32,15 @@ class Screen(ABC):
         """Say once what happens now."""
 
     @abstractmethod
-    def show(self, progress: Progress, target: int, pours: Sequence[Pour], committed_pours: int) -> None:
-        """Show the counts, `target` records to be committed (0: live), the last pours of `committed_pours` in all."""
+    def show(
+        self, progress: Progress, lived: float | None, pours: Sequence[Pour], committed_pours: int
+    ) -> None:
+        """Show the counts and the last pours of `committed_pours` in all. `lived`: share of the past (None: live)."""
+
+    @property
+    @abstractmethod
+    def console(self) -> Console:
+        """Where tables are printed while nothing is shown."""
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -52,9 +61,15 @@ class LiveScreen(Screen):
         else:
             self._console.print(Text(text))
 
-    def show(self, progress: Progress, target: int, pours: Sequence[Pour], committed_pours: int) -> None:
+    @property
+    def console(self) -> Console:
+        return self._console
+
+    def show(
+        self, progress: Progress, lived: float | None, pours: Sequence[Pour], committed_pours: int
+    ) -> None:
         self._live.update(
-            Group(Text(self._heading, style="bold"), *self._body(progress, target, pours, committed_pours))
+            Group(Text(self._heading, style="bold"), *self._body(progress, lived, pours, committed_pours))
         )
         if not self._live.is_started:
             self._live.start()
@@ -64,11 +79,13 @@ class LiveScreen(Screen):
             self._live.stop()
 
     def _body(
-        self, progress: Progress, target: int, pours: Sequence[Pour], committed_pours: int
+        self, progress: Progress, lived: float | None, pours: Sequence[Pour], committed_pours: int
     ) -> list[Panel]:
         bar = Table.grid(padding=(0, 2))
+        done = progress.committed / max(1, progress.made) if lived is None else lived
         bar.add_row(
-            ProgressBar(total=max(1, target or progress.made), completed=progress.committed, width=48),
+            ProgressBar(total=1.0, completed=done, width=36),
+            "" if lived is None else f"{_day(progress.lived_until_s)}",
             f"{progress.committed:,} of {progress.made:,} records in the ledger",
             f"{progress.records_per_s:,.0f} records/s",
         )
@@ -92,9 +109,15 @@ class PlainScreen(Screen):
     def say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
 
-    def show(self, progress: Progress, target: int, pours: Sequence[Pour], committed_pours: int) -> None:
-        if target:
-            self._tell_counts(progress, target)
+    @property
+    def console(self) -> Console:
+        return Console(file=self._stream, width=_PLAIN_WIDTH)
+
+    def show(
+        self, progress: Progress, lived: float | None, pours: Sequence[Pour], committed_pours: int
+    ) -> None:
+        if lived is not None:
+            self._tell_counts(progress, lived)
             self._pours_told = committed_pours
             return
         told = self._pours_told or 0
@@ -103,13 +126,13 @@ class PlainScreen(Screen):
             self.say(custody_of(pour))
         self._pours_told = committed_pours
 
-    def _tell_counts(self, progress: Progress, target: int) -> None:
-        if time.monotonic() < self._next_at and progress.committed < target:
+    def _tell_counts(self, progress: Progress, lived: float) -> None:
+        if time.monotonic() < self._next_at:
             return
         self._next_at = time.monotonic() + _LINE_EVERY_S
         self.say(
-            f"  in the rings {progress.ring:,}  in the spool {progress.spool:,}  committed {progress.committed:,}"
-            f" of {target:,}  ({progress.records_per_s:,.0f} records/s)"
+            f"  {_day(progress.lived_until_s)} ({lived:4.0%})  in the rings {progress.ring:,}"
+            f"  in the spool {progress.spool:,}  committed {progress.committed:,}  ({progress.records_per_s:,.0f}/s)"
         )
 
 
@@ -134,6 +157,10 @@ def custody_of(pour: Pour) -> str:
     )
 
 
+def _day(at_s: float) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%d %b %Y}"
+
+
 def _since(pour: Pour, step: str) -> str:
     at = pour.sealed_at if step == "sealed" else pour.committed_at
     return "…" if at is None else f"+{max(0.0, (at - pour.read_at).total_seconds()):.2f} s"
@@ -143,13 +170,15 @@ def _locks_table(progress: Progress) -> Table:
     table = Table(expand=True)
     table.add_column("lock")
     table.add_column("bus, unit")
+    table.add_column("lives on")
     for heading in ("records made", "in the ring only", "in the spool", "committed"):
         table.add_column(heading, justify="right")
     for lock in progress.locks:
         counts = (f"{n:,}" for n in (lock.made, lock.ring, lock.spool, lock.committed))
-        table.add_row(lock.lock, f"{lock.bus}, {lock.unit}", *counts)
+        today = _day(lock.lived_until_s) if lock.backlog else "today"
+        table.add_row(lock.lock, f"{lock.bus}, {lock.unit}", today, *counts)
     totals = (f"{n:,}" for n in (progress.made, progress.ring, progress.spool, progress.committed))
-    table.add_row("all", "", *totals, style="bold")
+    table.add_row("all", "", "", *totals, style="bold")
     return table
 
 

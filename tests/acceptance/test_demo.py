@@ -15,7 +15,7 @@ from demo.compare import Line, compare, read_lines
 from tests.acceptance.launcher import ROOT
 from tests.support.waiting import wait_until
 
-DEMO = [sys.executable, "-m", "demo", "--days", "8"]
+DEMO = [sys.executable, "-m", "demo", "--months", "1"]
 
 
 def test_demo_once_leaves_equal_truth_and_ledger(tmp_path: Path) -> None:
