@@ -10,7 +10,7 @@ from demo.estate import demo_estate
 from demo.estate_config import DemoEstate, read_estate
 from demo.layout import Layout
 from demo.period import BillingPeriod, last_full_months
-from demo.tenancies import Stay, households, read_stays
+from demo.tenancies import Dwelling, Stay, households, read_stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Case:
     seed: int
 
     @property
-    def dwellings(self) -> int:
-        return len({stay.dwelling.dwelling for stay in self.stays})
+    def dwellings(self) -> tuple[Dwelling, ...]:
+        return tuple({stay.dwelling.dwelling: stay.dwelling for stay in self.stays}.values())
 
     @property
     def parties(self) -> int:

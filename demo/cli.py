@@ -84,7 +84,7 @@ def _run(case: Case, plan: Plan, now: datetime) -> int:
     layout, estate = case.layout, case.layout.estate
     screen = open_screen()
     screen.say(
-        f"{case.estate.property.name}: {case.dwellings} dwellings, {len(estate.locks)} waste locks; "
+        f"{case.estate.property.name}: {len(case.dwellings)} dwellings, {len(estate.locks)} waste locks; "
         f"data in {layout.directory}"
     )
     for bus in estate.buses:

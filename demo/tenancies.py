@@ -15,7 +15,7 @@ from demo.estate import Household
 from demo.period import BillingPeriod, months_later
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "demo-estate"
-_KNOWN_MONTHS = 12  # so long before the period's first day the first parties have lived there
+KNOWN_MONTHS = 12  # so long before the period's first day the first parties have lived there
 # How many pours a day one person makes. The thriftiest stay below the minimum that is charged.
 _RESIDUAL_POURS = (0.03, 0.45)
 _ORGANIC_POURS = (0.0, 0.18)
@@ -36,7 +36,8 @@ class Dwelling:
 class Stay:
     """One party in one dwelling from `first` up to, not including, `end` (None: still there), all the same meanwhile.
 
-    `party` None: vacant. `uids`: 16 hexadecimal digits each. A party's stays in a dwelling follow each other.
+    `party` None: vacant. `uids`: 16 hexadecimal digits each. `unentered`: of these, the one that was handed out and
+    never entered into the master data. A party's stays in a dwelling follow each other.
     """
 
     dwelling: Dwelling
@@ -47,6 +48,10 @@ class Stay:
     first: date
     end: date | None
     uids: tuple[str, ...]
+    unentered: str | None = None
+
+    def covers(self, day: date) -> bool:
+        return self.first <= day and (self.end is None or day < self.end)
 
 
 def read_stays(period: BillingPeriod, seed: int, config: Path = CONFIG) -> tuple[Stay, ...]:
@@ -67,7 +72,7 @@ def _stays_in(
 ) -> Iterator[Stay]:
     locks = {"residual": row["residual_lock"], "organic": row["organic_lock"]}
     dwelling = Dwelling(row["dwelling"], row["label"], int(row["area_dm2"]), locks)
-    began = months_later(period.first, -_KNOWN_MONTHS)
+    began = months_later(period.first, -KNOWN_MONTHS)
     stay = _moves_in(dwelling, row, began, seed)
     for day, event in sorted(events, key=lambda item: item[0]):
         yield replace(stay, end=day)
@@ -80,6 +85,9 @@ def _stays_in(
                 stay = replace(stay, persons=int(event["persons"]), first=day)
             case "transponder_lost":
                 stay = replace(stay, uids=(*stay.uids[1:], _new_uid(f"{seed}/{stay.party}/{day}")), first=day)
+            case "transponder_unentered":
+                new = _new_uid(f"{seed}/{stay.party}/{day}")
+                stay = replace(stay, uids=(*stay.uids, new), unentered=new, first=day)
             case other:
                 raise ValueError(f"events.csv: {other!r} is no event; see config/demo-estate/estate.toml")
     yield stay
