@@ -1,4 +1,4 @@
-"""Prints an issued invoice as ZUGFeRD: a PDF/A-3b for people that holds the XML for machines.
+"""Prints an issued invoice as ZUGFeRD: a PDF/A-3a (and PDF/UA-1) for people that holds the XML for machines.
 
 typst sets the page and attaches the XML; what ZUGFeRD wants besides is four properties in the PDF's metadata (XMP),
 and the description of their schema, without which it would be no PDF/A. Same invoice, same bytes.
@@ -43,7 +43,7 @@ def print_zugferd(invoice: Invoice, xml: bytes) -> bytes:
         format="pdf",
         font_paths=[_FONTS],
         ignore_system_fonts=True,
-        pdf_standards="a-3b",
+        pdf_standards=["a-3a", "ua-1"],
         sys_inputs={"content": json.dumps(_content(invoice)), "xml": xml.decode("utf-8")},
     )
     if not isinstance(page, bytes):

@@ -24,6 +24,8 @@ class Wording:
     _clearing: str
     _property: str
     _reverses: str
+    _counted_locks: str
+    _counted_dwellings: str
     reverse_charge: str
     decimal_comma: bool
 
@@ -71,6 +73,12 @@ class Wording:
     def rate(self, rate_bp: int) -> str:
         return self.number(Fraction(rate_bp, 100), 100) + (" %" if self.decimal_comma else "%")
 
+    def counted_locks(self, locks: int, months: int) -> str:
+        return self._counted_locks.format(locks=locks, months=months)
+
+    def counted_dwellings(self, dwellings: int, months: int) -> str:
+        return self._counted_dwellings.format(dwellings=dwellings, months=months)
+
     def vat(self, part: VatSum) -> str:
         """`Umsatzsteuer 19 % auf 1.000,00 €`"""
         return f"{self.labels['vat']} {self.rate(part.rate_bp)} {self.labels['on']} {self.money(part.basis_cents)}"
@@ -96,6 +104,8 @@ _GERMAN = Wording(
     _clearing="Wird mit der Rechnung {number} verrechnet; es ist nichts zu zahlen.",
     _property="Liegenschaft: {name} ({property})",
     _reverses="Storno der Rechnung {number} vom {day}. Die Rechnung ist damit in voller Höhe aufgehoben.",
+    _counted_locks="je Schleuse und angefangenem Monat in Betrieb ({locks} Schleusen in {months} Monaten)",
+    _counted_dwellings="je Wohnung und angefangenem Monat ({dwellings} Wohnungen × {months} Monate)",
     reverse_charge="Steuerschuldnerschaft des Leistungsempfängers",
     decimal_comma=True,
 )  # fmt: skip
@@ -119,6 +129,8 @@ _ENGLISH = Wording(
     _clearing="Cleared against invoice {number}; nothing is to be paid.",
     _property="Property: {name} ({property})",
     _reverses="Reverses invoice {number} of {day} in full.",
+    _counted_locks="per lock and month begun in service ({locks} locks within {months} months)",
+    _counted_dwellings="per dwelling and month begun ({dwellings} dwellings × {months} months)",
     reverse_charge="Reverse charge",
     decimal_comma=False,
 )  # fmt: skip
