@@ -15,6 +15,7 @@ from lxml import etree  # type: ignore[import-untyped]
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject
 
+from billing_aggregator.errors import InputRejected, Problem
 from billing_aggregator.invoice.model import Invoice, InvoiceKind
 from billing_aggregator.invoice.wording import Wording, wording_of
 
@@ -37,23 +38,36 @@ _UNUSED = dict.fromkeys(
 
 
 def print_zugferd(invoice: Invoice, xml: bytes) -> bytes:
-    """Return the PDF with this XML (of the specification EN 16931) in it."""
-    page = typst.compile(
-        _TEMPLATE,
-        format="pdf",
-        font_paths=[_FONTS],
-        ignore_system_fonts=True,
-        pdf_standards=["a-3a", "ua-1"],
-        sys_inputs={"content": json.dumps(_content(invoice)), "xml": xml.decode("utf-8")},
-    )
+    """Return the PDF with this XML (of the specification EN 16931) in it.
+
+    InputRejected if a name has a sign that the font hasn't: such a page would be no PDF/A, and no ZUGFeRD.
+    """
+    try:
+        page = typst.compile(
+            _TEMPLATE,
+            format="pdf",
+            font_paths=[_FONTS],
+            ignore_system_fonts=True,
+            pdf_standards=["a-3a", "ua-1"],
+            sys_inputs={"content": json.dumps(_content(invoice)), "xml": xml.decode("utf-8")},
+        )
+    except typst.TypstError as error:
+        if "could not be displayed" not in str(error):
+            raise
+        said = f"{error}: write names and texts in Latin, Greek or Cyrillic letters"
+        raise InputRejected([Problem("", None, None, said)]) from error
     if not isinstance(page, bytes):
         raise TypeError("typst gave more than one PDF")
     return _declare_zugferd(page)
 
 
 def _declare_zugferd(page: bytes) -> bytes:
-    """Add ZUGFeRD's properties to the metadata; all else stays byte by byte, since the change is appended."""
-    writer = PdfWriter(io.BytesIO(page), incremental=True)
+    """Add ZUGFeRD's properties to the metadata, and write the file anew.
+
+    Not appended: pypdf's increments don't keep the line ends that PDF/A wants around objects (ISO 19005-3, 6.1.9).
+    """
+    writer = PdfWriter(clone_from=io.BytesIO(page))
+    writer.pdf_header = "%PDF-1.7"
     metadata = writer.root_object["/Metadata"].get_object()
     if not isinstance(metadata, DecodedStreamObject):
         raise TypeError("the PDF's metadata aren't a plain stream")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy.engine import Connection
 
-from billing_aggregator.errors import NotFound
+from billing_aggregator.errors import BillingError, NotFound
 from billing_aggregator.invoice.model import Invoice, InvoiceKind
 from billing_aggregator.invoice.states import InvoiceEvent, InvoiceState, advance
 from billing_aggregator.invoice.tables import invoice_documents, invoice_events, invoice_numbers, invoices
@@ -23,6 +23,10 @@ from billing_aggregator.model import DayRange
 _DRAFTED = "draft"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _JSON: TypeAdapter[Invoice] = TypeAdapter(Invoice)
+
+
+class DocumentDamaged(BillingError):
+    """Kept bytes don't have the hash of the day of issue: somebody or something changed the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,11 @@ def read_documents(connection: Connection, invoice_no: int) -> Documents | None:
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
+    for content, kept in ((bytes(row.xml), row.xml_sha256), (bytes(row.pdf), row.pdf_sha256)):
+        if sha256(content).hexdigest() != kept:
+            raise DocumentDamaged(
+                f"invoice {invoice_no}: its bytes aren't those that were issued ({kept}): take them from a backup"
+            )
     return Documents(bytes(row.xml), row.xml_sha256, bytes(row.pdf), row.pdf_sha256)
 
 
