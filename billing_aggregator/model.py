@@ -72,7 +72,7 @@ class RowBasis:
     """One row's base weights in a period: all stretches of this party in this dwelling, added up before rounding.
 
     `person_days`: residents only, for the minimum. `key_person_days`: for the key `persons`, a vacant day counted as
-    max(1, vacancy_persons). `vacant_days`: days without a resident (the owner's).
+    max(1, vacancy_persons). `vacant_days`: days without a resident (the owner's); `vacant_area_dm2_days` of these.
     """
 
     row: str
@@ -83,6 +83,7 @@ class RowBasis:
     area_dm2_days: int
     person_days: int
     key_person_days: int
+    vacant_area_dm2_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
