@@ -76,13 +76,21 @@ class Charts(Block, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Group(msgspec.Struct, frozen=True):
+    """Lines of a listing that belong together. `remarks` hang below the line of that index."""
+
+    title: str
+    lines: tuple[tuple[str, ...], ...]
+    remarks: tuple[tuple[int, str], ...] = ()
+
+
 class Listing(Block, frozen=True, kw_only=True):
-    """A long list in newspaper columns. Each line is its cells; `remarks` hang below the line of that index."""
+    """A long list in newspaper columns. A line's cells are padded with figure spaces: as plain lines they are set ten
+    times as fast as a table, and read aloud or copied in their order."""
 
     intro: str
     heads: tuple[str, ...] = ()
-    lines: tuple[tuple[str, ...], ...] = ()
-    remarks: tuple[tuple[int, str], ...] = ()
+    groups: tuple[Group, ...] = ()
 
 
 AnyBlock = Table | Terms | Hashes | Prose | Pairs | Charts | Listing

@@ -106,7 +106,7 @@ class ChamberLine:
 
 @dataclass(frozen=True, slots=True)
 class SumLine:
-    """A line of the proof that all shares make up the total: `who` is own, others, unattributed or cap."""
+    """A line of the proof that all shares make up the total: `who` is own, others, unattributed or capped."""
 
     who: str
     rows: int

@@ -22,7 +22,7 @@ from billing_aggregator.documents.usage_blocks import (
 )
 from billing_aggregator.model import DayRange
 
-MAX_CHAMBERS_ON_PAGE = 8  # more of them go to the annex, so that the letter itself stays short
+MAX_REGISTERS_ON_PAGE = 8  # more of them go to the annex, so that the letter itself stays short
 
 
 def word_statement(content: StatementContent) -> Letter:
@@ -30,7 +30,7 @@ def word_statement(content: StatementContent) -> Letter:
     verify(content)
     words = Words(content.language)
     chambers = word_chambers(content, words)
-    few = len(content.chambers) <= MAX_CHAMBERS_ON_PAGE
+    few = sum(max(1, len(line.registers)) for line in content.chambers) <= MAX_REGISTERS_ON_PAGE
     elsewhere = Prose(paragraphs=(words("chambers.elsewhere", count=len(content.chambers)),))
     blocks: list[AnyBlock] = [
         *word_correction(content, words),

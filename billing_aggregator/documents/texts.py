@@ -15,7 +15,17 @@ _MONTHS = {
     "de": ("Jan", "Feb", "Mär", "Apr", "Mai", "Jun", "Jul", "Aug", "Sep", "Okt", "Nov", "Dez"),
     "en": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
 }
-_NARROW = "\N{NARROW NO-BREAK SPACE}"
+_LONG_MONTHS = {
+    "de": (
+        *("Januar", "Februar", "März", "April", "Mai", "Juni"),
+        *("Juli", "August", "September", "Oktober", "November", "Dezember"),
+    ),
+    "en": (
+        *("January", "February", "March", "April", "May", "June"),
+        *("July", "August", "September", "October", "November", "December"),
+    ),
+}
+_FIRM = "\N{NO-BREAK SPACE}"
 _EXACT_PLACES = 4
 
 
@@ -63,7 +73,7 @@ class Words:
 
     def money(self, cents: int, sign: bool = False) -> str:
         """1.234,56 € or €1,234.56; `sign`: with + for what is more."""
-        amount = self._scaled(abs(cents), 2)
+        amount = self.decimal(abs(cents), 2)
         before = "\N{MINUS SIGN}" if cents < 0 else "+" if sign and cents > 0 else ""
         return f"{before}{amount}\N{NO-BREAK SPACE}€" if self.language == "de" else f"{before}€{amount}"
 
@@ -71,17 +81,17 @@ class Words:
         """The amount in euros to four places, cut off; an ellipsis says that it goes on."""
         scaled = cents * 10 ** (_EXACT_PLACES - 2)
         whole = scaled.numerator // scaled.denominator
-        return self._scaled(whole, _EXACT_PLACES) + ("…" if whole != scaled else "")
+        return self.decimal(whole, _EXACT_PLACES) + ("…" if whole != scaled else "")
 
     def litres(self, volume_ml: int, unit: bool = True) -> str:
         """1.385 l or 521,428 l: no places where they are all zero."""
-        text = self.number(volume_ml // 1000) if volume_ml % 1000 == 0 else self._scaled(volume_ml, 3)
+        text = self.number(volume_ml // 1000) if volume_ml % 1000 == 0 else self.decimal(volume_ml, 3)
         return f"{text}\N{NO-BREAK SPACE}l" if unit else text
 
     def weight(self, key: str, weight: int) -> str:
         """A weight in the unit that people know: areas in m², volumes in litres, days as they are."""
         if key == "area_dm2_days":
-            return self._scaled(weight, 2)
+            return self.decimal(weight, 2)
         return self.litres(weight, unit=False) if key == "billed_ml" else self.number(weight)
 
     def percent(self, part: int, whole: int) -> str:
@@ -93,11 +103,15 @@ class Words:
         """01.03.2025 or 1 Mar 2025."""
         if self.language == "de":
             return f"{day.day:02}.{day.month:02}.{day.year}"
-        return f"{day.day}{_NARROW}{_MONTHS['en'][day.month - 1]}{_NARROW}{day.year}"
+        return f"{day.day}{_FIRM}{_MONTHS['en'][day.month - 1]}{_FIRM}{day.year}"
 
     def month(self, month: str) -> str:
         """`2025-03` as Mär or Mar."""
         return _MONTHS[self.language][int(month[5:7]) - 1]
+
+    def long_month(self, month: str) -> str:
+        """`2025-03` as März 2025 or March 2025."""
+        return f"{_LONG_MONTHS[self.language][int(month[5:7]) - 1]} {month[:4]}"
 
     def clock(self, at: datetime) -> str:
         """01.03.2025 18:22:01 +01:00: local time with its offset, columns of equal width."""
@@ -105,8 +119,8 @@ class Words:
         offset = f"{at:%z}"
         return f"{day} {at:%H:%M:%S} {offset[:3]}:{offset[3:5]}"
 
-    def _scaled(self, value: int, places: int) -> str:
-        """Write value / 10^places, the sign in front."""
+    def decimal(self, value: int, places: int) -> str:
+        """The value divided by 10^places, all of them shown, the sign in front."""
         whole, rest = divmod(abs(value), 10**places)
         sign = "\N{MINUS SIGN}" if value < 0 else ""
         return f"{sign}{self.number(whole)}{self._decimal}{rest:0{places}}"

@@ -1,14 +1,16 @@
 """The blocks about waste: millilitres, chambers and registers, the months compared, the annex of own pours."""
 
 from collections import Counter
+from itertools import groupby
 
-from billing_aggregator.documents.blocks import Bars, Charts, Column, Listing, Table
+from billing_aggregator.documents.blocks import Bars, Charts, Column, Group, Listing, Table
 from billing_aggregator.documents.content import ChamberLine, Chart, StatementContent
 from billing_aggregator.documents.texts import Words
 from billing_aggregator.model import OwnPour
 
 _TICKS = 4
 _CREDENTIAL_DIGITS = 6
+_FIGURE = "\N{FIGURE SPACE}"
 
 
 def word_consumption(content: StatementContent, words: Words) -> Table:
@@ -147,44 +149,61 @@ def word_annex(content: StatementContent, words: Words) -> tuple[Listing, ...]:
     pours = sorted(content.pours, key=lambda pour: (pour.at, pour.lock, pour.epoch, pour.seq))
     if not pours:
         return (Listing(title=words("annex.title"), intro=words("annex.none")),)
-    return (
-        Listing(
-            title=words("annex.title"),
-            intro=words(
-                "annex.intro",
-                count=words.number(len(pours)),
-                litres=words.litres(sum(pour.volume_ml for pour in pours)),
-                clocks=_clocks(pours, words),
-            ),
-            heads=tuple(
-                words(f"annex.{name}") for name in ("at", "lock", "litres", "record", "chip", "clock")
-            ),
-            lines=tuple(_pour(pour, words) for pour in pours),
-            remarks=tuple(_remarks(pours, words)),
-        ),
+    chips = sorted({pour.credential for pour in pours} - {""})
+    names = ("at", "litres", "record", "lock", *(("chip",) if len(chips) > 1 else ()))
+    heads = tuple(words(f"annex.{name}") for name in names)
+    cells = _pad(heads, [_pour(pour, len(chips) > 1, words) for pour in pours])
+    intro = words(
+        "annex.intro",
+        count=words.number(len(pours)),
+        litres=words.litres(sum(pour.volume_ml for pour in pours)),
+        clocks=_clocks(pours, words),
+        chips=", ".join(chip[:_CREDENTIAL_DIGITS] for chip in chips) or "–",
+    )
+    lines = list(zip(pours, cells, strict=True))
+    groups = tuple(
+        _group(month, list(members), words)
+        for month, members in groupby(lines, key=lambda line: f"{line[0].at:%Y-%m}")
+    )
+    return (Listing(title=words("annex.title"), intro=intro, heads=heads, groups=groups),)
+
+
+def _group(month: str, lines: list[tuple[OwnPour, tuple[str, ...]]], words: Words) -> Group:
+    litres = words.litres(sum(pour.volume_ml for pour, _ in lines))
+    remarks = ((index, _remark(pour, words)) for index, (pour, _) in enumerate(lines))
+    return Group(
+        words("annex.month", month=words.long_month(month), count=words.number(len(lines)), litres=litres),
+        tuple(cells for _, cells in lines),
+        tuple((index, text) for index, text in remarks if text),
     )
 
 
-def _pour(pour: OwnPour, words: Words) -> tuple[str, ...]:
-    return (
-        words.clock(pour.at),
-        f"{pour.lock}/{pour.chamber}",
+def _pour(pour: OwnPour, with_chip: bool, words: Words) -> tuple[str, ...]:
+    cells = (
+        f"{words.clock(pour.at)} ±{_span(pour.uncertainty_s, words)}",
         words.litres(pour.volume_ml, unit=False),
         f"{pour.epoch}/{pour.seq}",
-        pour.credential[:_CREDENTIAL_DIGITS],
-        f"±{_span(pour.uncertainty_s, words)}",
+        f"{pour.lock}/{pour.chamber}",
     )
+    return (*cells, pour.credential[:_CREDENTIAL_DIGITS]) if with_chip else cells
 
 
-def _remarks(pours: list[OwnPour], words: Words) -> list[tuple[int, str]]:
-    remarks = []
-    for index, pour in enumerate(pours):
-        texts = [words("annex.jam", time=f"{jam:%H:%M:%S}") for jam in pour.jams]
-        if pour.degraded:
-            texts.append(words("annex.degraded"))
-        if texts:
-            remarks.append((index, "; ".join(texts)))
-    return remarks
+def _pad(heads: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Make a column's cells equally long with figure spaces, which are a digit wide: times begin, figures end alike."""
+    widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
+
+    def pad(line: tuple[str, ...]) -> tuple[str, ...]:
+        rest = zip(line[1:], widths[1:], strict=True)
+        return (line[0].ljust(widths[0], _FIGURE), *(cell.rjust(width, _FIGURE) for cell, width in rest))
+
+    return [pad(line) for line in lines]
+
+
+def _remark(pour: OwnPour, words: Words) -> str:
+    texts = [words("annex.jam", time=f"{jam:%H:%M:%S}") for jam in pour.jams]
+    if pour.degraded:
+        texts.append(words("annex.degraded"))
+    return "; ".join(texts)
 
 
 def _clocks(pours: list[OwnPour], words: Words) -> str:
