@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Collection
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,10 +59,12 @@ class Chain:
         speed: float = 1.0,
         export: Callable[[Path], bytes] = export_ledger,
         leave_out: Collection[str] = (),
+        calendar_at: datetime | None = None,
     ) -> None:
         """`export` returns the ledger's entries as JSON lines, given the sink's configuration file.
 
-        `leave_out`: programs that `start` doesn't start; whoever wants them does it later.
+        `leave_out`: programs that `start` doesn't start; whoever wants them does it later. `calendar_at`: what the
+        residents' calendar shows now, so that their days are the same ones whenever this runs; None: today.
         """
         self.layout = layout
         self.settings = settings
@@ -75,6 +78,8 @@ class Chain:
             "--state", str(layout.controllers), "--truth", str(layout.truth), "--seed", str(seed),
             "--speed", f"{speed:g}", "--control", str(self._sockets / "control"),
         ]  # fmt: skip
+        if calendar_at is not None:
+            simulate += ["--calendar-ahead-s", f"{calendar_at.timestamp() - time.time():.3f}"]
         self._backlog = ["--backlog-days", f"{backlog_days:g}"] if backlog_days else []
         logs = layout.logs
         self.simulator = Child("firmware-sim", simulate, logs)

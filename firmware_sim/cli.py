@@ -44,6 +44,10 @@ def run(
     backlog_days: Annotated[
         float, typer.Option("--backlog-days", min=0, max=3650, help="Days lived before ready.")
     ] = 0.0,
+    calendar_ahead_s: Annotated[
+        float,
+        typer.Option("--calendar-ahead-s", help="The residents' calendar is so far ahead of the clock."),
+    ] = 0.0,
 ) -> None:
     """Run an estate until SIGTERM; the first line on stdout says where its buses are.
 
@@ -52,7 +56,7 @@ def run(
     try:
         estate = load_estate(config)
         actions = tuple(load_scenario(scenario, estate)) if scenario else ()
-        options = Options(state, truth, seed, speed, actions, control, backlog_days)
+        options = Options(state, truth, seed, speed, actions, control, backlog_days, calendar_ahead_s)
         asyncio.run(_run(Simulator(estate, options)))
     except ConfigError as error:
         typer.echo(str(error), err=True)

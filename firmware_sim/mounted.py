@@ -26,7 +26,10 @@ _CONSTANT_IN_EPOCH = ("capacity", "mac_key", "mac_key_id")
 class MountedLock:
     """A lock in its place. Owned by the thread of the event loop."""
 
-    def __init__(self, config: LockConfig, state: Path, seed: int, timeline: Timeline, truth: Truth) -> None:
+    def __init__(
+        self, config: LockConfig, state: Path, seed: int, timeline: Timeline, truth: Truth,
+        calendar_ahead_s: float = 0.0,
+    ) -> None:  # fmt: skip
         """Raises ConfigError where the state directory contradicts the file, StateError where it can't be used."""
         self.residents_come = True
         self.turn = asyncio.Lock()  # one at a time before the door
@@ -38,8 +41,9 @@ class MountedLock:
         if config.transponders is not None:
             listed = tuple(entry.transponder() for entry in config.transponders)
         self.neighbourhood = Neighbourhood(
-            seed, config.serial_number, config.chambers_ml, config.dwellings, config.pours_per_day, listed
-        )
+            seed, config.serial_number, config.chambers_ml, config.dwellings, config.pours_per_day, listed,
+            calendar_ahead_s,
+        )  # fmt: skip
         self._fit(config)
 
     def _fit(self, config: LockConfig) -> None:

@@ -30,7 +30,10 @@ TICKS_PER_NOTE = 50  # how often it is noted up to when the residents have lived
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How an estate is to be run. `speed`: seconds of the residents' lives in one of ours."""
+    """How an estate is to be run. `speed`: seconds of the residents' lives in one of ours.
+
+    `calendar_ahead_s`: by how much the residents' calendar is ahead of the clock; the controllers know nothing of it.
+    """
 
     state: Path
     truth: Path | None = None
@@ -39,6 +42,7 @@ class Options:
     scenario: tuple[AnyAction, ...] = ()
     control: Path | None = None
     backlog_days: float = 0.0
+    calendar_ahead_s: float = 0.0
 
 
 class Simulator:
@@ -101,7 +105,10 @@ class Simulator:
         self._truth = Truth(self._options.truth)
         for place in self._estate.locks:
             config = self._mounts.mounted(place)
-            lock = MountedLock(config, self._options.state, self._options.seed, self._timeline, self._truth)
+            lock = MountedLock(
+                config, self._options.state, self._options.seed, self._timeline, self._truth,
+                self._options.calendar_ahead_s,
+            )  # fmt: skip
             self.locks[place.serial] = lock
             self.buses[config.bus].units[config.unit] = lock.unit
 
