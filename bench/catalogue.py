@@ -32,5 +32,5 @@ BENCHES: dict[str, Bench] = {
     "bus_use": Bench(bus_use.run, "a serial line's wire while a full journal is drained", 2),
     "sink_intake": Bench(sink_intake.run, "pages through the broker into the ledger", 3),
     "resting_agent": Bench(resting_agent.run, "CPU and memory of an agent with 32 locks", 4),
-    "ledger_depth": Bench(ledger_depth.run, "ten million entries in the ledger", 6),
+    "ledger_depth": Bench(ledger_depth.run, "ten million entries in the ledger", 3),
 }

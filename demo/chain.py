@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Collection
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -59,11 +60,13 @@ class Chain:
         keep_pace: bool = False,
         export: Callable[[Path], bytes] = export_ledger,
         leave_out: Collection[str] = (),
+        calendar_at: datetime | None = None,
     ) -> None:
         """`export` returns the ledger's entries as JSON lines, given the sink's configuration file.
 
         `keep_pace`: the backlog is lived while the gateway drains it, not before it gets to see the controllers.
-        `leave_out`: programs that `start` doesn't start; whoever wants them does it later.
+        `leave_out`: programs that `start` doesn't start; whoever wants them does it later. `calendar_at`: what the
+        residents' calendar shows now, so that their days are the same ones whenever this runs; None: today.
         """
         self.layout = layout
         self.settings = settings
@@ -77,6 +80,8 @@ class Chain:
             "--state", str(layout.controllers), "--truth", str(layout.truth), "--seed", str(seed),
             "--speed", f"{speed:g}", "--control", str(self._sockets / "control"),
         ]  # fmt: skip
+        if calendar_at is not None:
+            simulate += ["--calendar-ahead-s", f"{calendar_at.timestamp() - time.time():.3f}"]
         self._backlog = ["--backlog-days", f"{backlog_days:.6f}"] if backlog_days else []
         if keep_pace:
             self._backlog.append("--keep-pace")

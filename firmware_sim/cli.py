@@ -48,6 +48,10 @@ def run(
         bool,
         typer.Option("--keep-pace", help="Live the backlog after ready, as fast as a gateway drains it."),
     ] = False,
+    calendar_ahead_s: Annotated[
+        float,
+        typer.Option("--calendar-ahead-s", help="The residents' calendar is so far ahead of the clock."),
+    ] = 0.0,
 ) -> None:
     """Run an estate until SIGTERM; the first line on stdout says where its buses are.
 
@@ -56,7 +60,9 @@ def run(
     try:
         estate = load_estate(config)
         actions = tuple(load_scenario(scenario, estate)) if scenario else ()
-        options = Options(state, truth, seed, speed, actions, control, backlog_days, keep_pace)
+        options = Options(
+            state, truth, seed, speed, actions, control, backlog_days, keep_pace, calendar_ahead_s
+        )
         asyncio.run(_run(Simulator(estate, options)))
     except ConfigError as error:
         typer.echo(str(error), err=True)

@@ -28,7 +28,10 @@ _CONSTANT_IN_EPOCH = ("capacity", "mac_key", "mac_key_id")
 class MountedLock:
     """A lock in its place. Owned by the thread of the event loop."""
 
-    def __init__(self, config: LockConfig, state: Path, seed: int, timeline: Timeline, truth: Truth) -> None:
+    def __init__(
+        self, config: LockConfig, state: Path, seed: int, timeline: Timeline, truth: Truth,
+        calendar_ahead_s: float = 0.0,
+    ) -> None:  # fmt: skip
         """Raises ConfigError where the state directory contradicts the file, StateError where it can't be used."""
         self.residents_come = True
         self.turn = asyncio.Lock()  # one at a time before the door
@@ -44,7 +47,7 @@ class MountedLock:
             homes = tuple(home.household() for home in config.households)
         number, volumes = config.serial_number, config.chambers_ml
         self.neighbourhood = Neighbourhood(
-            seed, number, volumes, config.dwellings, config.pours_per_day, listed, homes
+            seed, number, volumes, config.dwellings, config.pours_per_day, listed, homes, calendar_ahead_s
         )
         self._fit(config)
 

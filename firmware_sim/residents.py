@@ -6,7 +6,7 @@ lived before it, and nothing here touches a controller.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum, auto
 from random import Random
@@ -91,13 +91,15 @@ class Neighbourhood:
     def __init__(
         self, seed: int, serial: int, volumes_ml: tuple[int, ...], dwellings: int,
         pours_per_day: float | None, listed: tuple[Transponder, ...] | None,
-        households: tuple[Household, ...] | None = None,
+        households: tuple[Household, ...] | None = None, ahead_s: float = 0.0,
     ) -> None:  # fmt: skip
         """`pours_per_day`: of the whole lock; None: as many as these households make. `listed`: their transponders.
 
-        `households`: who lives here; None: so many `dwellings` as the seed has it.
+        `households`: who lives here; None: so many `dwellings` as the seed has it. `ahead_s`: by how much their
+        calendar is ahead of the clock, so that chosen days can be lived on any day.
         """
         self._seed = seed
+        self._ahead_s = ahead_s
         self._name = lock_id(serial)
         self._small = min(range(len(volumes_ml)), key=volumes_ml.__getitem__) + 1
         self._large = max(range(len(volumes_ml)), key=volumes_ml.__getitem__) + 1
@@ -119,18 +121,21 @@ class Neighbourhood:
 
     def present(self, at_s: float) -> tuple[Household, ...]:
         """Return who lives here at an instant."""
-        day = datetime.fromtimestamp(at_s, ESTATE_ZONE).date()
+        day = datetime.fromtimestamp(at_s + self._ahead_s, ESTATE_ZONE).date()
         return tuple(home for home in self.households if home.lives_here(day))
 
     def visits(self, after_s: float) -> Iterator[Visit]:
         """Yield the visits later than `after_s` in order, day after day without end."""
-        day = datetime.fromtimestamp(after_s, ESTATE_ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
+        shown = datetime.fromtimestamp(after_s + self._ahead_s, ESTATE_ZONE)
+        day = shown.replace(hour=0, minute=0, second=0, microsecond=0)
         while True:
-            yield from (visit for visit in self.day(day) if visit.at_s > after_s)
+            for visit in self.day(day):
+                if (at_s := visit.at_s - self._ahead_s) > after_s:
+                    yield replace(visit, at_s=at_s)
             day = (day + timedelta(hours=36)).replace(hour=0)
 
     def day(self, day: datetime) -> list[Visit]:
-        """Return one local day's visits in order."""
+        """Return one local day's visits in order, at the instants that their calendar shows."""
         rng = Random(f"{self._seed}/{self._name}/{day:%Y-%m-%d}")
         found: list[Visit] = []
         for home in self.households:

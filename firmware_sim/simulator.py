@@ -33,6 +33,7 @@ class Options:
     """How an estate is to be run. `speed`: seconds of the residents' lives in one of ours.
 
     `keep_pace`: the backlog is lived after ready, as fast as a gateway drains it, and so without an end to its length.
+    `calendar_ahead_s`: by how much the residents' calendar is ahead of the clock; the controllers know nothing of it.
     """
 
     state: Path
@@ -43,6 +44,7 @@ class Options:
     control: Path | None = None
     backlog_days: float = 0.0
     keep_pace: bool = False
+    calendar_ahead_s: float = 0.0
 
 
 class Simulator:
@@ -105,7 +107,10 @@ class Simulator:
         self._truth = Truth(self._options.truth)
         for place in self._estate.locks:
             config = self._mounts.mounted(place)
-            lock = MountedLock(config, self._options.state, self._options.seed, self._timeline, self._truth)
+            lock = MountedLock(
+                config, self._options.state, self._options.seed, self._timeline, self._truth,
+                self._options.calendar_ahead_s,
+            )  # fmt: skip
             self.locks[place.serial] = lock
             self.buses[config.bus].units[config.unit] = lock.unit
 

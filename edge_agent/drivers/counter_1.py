@@ -97,6 +97,7 @@ class Counter1Driver:
         self._wall = wall
         self._clock = clock
         self._epoch = 0
+        self._taken_names_s = int(wall())  # epochs of this name or a smaller one may have been begun
         self._seq = self._acknowledged = 0
         self._readings: dict[int, _Reading] = {}
         self._runs: list[_Run] = []
@@ -113,6 +114,7 @@ class Counter1Driver:
 
     def restore(self, cursor: Cursor | None) -> None:
         self._readings, self._runs, self._taken_at, self._doubts = {}, [], {}, {}
+        self._taken_names_s = max(self._taken_names_s, self._epoch)
         self._epoch = cursor.epoch if cursor else 0
         self._seq = self._acknowledged = cursor.seq if cursor else 0
         readings = _decode_memo(cursor.memo if cursor else None)
@@ -136,6 +138,9 @@ class Counter1Driver:
             raise ClockUntrusted(
                 "derived pours need the gateway's clock, which isn't set yet: waiting for it"
             )
+        if not self._epoch and int(self._wall()) <= self._taken_names_s:
+            # Nothing is known of an epoch before; but a spool may have been lost that held one, begun just now.
+            raise ClockUntrusted("a derived journal is named by the second it begins in: waiting for the next")
         counts = {number: self._read_register(chamber) for number, chamber in self._chambers.items()}
         self.status_at, wall_s = self._clock(), self._wall()
         if len(self._runs) < MAX_RUNS:

@@ -10,7 +10,7 @@ import pytest
 from demo.chain import Chain
 from demo.estate import Estate
 from demo.layout import Layout, Settings
-from tests.acceptance.estates import small_estate
+from tests.acceptance.estates import QUIET_NIGHT, small_estate
 from tests.acceptance.ledger import export
 from tests.support.ports import free_port
 
@@ -47,6 +47,7 @@ def start_chain(tmp_path: Path) -> Iterator[StartChain]:
                 speed=speed,
                 export=export,
                 leave_out=leave_out,
+                calendar_at=QUIET_NIGHT,
             )
             before_start(chain)
             return running.enter_context(chain)

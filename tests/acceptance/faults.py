@@ -28,7 +28,7 @@ from demo.layout import Layout, Settings
 from demo.process import ProcessFailed
 from demo.report import print_comparison, report_console
 from tests.acceptance.conftest import QUICK_SINK
-from tests.acceptance.estates import small_estate
+from tests.acceptance.estates import QUIET_NIGHT, small_estate
 from tests.acceptance.ledger import export
 from tests.acceptance.plan import Fault, draw_plan
 from tests.acceptance.proxy import Link
@@ -71,7 +71,7 @@ class FaultRun:
         self._settings = Settings(poll_interval_s=0.1, sink=QUICK_SINK)
         self._chain = Chain(
             layout, self._settings, seed=seed, backlog_days=2, speed=RESIDENTS_SPEED, export=export,
-            leave_out=("edge-agent", "cloud-sink"),
+            leave_out=("edge-agent", "cloud-sink"), calendar_at=QUIET_NIGHT,
         )  # fmt: skip
         self._supervisor = Supervisor(self._chain)
 

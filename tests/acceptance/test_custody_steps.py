@@ -10,7 +10,7 @@ from demo.control import SimulatorGone
 from demo.layout import Layout, Settings
 from tests.acceptance.conftest import QUICK_SINK
 from tests.acceptance.deeds import kill_at, pour, restart
-from tests.acceptance.estates import small_estate
+from tests.acceptance.estates import QUIET_NIGHT, small_estate
 from tests.acceptance.launcher import STEPS
 from tests.acceptance.ledger import export
 from tests.acceptance.oracle import assert_ledger_is_truth, assert_nobody_promised_too_much
@@ -23,9 +23,8 @@ SIGKILLED = -9
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """One chain for all steps: each test leaves it whole again, and the ledger grows from test to test."""
     layout = Layout(tmp_path_factory.mktemp("steps") / "chain", small_estate(), free_port)
-    with Chain(
-        layout, Settings(poll_interval_s=0.1, sink=QUICK_SINK), backlog_days=2, export=export
-    ) as running:
+    settings = Settings(poll_interval_s=0.1, sink=QUICK_SINK)
+    with Chain(layout, settings, backlog_days=2, export=export, calendar_at=QUIET_NIGHT) as running:
         assert_ledger_is_truth(running)
         yield running
 

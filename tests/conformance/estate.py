@@ -89,6 +89,7 @@ class Estate:
         theme, rng = self.theme, self.rng
         if theme.tcp_locks or theme.counters:
             manners = Manners(Random(rng.random()), mute=theme.mute, hangs_up=theme.hangs_up)
+            manners.slow = 0.0 if theme.tiny_spool else manners.slow  # a spool takes long enough to fill
             self.tcp = TcpBus("tcp", self.world, Random(rng.random()), manners)
         if theme.rtu_locks:
             manners = Manners(Random(rng.random()), mute=theme.mute)

@@ -168,12 +168,15 @@ class Run:
     def _uncounted(self) -> list[str]:
         waiting = []
         for old in self.estate.old_locks:
-            last = {
-                record.raw[12]: int.from_bytes(record.raw[28:32], "big")
+            records = [
+                record
                 for page in self.spool.pages
                 for record in page.records()
                 if record.serial == old.serial
-            }
+            ]
+            last = {record.raw[12]: int.from_bytes(record.raw[28:32], "big") for record in records}
+            if (epochs := len({record.epoch for record in records})) < old.legacy.epochs:
+                waiting.append(f"{old.legacy.name}: {epochs} of {old.legacy.epochs} epochs have begun")
             for counter in old.legacy.counters:
                 if last.get(counter.chamber, -1) % (1 << counter.width) != counter.value:
                     waiting.append(

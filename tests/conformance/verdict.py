@@ -151,9 +151,10 @@ def _judge_counter(old: OldLock, records: list[PageRecord]) -> list[str]:
     name, found = old.legacy.name, []
     records.sort(key=lambda record: (record.epoch, record.seq))
     epochs = sorted({record.epoch for record in records})
-    replaced = sum(counter.steps.count("replaced") for counter in old.legacy.counters)
-    if len(epochs) != 1 + replaced:
-        found.append(f"{name}: {replaced} registers were replaced, but there are epochs {epochs}")
+    if len(epochs) != old.legacy.epochs:
+        found.append(
+            f"{name}: {old.legacy.epochs - 1} registers were replaced, but there are epochs {epochs}"
+        )
     for epoch in epochs:
         numbers = [record.seq for record in records if record.epoch == epoch]
         if numbers != list(range(1, len(numbers) + 1)):

@@ -53,6 +53,11 @@ class LegacyUnit:
     offences: list[str] = field(default_factory=list)
     reads: int = 0
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs its pours are to be told in: each replacement begins another one."""
+        return 1 + sum(counter.steps.count("replaced") for counter in self.counters)
+
     def answer(self, request: Request) -> bytes:
         if request.is_write:
             self.offences.append(f"{self.name}: the agent wrote to a counter that takes no writes: {request}")
@@ -79,10 +84,10 @@ class LegacyUnit:
 
 
 def draw_legacy(rng: Random, name: str) -> LegacyUnit:
-    """Return an old controller with 1 to 4 chambers, some registers next to each other, some apart."""
+    """Return an old controller with 1 to 4 chambers of any number, registers next to each other or apart."""
     counters: list[Counter] = []
     address = rng.choice((0, 1, 100, 0x9C40, 0xFFE0))
-    for chamber in range(1, rng.randint(1, 4) + 1):
+    for chamber in sorted(rng.sample(range(1, 5), rng.randint(1, 4))):
         width = rng.choice((16, 32))
         order: WordOrder = rng.choice(("high_first", "low_first"))
         value = rng.choice((0, 1, (1 << width) - 1, (1 << width) - 2, 0xFFFF, rng.randrange(1 << width)))

@@ -1,5 +1,6 @@
 """The configuration: checked whole, all problems at once, each with file, key and remedy."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,14 @@ def problems(tmp_path: Path, text: str) -> tuple[str, ...]:
 
 
 def test_the_example_is_whole_and_its_keys_are_good(tmp_path: Path) -> None:
-    config = load_config(ROOT / "config" / "cloud-sink.toml")
-    assert config.ledger.url == "sqlite:////tmp/wastelock-demo/ledger.sqlite"
-    pseudonyms = tmp_path / "pseudonym.key"
-    pseudonyms.touch(mode=0o600)
-    pseudonyms.write_text("00" * 32)
-    keys = KeyFiles(config.keys.gateways, config.keys.locks, pseudonyms).load()
+    for beside_it in ("gateways.toml", "lock-keys.csv"):
+        shutil.copy(ROOT / "config" / beside_it, tmp_path)
+    example = (ROOT / "config" / "cloud-sink.toml").read_text()
+    config = load(tmp_path, example.replace("/tmp/wastelock-demo", str(tmp_path)))
+    assert config.ledger.url == f"sqlite:///{tmp_path}/ledger.sqlite"
+    config.keys.pseudonym_key.touch(mode=0o600)
+    config.keys.pseudonym_key.write_text("00" * 32)
+    keys = KeyFiles(config.keys.gateways, config.keys.locks, config.keys.pseudonym_key).load()
     assert sorted(keys.locks) == [f"1f00a{n}" for n in range(1, 6)]
 
 

@@ -333,6 +333,25 @@ def test_without_a_trusted_clock_nothing_is_derived_until_it_is_set() -> None:
     assert counter.kept[-1][1].clock_status == 2, "the time of this pour is of poor quality"
 
 
+def test_epochs_are_named_apart_though_spools_are_lost_within_a_second() -> None:
+    counter = Counter()
+    names = []
+    for _ in range(3):
+        counter.cursor = None
+        counter.restart()
+        with pytest.raises(ClockUntrusted, match="waiting for the next"):
+            counter.poll(after_s=0.1)
+        counter.poll(after_s=1.0)
+        names.append(counter.driver.identify().epoch)
+        counter.cursor = None
+        counter.driver.restore(None)  # the same agent, whose spool was lost while it runs
+        with pytest.raises(ClockUntrusted, match="waiting for the next"):
+            counter.poll(after_s=0.1)
+        counter.poll(after_s=0.9)
+        names.append(counter.driver.identify().epoch)
+    assert names == sorted(set(names))
+
+
 def test_silence_changes_nothing() -> None:
     counter = Counter()
     counter.poll()

@@ -1,7 +1,7 @@
 """Residents: the same seed lives the same days; households, hours, wrong transponders, the truck, the technician."""
 
 from collections import Counter
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice, takewhile
 
 import pytest
@@ -36,6 +36,27 @@ def test_visits_come_day_by_day_also_over_the_change_of_clocks() -> None:
     days = [datetime.fromtimestamp(at_s, ESTATE_ZONE).date() for at_s in instants]
     assert days == sorted(days)
     assert set(days) == {(MONDAY + timedelta(days=n)).date() for n in range(DAYS)}
+
+
+@pytest.mark.parametrize(
+    "today",
+    [
+        datetime(2026, 11, 25, 12, 40, tzinfo=UTC),
+        datetime(2026, 10, 25, 0, 59, 59, tzinfo=UTC),  # the last second of summer time
+        datetime(2027, 3, 28, 1, 0, tzinfo=UTC),  # the first one of the next
+        datetime(2028, 2, 29, 23, 0, tzinfo=UTC),
+        datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC),
+    ],
+)
+def test_with_a_calendar_of_their_own_residents_live_the_same_days_whatever_day_it_is(
+    today: datetime,
+) -> None:
+    now_s, shown_s = today.timestamp(), MONDAY.timestamp()
+    people = Neighbourhood(1, 0x1F00A1, (5000, 20000), 24, None, None, ahead_s=shown_s - now_s)
+    expected = lived(neighbourhood())
+    found = list(islice(people.visits(now_s), len(expected)))
+    assert [visit.at_s - now_s for visit in found] == pytest.approx([v.at_s - shown_s for v in expected])
+    assert [(v.kind, v.uid, v.chamber) for v in found] == [(v.kind, v.uid, v.chamber) for v in expected]
 
 
 def test_24_dwellings_pour_as_24_dwellings_do() -> None:
