@@ -131,19 +131,34 @@ class RunStore:
             rows = connection.execute(sa.select(run_events).where(e.run_no == run.run_no).order_by(e.step))
             return tuple(_event(row) for row in rows)
 
-    def document(self, run: RunRecord) -> bytes:
-        """Return the bytes that stand for this run; IllegalStep while none were calculated."""
+    def find_document(self, run: RunRecord) -> bytes | None:
+        """Return the bytes that stand for this run, None while nothing was calculated."""
         r = revisions.c
         with self._database.reading() as connection:
             row = connection.execute(
-                sa.select(r.document, r.sha256)
-                .where(r.run_no == run.run_no)
-                .order_by(r.draft.desc())
-                .limit(1)
+                sa.select(r.document).where(r.run_no == run.run_no).order_by(r.draft.desc()).limit(1)
             ).first()
-        if row is None:
-            raise IllegalStep(f"run {run} is {run.state}: nothing was calculated yet; do it with `run new`")
-        return bytes(row.document)
+        return None if row is None else bytes(row.document)
+
+    def document(self, run: RunRecord) -> bytes:
+        """Return the bytes that stand for this run; IllegalStep while nothing was calculated."""
+        content = self.find_document(run)
+        if content is None:
+            raise IllegalStep(f"run {run} is {run.state}: nothing was calculated yet; do it with `run new {run}`")
+        return content
+
+    def happened(self, property_id: str, event: RunEvent, until: datetime) -> tuple[tuple[RunRecord, EventRecord], ...]:
+        """Return what happened of one kind in all runs of a property up to an instant, in the order of time."""
+        e = run_events.c
+        records = {run.run_no: run for run in self.list(property_id)}
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                sa.select(run_events)
+                .join(runs, runs.c.run_no == e.run_no)
+                .where(runs.c.property == property_id, e.event == event, e.at_ms <= _to_ms(until))
+                .order_by(e.at_ms, e.run_no, e.step)
+            )
+            return tuple((records[row.run_no], _event(row)) for row in rows)
 
 
 def _refuse_stale(connection: Connection, steps: Sequence[Step]) -> None:
@@ -197,7 +212,7 @@ def _append(
             step=step,
             event=event,
             state=state,
-            at_ms=(at - _EPOCH) // timedelta(milliseconds=1),
+            at_ms=_to_ms(at),
             actor=actor,
             reason=reason,
             details=msgspec.json.encode(details, order="sorted").decode(),
@@ -268,3 +283,7 @@ def _event(row: sa.Row[Any]) -> EventRecord:
 
 def _instant(at_ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=at_ms)
+
+
+def _to_ms(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(milliseconds=1)

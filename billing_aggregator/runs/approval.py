@@ -1,0 +1,113 @@
+"""From draft to finalized: handing in, four eyes, the recount: what must hold besides the table of states.
+
+Whoever handed a run in can't approve it. Finalizing counts the ledger's single entries again and looks whether anything
+has come since: a draft that isn't what a recount gives is never finalized.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from billing_aggregator.errors import IllegalStep
+from billing_aggregator.runs.books import Books
+from billing_aggregator.runs.document import RevisionDocument, decode, digest, encode
+from billing_aggregator.runs.gates import find_obstacles
+from billing_aggregator.runs.gathering import count_now, recount
+from billing_aggregator.runs.preview import describe_differences
+from billing_aggregator.runs.states import FINAL_STATES, RunEvent, next_state
+from billing_aggregator.runs.store import EventRecord, RunRecord, Step
+
+
+def submit(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:
+    """Hand a draft in for review; IllegalStep with everything that stands in the way."""
+    next_state(run.state, RunEvent.SUBMITTED)
+    document = decode(books.store.document(run))
+    _refuse_obstacles(run, document, books.now())
+    return books.store.take(Step(run, RunEvent.SUBMITTED, actor, books.now(), reason))[-1]
+
+
+def approve(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:
+    """Approve what somebody else handed in; IllegalStep unless `actor` may approve and isn't who handed it in."""
+    next_state(run.state, RunEvent.APPROVED)
+    approvers = books.config.approval.approvers
+    if actor not in approvers:
+        listed = ", ".join(approvers) or "nobody yet"
+        raise IllegalStep(
+            f"{actor} may not approve runs: [approval] approvers in the configuration lists {listed}"
+        )
+    submitter = _last(books.store.events(run), RunEvent.SUBMITTED).actor
+    if submitter == actor:
+        raise IllegalStep(f"{actor} handed run {run} in: somebody else has to approve it (four eyes)")
+    details = {"sha256": digest(books.store.document(run))}
+    return books.store.take(Step(run, RunEvent.APPROVED, actor, books.now(), reason, details))[-1]
+
+
+def send_back(books: Books, run: RunRecord, actor: str, reason: str) -> RunRecord:
+    """Send a run back to be a draft again; IllegalStep without a reason."""
+    next_state(run.state, RunEvent.SENT_BACK)
+    if not reason.strip():
+        raise IllegalStep("say why it is sent back: --reason TEXT")
+    return books.store.take(Step(run, RunEvent.SENT_BACK, actor, books.now(), reason))[-1]
+
+
+def finalize(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:
+    """Fix an approved run's bytes for ever, after a recount; the revision before is superseded in the same step."""
+    next_state(run.state, RunEvent.FINALIZED)
+    events = books.store.events(run)
+    if not _is_approved(events):
+        raise IllegalStep(
+            f"run {run} isn't approved: `billing-aggregator run approve {run}` by somebody else first"
+        )
+    content = books.store.document(run)
+    document = decode(content)
+    now = books.now()
+    _refuse_obstacles(run, document, now)
+    _refuse_other_count(run, document, recount(books, document), "the recount of single entries")
+    current = replace(count_now(books, document), pins=document.pins)
+    _refuse_other_count(run, document, _at_same_position(current, document), "what is known by now")
+    final = Step(run, RunEvent.FINALIZED, actor, now, reason, {}, content)
+    return books.store.take(final, *_supersede(books, run, actor, now))[0]
+
+
+def _supersede(books: Books, run: RunRecord, actor: str, now: datetime) -> list[Step]:
+    return [
+        Step(earlier, RunEvent.SUPERSEDED, actor, now, f"revision {run.revision}", {"by": run.revision})
+        for earlier in books.store.revisions(run.property, run.period.first)
+        if earlier.revision < run.revision and earlier.state in FINAL_STATES and earlier.superseded_by is None
+    ]
+
+
+def _at_same_position(current: RevisionDocument, document: RevisionDocument) -> RevisionDocument:
+    """Leave out how far the ledger has got, and gaps that change nothing here: both may have moved since."""
+    usage = replace(current.usage, position=document.usage.position, missing=document.usage.missing)
+    return replace(current, usage=usage)
+
+
+def _refuse_obstacles(run: RunRecord, document: RevisionDocument, now: datetime) -> None:
+    obstacles = find_obstacles(document, now.astimezone(ZoneInfo(document.time_zone)).date())
+    if obstacles:
+        raise IllegalStep("\n".join([f"run {run} can't go on yet:", *(f"- {text}" for text in obstacles)]))
+
+
+def _refuse_other_count(run: RunRecord, draft: RevisionDocument, other: RevisionDocument, what: str) -> None:
+    if encode(draft) != encode(other):
+        differences = describe_differences(draft, other)
+        raise IllegalStep(
+            "\n".join(
+                [
+                    f"run {run} isn't finalized: {what} gives something else:",
+                    *(f"- {text}" for text in differences),
+                    f"send it back (`billing-aggregator run send-back {run} --reason …`) and calculate it again",
+                ]
+            )
+        )
+
+
+def _is_approved(events: Sequence[EventRecord]) -> bool:
+    steps = [event.event for event in events if event.event in (RunEvent.SUBMITTED, RunEvent.APPROVED)]
+    return bool(steps) and steps[-1] == RunEvent.APPROVED
+
+
+def _last(events: Sequence[EventRecord], wanted: RunEvent) -> EventRecord:
+    return next(event for event in reversed(events) if event.event == wanted)

@@ -1,0 +1,102 @@
+"""Runs by themselves: each period that is over goes from nothing to `in_review` as far as nothing stands in its way.
+
+For a timer. Approval stays a person's. One property after the other, so memory stays that of one; several processes
+take properties in turn, each with connections of its own.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import islice
+
+from billing_aggregator.config import Config
+from billing_aggregator.errors import BillingError
+from billing_aggregator.runs import approval
+from billing_aggregator.runs.books import Books, open_books
+from billing_aggregator.runs.deadlines import local_day
+from billing_aggregator.runs.document import decode
+from billing_aggregator.runs.drafting import begin, calculate_draft
+from billing_aggregator.runs.gates import find_obstacles
+from billing_aggregator.runs.states import RunState
+
+SYSTEM = "billing-aggregator"  # who did it, where no person did
+_CHUNK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """How far a period got. `state`: None where there was no run to begin with, because of `obstacles`."""
+
+    run: str
+    state: str | None
+    obstacles: tuple[str, ...]
+
+
+def due_periods(books: Books, property_id: str) -> tuple[date, ...]:
+    """Return the first days of the periods that are over and whose run isn't in review yet, oldest first."""
+    snapshot = books.masterdata.snapshot(property_id, books.now())
+    today = local_day(books.now(), snapshot.property.time_zone)
+    latest = {run.period.first: run for run in books.store.list(property_id)}
+    return tuple(
+        sorted(
+            period.days.first
+            for period in snapshot.periods
+            if period.days.end is not None
+            and period.days.end <= today
+            and (
+                period.days.first not in latest
+                or latest[period.days.first].state in (RunState.OPEN, RunState.COLLECTING, RunState.DRAFT)
+            )
+        )
+    )
+
+
+def advance(books: Books, property_id: str, actor: str = SYSTEM, submit: bool = True) -> list[Advanced]:
+    """Bring a property's due periods as far as they get; what stands in the way of one doesn't hold up the others."""
+    results = []
+    for first in due_periods(books, property_id):
+        name = f"{property_id}/{first}"
+        try:
+            results.append(_advance(books, property_id, first, actor, submit))
+        except BillingError as error:
+            results.append(Advanced(name, None, tuple(str(error).splitlines())))
+    return results
+
+
+def advance_all(
+    config: Config, properties: tuple[str, ...], processes: int, now: Callable[[], datetime]
+) -> Iterator[list[Advanced]]:
+    """Advance all these properties; yields each one's results as they come, in the order of the properties."""
+    if processes == 1:
+        with open_books(config, now) as books:
+            for property_id in properties:
+                yield advance(books, property_id)
+        return
+    chunks = iter([properties[at : at + _CHUNK] for at in range(0, len(properties), _CHUNK)])
+    # Forked children would share this process's database connections.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
+        # A few chunks ahead of who reads the results, no more: results and waiting work stay bounded.
+        running = [pool.submit(_advance_chunk, config, chunk, now) for chunk in islice(chunks, 2 * processes)]
+        while running:
+            yield from running.pop(0).result()
+            running += [pool.submit(_advance_chunk, config, chunk, now) for chunk in islice(chunks, 1)]
+
+
+def _advance_chunk(
+    config: Config, properties: tuple[str, ...], now: Callable[[], datetime]
+) -> list[list[Advanced]]:
+    with open_books(config, now) as books:
+        return [advance(books, property_id) for property_id in properties]
+
+
+def _advance(books: Books, property_id: str, first: date, actor: str, submit: bool) -> Advanced:
+    runs = books.store.revisions(property_id, first)
+    run = calculate_draft(books, runs[-1] if runs else begin(books, property_id, first, actor), actor)
+    document = decode(books.store.document(run))
+    obstacles = find_obstacles(document, local_day(books.now(), document.time_zone))
+    if run.state is RunState.DRAFT and submit and not obstacles:
+        run = approval.submit(books, run, actor, "automatic: nothing stands in the way")
+    return Advanced(str(run), run.state, obstacles)

@@ -1,0 +1,47 @@
+"""What every command on runs works with, opened together: configuration, billing's own books, the door to the ledger."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from billing_aggregator.config import Config
+from billing_aggregator.database import Database
+from billing_aggregator.ledger_door import LedgerDoor
+from billing_aggregator.masterdata.store import MasterData
+from billing_aggregator.runs.store import RunStore
+
+
+class Books:
+    """The ledger's door is opened when it is first gone through: importing master data needs no ledger."""
+
+    def __init__(self, config: Config, database: Database, now: Callable[[], datetime]) -> None:
+        self.config = config
+        self.database = database
+        self.now = now
+        self.masterdata = MasterData(database)
+        self.store = RunStore(database)
+        self._door: LedgerDoor | None = None
+
+    @property
+    def door(self) -> LedgerDoor:
+        """The ledger, read-only; ConfigError or StoreUnavailable say what to do if it can't be read."""
+        if self._door is None:
+            self._door = LedgerDoor(self.config.ledger.url, self.config.ledger.usage_url)
+        return self._door
+
+    def close(self) -> None:
+        if self._door is not None:
+            self._door.close()
+        self.database.close()
+
+
+@contextmanager
+def open_books(config: Config, now: Callable[[], datetime]) -> Iterator[Books]:
+    """Open the books, brought to this release's schema, and close them again."""
+    database = Database(config.database.url)
+    books = Books(config, database, now)
+    try:
+        yield books
+    finally:
+        books.close()

@@ -1,0 +1,233 @@
+"""From master data, usage, decisions and the revisions before to a revision document. Pure: the same inputs always
+give the same bytes, in whatever order they come.
+
+    costs, agreement, basis ─┐
+    usage ─▶ substitutes ────┼─▶ engine: pools ─▶ money by row ─▶ cap ─▶ RevisionDocument
+    previous revisions ──────┘
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import tzdata
+
+from billing_aggregator.engine.allocation import ENGINE_VERSION, allocate
+from billing_aggregator.masterdata.facts import Period
+from billing_aggregator.masterdata.snapshot import Snapshot
+from billing_aggregator.model import (
+    CAP_ROW,
+    Agreement,
+    Allocation,
+    AllocationInput,
+    DayRange,
+    Decision,
+    PropertyUsage,
+    Review,
+    RowBasis,
+)
+from billing_aggregator.runs.capping import cap_rows
+from billing_aggregator.runs.document import (
+    FORMAT,
+    Balance,
+    Cap,
+    Cost,
+    Payment,
+    Pins,
+    Receipt,
+    RevisionDocument,
+    digest,
+    encode,
+    pools_of,
+)
+from billing_aggregator.runs.estimating import estimate_lost
+
+
+@dataclass(frozen=True, slots=True)
+class MasterPart:
+    """What a calculation takes from the master data: one property and period, no names."""
+
+    property: str
+    period: DayRange
+    time_zone: str
+    owner: str
+    seed: str
+    agreement: Agreement
+    costs: tuple[Cost, ...]
+    payments: tuple[Payment, ...]
+    basis: tuple[RowBasis, ...]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that a revision is calculated from. `earlier`: this period's final revisions before, oldest first;
+    `history`: the last revision of the period before, for estimates."""
+
+    master: MasterPart
+    usage: PropertyUsage
+    decisions: tuple[Decision, ...]
+    receipts: tuple[Receipt, ...]
+    earlier: tuple[RevisionDocument, ...]
+    history: RevisionDocument | None
+    revision: int
+    reason: str
+    receipt_on: date
+    known_at: datetime
+    config_hash: str
+
+
+def master_part(snapshot: Snapshot, period: Period) -> MasterPart:
+    """Take out of the master data what one period's calculation needs."""
+    agreement = snapshot.agreement_for(period)
+    first = period.days.first
+    return MasterPart(
+        property=snapshot.property.property,
+        period=period.days,
+        time_zone=snapshot.property.time_zone,
+        owner=snapshot.owner,
+        seed=period.seed,
+        agreement=agreement,
+        costs=tuple(
+            sorted(
+                (
+                    Cost(
+                        each.item,
+                        each.fraction,
+                        each.description,
+                        each.gross_cents,
+                        each.document,
+                        each.document_sha256,
+                        each.apportionable,
+                    )
+                    for each in snapshot.costs
+                    if each.period_first == first
+                ),
+                key=lambda cost: cost.item,
+            )
+        ),
+        payments=tuple(
+            sorted(
+                (
+                    Payment(f"{each.dwelling}/{each.party}", each.payment, each.paid_on, each.amount_cents)
+                    for each in snapshot.advances
+                    if each.period_first == first
+                ),
+                key=lambda payment: (payment.row, payment.paid_on, payment.payment),
+            )
+        ),
+        basis=tuple(sorted(snapshot.rows(period, agreement.vacancy_persons), key=lambda row: row.row)),
+        hash=snapshot.hash,
+    )
+
+
+def calculate(inputs: Inputs) -> RevisionDocument:
+    """Return the revision that these inputs make."""
+    master, usage = inputs.master, inputs.usage
+    previous = inputs.earlier[-1] if inputs.earlier else None
+    substitutes = estimate_lost(inputs.usage, master, inputs.history)
+    allocation = allocate(
+        AllocationInput(
+            seed=master.seed,
+            agreement=master.agreement,
+            rows=master.basis,
+            costs=_costs_by_fraction(master.costs),
+            metered={(row.row, row.fraction): row.metered_ml for row in usage.rows},
+            unattributed=usage.unattributed,
+            substitutes=substitutes,
+            previous={} if previous is None else pools_of(previous),
+        )
+    )
+    payments = _sums((payment.row, payment.amount_cents) for payment in master.payments)
+    shares = _shares(allocation)
+    caps = cap_rows(
+        balances={row: sum(shares.get(row, (0, 0))) - payments.get(row, 0) for row in {*shares, *payments}},
+        owner=master.owner,
+        period=master.period,
+        receipt_on=inputs.receipt_on,
+        earlier=inputs.earlier,
+        receipts=inputs.receipts,
+        decisions=inputs.decisions,
+    )
+    return RevisionDocument(
+        format=FORMAT,
+        property=master.property,
+        period=master.period,
+        time_zone=master.time_zone,
+        owner=master.owner,
+        seed=master.seed,
+        revision=inputs.revision,
+        previous_sha256=None if previous is None else digest(encode(previous)),
+        reason=inputs.reason,
+        receipt_on=inputs.receipt_on,
+        pins=_pins(inputs),
+        agreement=master.agreement,
+        costs=master.costs,
+        total_cents=sum(cost.gross_cents for cost in master.costs if cost.apportionable),
+        basis=master.basis,
+        usage=usage,
+        substitutes=allocation.substitutes,
+        fractions=allocation.fractions,
+        payments=master.payments,
+        caps=caps,
+        balances=_balances(shares, payments, caps),
+        reviews=_reviews(usage, allocation),
+        decisions=inputs.decisions,
+        receipts=inputs.receipts,
+    )
+
+
+def _pins(inputs: Inputs) -> Pins:
+    return Pins(
+        known_at=inputs.known_at,
+        masterdata_hash=inputs.master.hash,
+        ledger_position=inputs.usage.position,
+        entries_hash=inputs.usage.entries_hash,
+        engine_version=ENGINE_VERSION,
+        tzdata_version=tzdata.IANA_VERSION,
+        config_hash=inputs.config_hash,
+    )
+
+
+def _costs_by_fraction(costs: Iterable[Cost]) -> dict[str, int]:
+    return _sums((cost.fraction, cost.gross_cents) for cost in costs if cost.apportionable)
+
+
+def _shares(allocation: Allocation) -> dict[str, tuple[int, int]]:
+    """Return base and usage cents by row, over all fractions."""
+    base = _sums(
+        (share.row, share.allocated_cents) for part in allocation.fractions for share in part.base.shares
+    )
+    usage = _sums(
+        (share.row, share.allocated_cents) for part in allocation.fractions for share in part.usage.shares
+    )
+    return {row: (base.get(row, 0), usage.get(row, 0)) for row in {*base, *usage}}
+
+
+def _balances(
+    shares: Mapping[str, tuple[int, int]], payments: Mapping[str, int], caps: tuple[Cap, ...]
+) -> tuple[Balance, ...]:
+    """Return each row's money; what the cap waives is a row of its own, so that all that is charged is the total."""
+    waived = {cap.row: cap.waived_cents for cap in caps}
+    balances = []
+    for row in sorted({*shares, *payments}):
+        base, usage = shares.get(row, (0, 0))
+        charged = base + usage - waived.get(row, 0)
+        paid = payments.get(row, 0)
+        balances.append(Balance(row, base, usage, -waived.get(row, 0), charged, paid, charged - paid))
+    total = sum(waived.values())
+    if total:
+        balances.append(Balance(CAP_ROW, 0, 0, total, total, 0, total))
+    return tuple(balances)
+
+
+def _reviews(usage: PropertyUsage, allocation: Allocation) -> tuple[Review, ...]:
+    return tuple(sorted((*usage.reviews, *allocation.reviews), key=lambda review: review.review))
+
+
+def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums: defaultdict[str, int] = defaultdict(int)
+    for name, cents in pairs:
+        sums[name] += cents
+    return dict(sums)

@@ -1,0 +1,69 @@
+"""After finalizing: sending out, who got it when (a person's entry), objections, the end."""
+
+from collections.abc import Sequence
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from billing_aggregator.errors import IllegalStep
+from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW
+from billing_aggregator.runs.books import Books
+from billing_aggregator.runs.document import RevisionDocument, decode
+from billing_aggregator.runs.states import RunEvent, next_state
+from billing_aggregator.runs.store import RunRecord, Step
+
+
+def deliver(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:
+    """Note that the statements were sent out; the planned day of receipt is in the revision."""
+    next_state(run.state, RunEvent.DELIVERED)
+    document = decode(books.store.document(run))
+    details = {"receipt_on": document.receipt_on.isoformat()}
+    return books.store.take(Step(run, RunEvent.DELIVERED, actor, books.now(), reason, details))[-1]
+
+
+def receive(
+    books: Books, run: RunRecord, delivered_on: date, rows: Sequence[str], actor: str, reason: str = ""
+) -> RunRecord:
+    """Note on which local day these parties got their statements (no rows: all of them). The latest entry counts."""
+    next_state(run.state, RunEvent.RECEIVED)
+    document = decode(books.store.document(run))
+    zone = ZoneInfo(document.time_zone)
+    known = list_addressed(document)
+    unknown = [row for row in rows if row not in known]
+    if unknown:
+        raise IllegalStep(f"run {run} has no statement for {', '.join(unknown)}: it has {', '.join(known)}")
+    if delivered_on > books.now().astimezone(zone).date():
+        raise IllegalStep(f"{delivered_on} lies ahead: enter a day of receipt when it is known")
+    finalized_on = _finalized_on(books, run, zone)
+    if delivered_on < finalized_on:
+        raise IllegalStep(f"nobody got on {delivered_on} what was finalized on {finalized_on}: correct the day")
+    details = {"rows": list(rows or known), "delivered_on": delivered_on.isoformat()}
+    return books.store.take(Step(run, RunEvent.RECEIVED, actor, books.now(), reason, details))[-1]
+
+
+def object_to(books: Books, run: RunRecord, row: str, actor: str, reason: str) -> RunRecord:
+    """Note a party's objection; IllegalStep without saying what it is about."""
+    next_state(run.state, RunEvent.OBJECTED)
+    if not reason.strip():
+        raise IllegalStep("say what the objection is about: --reason TEXT")
+    known = list_addressed(decode(books.store.document(run)))
+    if row not in known:
+        raise IllegalStep(f"run {run} has no statement for {row}: it has {', '.join(known)}")
+    return books.store.take(Step(run, RunEvent.OBJECTED, actor, books.now(), reason, {"row": row}))[-1]
+
+
+def settle(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:
+    """Note that all is paid and nothing is disputed any more."""
+    return books.store.take(Step(run, RunEvent.SETTLED, actor, books.now(), reason))[-1]
+
+
+def list_addressed(document: RevisionDocument) -> tuple[str, ...]:
+    """Return the rows that get a statement: those of dwellings, the owner's among them."""
+    return tuple(row.row for row in document.balances if row.row not in (CAP_ROW, UNATTRIBUTED_ROW))
+
+
+def _finalized_on(books: Books, run: RunRecord, zone: ZoneInfo) -> date:
+    return next(
+        event.at.astimezone(zone).date()
+        for event in books.store.events(run)
+        if event.event == RunEvent.FINALIZED
+    )

@@ -1,0 +1,79 @@
+"""From the end of a period to a draft, and the decisions that a draft waits for."""
+
+from datetime import date, timedelta
+
+from billing_aggregator.errors import IllegalStep, NotFound
+from billing_aggregator.runs.books import Books
+from billing_aggregator.runs.capping import LIFT, cap_review
+from billing_aggregator.runs.deadlines import local_day
+from billing_aggregator.runs.document import RevisionDocument, decode, encode
+from billing_aggregator.runs.gathering import Purpose, draft
+from billing_aggregator.runs.states import RunEvent, RunState, next_state
+from billing_aggregator.runs.store import RunRecord, Step
+
+
+def begin(books: Books, property_id: str, first: date, actor: str) -> RunRecord:
+    """Return a new run of a period, `open`; IllegalStep if there is one already, NotFound without such a period."""
+    there = books.store.revisions(property_id, first)
+    if there:
+        raise IllegalStep(
+            f"run {there[-1]} is there already and {there[-1].state}: "
+            f"calculate it with `billing-aggregator run new {there[-1]}`, or correct it with `run revise`"
+        )
+    period = books.masterdata.snapshot(property_id, books.now()).period(first)
+    return books.store.create(property_id, period.days, actor, books.now())
+
+
+def calculate_draft(
+    books: Books, run: RunRecord, actor: str, receipt_on: date | None = None
+) -> RunRecord:
+    """Calculate a run as things are now; it stays `open` until its period is over, `collecting` while records are on
+    their way. `receipt_on`: the planned local day of receipt."""
+    if run.state is not RunState.OPEN:
+        next_state(run.state, RunEvent.CALCULATED)
+    now = books.now()
+    snapshot = books.masterdata.snapshot(run.property, now)
+    period = snapshot.period(run.period.first).days
+    today = local_day(now, snapshot.property.time_zone)
+    if period.end is None or today < period.end:
+        return run
+    planned = receipt_on or _planned(books, run, today)
+    reason = books.store.events(run)[0].reason
+    document = draft(books, Purpose(run.property, run.period.first, run.revision, reason, planned))
+    ended = [Step(run, RunEvent.PERIOD_ENDED, actor, now)] if run.state is RunState.OPEN else []
+    waiting = document.usage.buffered_pours > 0 and run.state is not RunState.DRAFT
+    event = RunEvent.WAITED if waiting else RunEvent.CALCULATED
+    return books.store.take(*ended, Step(run, event, actor, now, document=encode(document)))[-1]
+
+
+def decide(
+    books: Books, run: RunRecord, review: str, choice: str, actor: str, reason: str
+) -> RunRecord:
+    """Decide a review, a group of them, or lift a row's cap (`cap:ROW lift`), and calculate the draft again."""
+    next_state(run.state, RunEvent.DECIDED)
+    if not reason.strip():
+        raise IllegalStep("say why: --reason TEXT, it is kept with the decision")
+    choices = _choices(decode(books.store.document(run)), review)
+    if choice not in choices:
+        raise IllegalStep(f"{review} can't be decided as {choice}: expected {' or '.join(sorted(choices))}")
+    details = {"review": review, "choice": choice}
+    decided = books.store.take(Step(run, RunEvent.DECIDED, actor, books.now(), reason, details))[-1]
+    return calculate_draft(books, decided, actor)
+
+
+def _choices(document: RevisionDocument, wanted: str) -> set[str]:
+    """Return what can be decided about this review or group; of a group, what each of its reviews can be."""
+    if wanted in {cap_review(cap.row) for cap in document.caps}:
+        return {*LIFT}
+    found = [set(review.choices) for review in document.reviews if wanted in (review.review, review.group)]
+    if not found:
+        raise NotFound(f"there is no review {wanted} in this run: `billing-aggregator run review RUN` lists them")
+    return set.intersection(*found)
+
+
+def _planned(books: Books, run: RunRecord, today: date) -> date:
+    """Return the day that was planned before, if it hasn't passed; else so many days from today as configured."""
+    content = books.store.find_document(run)
+    before = None if content is None else decode(content).receipt_on
+    fallback = today + timedelta(days=books.config.runs.receipt_days)
+    return before if before is not None and before >= today else fallback

@@ -1,0 +1,138 @@
+"""Gathers what a calculation needs from master data, ledger and the runs before, as it was known at one instant.
+
+    draft       from usage per day, as known now
+    count_now   from single entries, as known now
+    recount     from single entries, exactly as pinned: what a replay does
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from billing_aggregator.errors import NotFound
+from billing_aggregator.masterdata.snapshot import Snapshot
+from billing_aggregator.model import DayRange, Decision, PropertyUsage
+from billing_aggregator.pours.usage import read_daily_usage, read_usage
+from billing_aggregator.runs.books import Books
+from billing_aggregator.runs.calculation import Inputs, calculate, master_part
+from billing_aggregator.runs.document import Receipt, RevisionDocument, decode
+from billing_aggregator.runs.states import RunEvent
+from billing_aggregator.runs.store import RunRecord
+
+Counting = Callable[[Snapshot, DayRange, tuple[Decision, ...]], PropertyUsage]
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What is asked for: which revision, why, and on which local day the parties are to get it."""
+
+    property: str
+    period_first: date
+    revision: int
+    reason: str
+    receipt_on: date
+
+
+def draft(books: Books, run: RunRecord, reason: str, receipt_on: date | None = None) -> RevisionDocument:
+    """Calculate a run from usage per day. `receipt_on`: by default the configured days from today."""
+    now = books.now()
+    snapshot = books.masterdata.snapshot(run.property, now)
+    today = now.astimezone(ZoneInfo(snapshot.property.time_zone)).date()
+    planned = receipt_on or today + timedelta(days=books.config.runs.receipt_days)
+    purpose = Purpose(run.property, run.period.first, run.revision, reason, planned)
+
+    def count(snapshot: Snapshot, days: DayRange, decisions: tuple[Decision, ...]) -> PropertyUsage:
+        return read_daily_usage(books.door, snapshot, days, decisions)
+
+    return calculate(gather(books, purpose, now, count))
+
+
+def count_now(books: Books, document: RevisionDocument) -> RevisionDocument:
+    """Calculate the same revision from single entries and all that is known by now."""
+
+    def count(snapshot: Snapshot, days: DayRange, decisions: tuple[Decision, ...]) -> PropertyUsage:
+        return read_usage(books.door, snapshot, days, decisions)
+
+    return calculate(gather(books, _purpose(document), books.now(), count))
+
+
+def recount(books: Books, document: RevisionDocument) -> RevisionDocument:
+    """Calculate a revision again from its pins and single entries: the same bytes, whatever came since."""
+
+    def count(snapshot: Snapshot, days: DayRange, decisions: tuple[Decision, ...]) -> PropertyUsage:
+        return read_usage(books.door, snapshot, days, decisions, pinned=document.usage)
+
+    inputs = gather(books, _purpose(document), document.pins.known_at, count)
+    return calculate(replace(inputs, config_hash=document.pins.config_hash))
+
+
+def gather(books: Books, purpose: Purpose, known_at: datetime, count: Counting) -> Inputs:
+    """Return the inputs of a calculation as they were known at an instant."""
+    snapshot = books.masterdata.snapshot(purpose.property, known_at)
+    period = snapshot.period(purpose.period_first)
+    decisions = find_decisions(books, purpose.property, known_at)
+    before = _finalized(books, purpose, known_at)
+    history = [document for document in before if document.period.first < purpose.period_first]
+    return Inputs(
+        master=master_part(snapshot, period),
+        usage=count(snapshot, period.days, decisions),
+        decisions=decisions,
+        receipts=find_receipts(books, purpose, known_at),
+        earlier=tuple(document for document in before if document.period.first == purpose.period_first),
+        history=history[-1] if history else None,
+        revision=purpose.revision,
+        reason=purpose.reason,
+        receipt_on=purpose.receipt_on,
+        known_at=known_at,
+        config_hash=books.config.calculation_hash,
+    )
+
+
+def find_decisions(books: Books, property_id: str, until: datetime) -> tuple[Decision, ...]:
+    """Return what was decided by then, the latest for each review, in the order of their ids.
+
+    Of all runs of the property: a pour at the edge of two periods is a review in both, and goes to one of them.
+    """
+    latest = {}
+    for _, event in books.store.happened(property_id, RunEvent.DECIDED, until):
+        review = event.details["review"]
+        latest[review] = Decision(review, event.details["choice"], event.reason, event.actor, event.at)
+    return tuple(latest[review] for review in sorted(latest))
+
+
+def find_receipts(books: Books, purpose: Purpose, until: datetime) -> tuple[Receipt, ...]:
+    """Return who got which earlier revision of the period when, by the entries until then; the latest counts."""
+    latest = {}
+    for run, event in books.store.happened(purpose.property, RunEvent.RECEIVED, until):
+        if run.period.first == purpose.period_first and run.revision < purpose.revision:
+            for row in event.details["rows"]:
+                delivered_on = date.fromisoformat(event.details["delivered_on"])
+                latest[run.revision, row] = Receipt(run.revision, row, delivered_on)
+    return tuple(latest[key] for key in sorted(latest))
+
+
+def period_of(books: Books, property_id: str, first: date) -> DayRange:
+    """Return a period's days as the master data have them now; NotFound if it has none that begins then."""
+    snapshot = books.masterdata.snapshot(property_id, books.now())
+    return snapshot.period(first).days
+
+
+def _finalized(books: Books, purpose: Purpose, until: datetime) -> list[RevisionDocument]:
+    """Return what was final by then: of this period the revisions before this one, of earlier periods all; in order."""
+    before = sorted(
+        (run.period.first, run.revision, run.run_no)
+        for run, _ in books.store.happened(purpose.property, RunEvent.FINALIZED, until)
+        if (run.period.first, run.revision) < (purpose.period_first, purpose.revision)
+    )
+    # Of earlier periods only the last one's last revision is looked at.
+    wanted = [key for key in before if key[0] == purpose.period_first]
+    others = [key for key in before if key[0] != purpose.period_first]
+    runs = {run.run_no: run for run in books.store.list(purpose.property)}
+    return [decode(books.store.document(runs[run_no])) for _, _, run_no in [*others[-1:], *wanted]]
+
+
+def _purpose(document: RevisionDocument) -> Purpose:
+    return Purpose(
+        document.property, document.period.first, document.revision, document.reason, document.receipt_on
+    )

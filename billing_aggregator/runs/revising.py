@@ -1,0 +1,80 @@
+"""Corrections: a finalized revision stays as it is; a new one stands against it, and shows who moves by how much.
+
+What makes one due is looked for, not waited for: pours that came late, master data that were corrected, statements that
+turned out to have arrived late.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+
+from billing_aggregator.errors import IllegalStep
+from billing_aggregator.runs.books import Books
+from billing_aggregator.runs.document import RevisionDocument, decode
+from billing_aggregator.runs.drafting import calculate_draft
+from billing_aggregator.runs.gathering import Purpose, draft_for
+from billing_aggregator.runs.preview import Move, list_moves
+from billing_aggregator.runs.states import FINAL_STATES
+from billing_aggregator.runs.store import RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A revision that is due. `moves`: who would move, empty if it changed nobody's money."""
+
+    revision: int
+    reasons: tuple[str, ...]
+    moves: tuple[Move, ...]
+
+
+def propose(books: Books, run: RunRecord, final: RevisionDocument) -> Proposal | None:
+    """Return the revision that is due by what is known now, None if there is nothing new for this run."""
+    purpose = Purpose(final.property, final.period.first, final.revision + 1, "proposed", None)
+    current = draft_for(books, purpose)
+    reasons = tuple(_reasons(final, current))
+    return Proposal(final.revision + 1, reasons, list_moves(final, current)) if reasons else None
+
+
+def revise(
+    books: Books, run: RunRecord, actor: str, reason: str, receipt_on: date | None = None
+) -> tuple[RunRecord, tuple[Move, ...]]:
+    """Begin the next revision and calculate it; returns its run and who moves against the revision before."""
+    if not reason.strip():
+        raise IllegalStep("say why it is corrected: --reason TEXT, it stands on each statement")
+    if run.state not in FINAL_STATES or run.superseded_by is not None:
+        raise IllegalStep(
+            f"run {run} is {run.state}: only the latest revision that is finalized can be revised; "
+            f"`billing-aggregator run list {run.property}` shows all"
+        )
+    previous = decode(books.store.document(run))
+    made = books.store.create(run.property, run.period, actor, books.now(), reason)
+    drafted = calculate_draft(books, made, actor, receipt_on)
+    return drafted, list_moves(previous, decode(books.store.document(drafted)))
+
+
+def _reasons(final: RevisionDocument, current: RevisionDocument) -> Iterator[str]:
+    if current.pins.entries_hash != final.pins.entries_hash:
+        before, now = _pours(final), _pours(current)
+        yield f"pours that came or were settled after the revision: {before} -> {now} billed pours"
+    if current.pins.masterdata_hash != final.pins.masterdata_hash and _content(current) != _content(final):
+        yield "master data of this period were corrected"
+    late = [receipt for receipt in current.receipts if receipt.revision == final.revision]
+    if current.caps != final.caps and late:
+        yield "statements turned out to have arrived later than planned"
+    if not set(current.decisions) <= set(final.decisions):
+        yield "a review was decided anew"
+
+
+def _pours(document: RevisionDocument) -> int:
+    return sum(chamber.pours for row in document.usage.rows for chamber in row.chambers)
+
+
+def _content(document: RevisionDocument) -> tuple[object, ...]:
+    return (
+        document.agreement,
+        document.costs,
+        document.basis,
+        document.payments,
+        document.usage.rows,
+        document.usage.unattributed,
+    )

@@ -1,0 +1,176 @@
+"""A run as people and programs see it: its rows in full, where it stands, what is due and what alarms.
+
+`RunView` is what `run show --json` prints, the document itself among it: enough to recompute the run elsewhere.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from fractions import Fraction
+
+from billing_aggregator.model import CAP_ROW, FractionResult, Pool, PoolShare, RowBasis, RowVolumes
+from billing_aggregator.runs.books import Books
+from billing_aggregator.runs.deadlines import Deadlines, local_day, look_at_deadlines
+from billing_aggregator.runs.document import RevisionDocument, balances_of, decode, digest
+from billing_aggregator.runs.gates import find_obstacles
+from billing_aggregator.runs.revising import Proposal, propose
+from billing_aggregator.runs.states import FINAL_STATES
+from billing_aggregator.runs.store import EventRecord, RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """One row in one pool: weight / all_weights × total_cents = exact."""
+
+    pool: str
+    key: str
+    total_cents: int
+    weight: int
+    all_weights: int
+    exact: Fraction
+    cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class FractionView:
+    """One row in one fraction: billed = max(metered + substitutes, minimum)."""
+
+    fraction: str
+    metered_ml: int
+    substitute_ml: int
+    minimum_ml: int
+    billed_ml: int
+    base: PoolView | None
+    usage: PoolView | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One row, complete. `basis`: None for what has no dwelling."""
+
+    row: str
+    basis: RowBasis | None
+    fractions: tuple[FractionView, ...]
+    base_cents: int
+    usage_cents: int
+    cap_cents: int
+    charged_cents: int
+    advances_cents: int
+    balance_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run and all around it. `alarms` and `obstacles` are sentences; `document` is None before the first draft."""
+
+    run: str
+    property: str
+    period_first: date
+    period_end: date | None
+    revision: int
+    state: str
+    since: datetime
+    superseded_by: int | None
+    sha256: str | None
+    total_cents: int
+    charged_cents: int
+    rows: tuple[RowView, ...]
+    obstacles: tuple[str, ...]
+    deadlines: Deadlines | None
+    proposal: Proposal | None
+    alarms: tuple[str, ...]
+    events: tuple[EventRecord, ...]
+    document: RevisionDocument | None
+
+
+def look_at(books: Books, run: RunRecord) -> RunView:
+    """Return everything about a run; of a finalized one also whether a revision is due."""
+    content = books.store.find_document(run)
+    document = None if content is None else decode(content)
+    final = run.state in FINAL_STATES
+    proposal = propose(books, run, document) if document and final and run.superseded_by is None else None
+    deadlines = None if document is None else look_at_deadlines(books, run, document)
+    today = None if document is None else local_day(books.now(), document.time_zone)
+    return RunView(
+        run=str(run),
+        property=run.property,
+        period_first=run.period.first,
+        period_end=run.period.end,
+        revision=run.revision,
+        state=run.state,
+        since=run.since,
+        superseded_by=run.superseded_by,
+        sha256=None if content is None else digest(content),
+        total_cents=document.total_cents if document else 0,
+        charged_cents=sum(balance.charged_cents for balance in document.balances) if document else 0,
+        rows=() if document is None else list_rows(document),
+        obstacles=() if document is None or today is None or final else find_obstacles(document, today),
+        deadlines=deadlines,
+        proposal=proposal,
+        alarms=tuple(_alarms(deadlines, proposal)),
+        events=books.store.events(run),
+        document=document,
+    )
+
+
+def list_rows(document: RevisionDocument) -> tuple[RowView, ...]:
+    """Return each row with its volumes, weights, exact shares and cents."""
+    basis = {row.row: row for row in document.basis}
+    return tuple(
+        RowView(
+            row=row,
+            basis=basis.get(row),
+            fractions=tuple(_fractions(document, row)) if row != CAP_ROW else (),
+            base_cents=balance.base_cents,
+            usage_cents=balance.usage_cents,
+            cap_cents=balance.cap_cents,
+            charged_cents=balance.charged_cents,
+            advances_cents=balance.advances_cents,
+            balance_cents=balance.balance_cents,
+        )
+        for row, balance in balances_of(document).items()
+    )
+
+
+def _fractions(document: RevisionDocument, row: str) -> Iterator[FractionView]:
+    for part in document.fractions:
+        volumes = next((each for each in part.volumes if each.row == row), None)
+        base, usage = _pool_view(part.base, row), _pool_view(part.usage, row)
+        if volumes is not None or base is not None or usage is not None:
+            yield _fraction_view(part, volumes or RowVolumes(row, 0, 0, 0, 0), base, usage)
+
+
+def _fraction_view(
+    part: FractionResult, volumes: RowVolumes, base: PoolView | None, usage: PoolView | None
+) -> FractionView:
+    return FractionView(
+        fraction=part.fraction,
+        metered_ml=volumes.metered_ml,
+        substitute_ml=volumes.substitute_ml,
+        minimum_ml=volumes.minimum_ml,
+        billed_ml=volumes.billed_ml,
+        base=base,
+        usage=usage,
+    )
+
+
+def _pool_view(pool: Pool, row: str) -> PoolView | None:
+    share: PoolShare | None = next((each for each in pool.shares if each.row == row), None)
+    if share is None:
+        return None
+    return PoolView(
+        pool=pool.name,
+        key=pool.key,
+        total_cents=pool.total_cents,
+        weight=share.weight,
+        all_weights=sum(each.weight for each in pool.shares),
+        exact=share.exact,
+        cents=share.allocated_cents,
+    )
+
+
+def _alarms(deadlines: Deadlines | None, proposal: Proposal | None) -> Iterator[str]:
+    if deadlines is not None:
+        yield from deadlines.alarms
+    if proposal is not None:
+        yield f"a revision is due: {'; '.join(proposal.reasons)}"
