@@ -1,1 +1,1 @@
-"""The commands of `billing-aggregator`, a file for each group. What they share with people's terminals: `terminal.py`."""
+"""The commands of `billing-aggregator`, a file for each group. What they share: `terminal.py`."""

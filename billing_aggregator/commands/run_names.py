@@ -12,7 +12,8 @@ from billing_aggregator.runs.store import RunRecord
 RunArgument = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="PROPERTY/FIRST-DAY[/REVISION]: lindenhof/2025-01-01; without the latter the latest."
+        metavar="RUN",
+        help="PROPERTY/FIRST-DAY[/REVISION]: lindenhof/2025-01-01; without the latter the latest.",
     ),
 ]
 
@@ -32,7 +33,9 @@ def split_name(books: Books, name: str) -> tuple[str, date, int | None]:
         ) from None
     runs = books.store.list(property_id)
     if not runs:
-        raise NotFound(f"{property_id} has no runs: begin one with `billing-aggregator run new {property_id}/2025-01-01`")
+        raise NotFound(
+            f"{property_id} has no runs: begin one with `billing-aggregator run new {property_id}/2025-01-01`"
+        )
     return property_id, runs[-1].period.first, None
 
 

@@ -89,9 +89,7 @@ def finalize(
     Example: billing-aggregator run finalize lindenhof/2025-01-01 --config config/billing-aggregator.toml
     """
     with opened(config) as books:
-        run_tables.print_step(
-            approval.finalize(books, find_run(books, run), name_actor(actor), reason), json
-        )
+        run_tables.print_step(approval.finalize(books, find_run(books, run), name_actor(actor), reason), json)
 
 
 @app.command()

@@ -8,8 +8,8 @@ from billing_aggregator.amounts import format_cents, format_litres
 from billing_aggregator.commands.terminal import print_json, print_table, progress, say
 from billing_aggregator.runs.automatic import Advanced
 from billing_aggregator.runs.books import Books
+from billing_aggregator.runs.deadlines import deadlines_of
 from billing_aggregator.runs.document import RevisionDocument, decode, open_reviews
-from billing_aggregator.runs.deadlines import Deadlines, deadlines_of
 from billing_aggregator.runs.preview import Move
 from billing_aggregator.runs.replaying import Replay
 from billing_aggregator.runs.revising import propose
@@ -35,7 +35,7 @@ def line_of(books: Books, run: RunRecord, late: bool) -> RunLine:
     deadlines = deadlines_of(books, run)
     proposal = None
     if late and run.state in FINAL_STATES and run.superseded_by is None:
-        proposal = propose(books, run, decode(books.store.document(run)))
+        proposal = propose(books, decode(books.store.document(run)))
     return RunLine(
         str(run),
         run.state,
@@ -86,7 +86,9 @@ def print_run(view: RunView, as_json: bool) -> None:
             "lrrrrr",
         )
     elif view.state == "open":
-        say(f"the period runs until {view.period_end}: nothing is calculated yet; `provisional` shows how it stands")
+        say(
+            f"the period runs until {view.period_end}: nothing is calculated yet; `provisional` shows how it stands"
+        )
     for alarm in view.alarms:
         say(f"ALARM: {alarm}")
     for obstacle in view.obstacles:

@@ -78,7 +78,9 @@ def print_json(values: object) -> None:
     sys.stdout.write(encode_values(values).decode() + "\n")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: str = "") -> None:
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: str = ""
+) -> None:
     """Print a table for people. `right`: first letters of the columns' places, "r" for those set to the right."""
     table = Table(title=title, title_justify="left")
     for place, column in enumerate(columns):

@@ -1,8 +1,7 @@
-"""What every command on runs works with, opened together: configuration, billing's own books, the door to the ledger."""
+"""What commands on runs work with, opened together: configuration, billing's own books, the door to the ledger."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 
 from billing_aggregator.config import Config

@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from importlib.metadata import version
 
-import tzdata
-
-from billing_aggregator.engine.allocation import ENGINE_VERSION, allocate
+from billing_aggregator.engine.allocation import allocate
+from billing_aggregator.engine.cap import charge, review_late_deliveries
+from billing_aggregator.engine.weights import Stretch
 from billing_aggregator.masterdata.facts import Period
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.model import (
@@ -24,10 +25,9 @@ from billing_aggregator.model import (
     DayRange,
     Decision,
     PropertyUsage,
-    Review,
     RowBasis,
 )
-from billing_aggregator.runs.capping import cap_rows
+from billing_aggregator.runs.capping import Sent, cap_residents, issued_to_residents, present_cap
 from billing_aggregator.runs.document import (
     FORMAT,
     Balance,
@@ -35,13 +35,15 @@ from billing_aggregator.runs.document import (
     Cost,
     Payment,
     Pins,
-    Receipt,
     RevisionDocument,
     digest,
     encode,
     pools_of,
 )
 from billing_aggregator.runs.estimating import estimate_lost
+
+# Of the rules by which a calculation goes: raise it with each change that could give another cent or another byte.
+ENGINE_VERSION = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +59,19 @@ class MasterPart:
     costs: tuple[Cost, ...]
     payments: tuple[Payment, ...]
     basis: tuple[RowBasis, ...]
+    stretches: tuple[Stretch, ...]
     hash: str
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything that a revision is calculated from. `earlier`: this period's final revisions before, oldest first;
-    `history`: the last revision of the period before, for estimates."""
+    """Everything that a revision is calculated from. `before`: this period's final revisions; `history`: the last
+    revision of the period before, for estimates."""
 
     master: MasterPart
     usage: PropertyUsage
     decisions: tuple[Decision, ...]
-    receipts: tuple[Receipt, ...]
-    earlier: tuple[RevisionDocument, ...]
+    before: Sent
     history: RevisionDocument | None
     revision: int
     reason: str
@@ -125,8 +127,8 @@ def master_part(snapshot: Snapshot, period: Period) -> MasterPart:
 def calculate(inputs: Inputs) -> RevisionDocument:
     """Return the revision that these inputs make."""
     master, usage = inputs.master, inputs.usage
-    previous = inputs.earlier[-1] if inputs.earlier else None
-    substitutes = estimate_lost(inputs.usage, master, inputs.history)
+    previous = inputs.before.documents[-1] if inputs.before.documents else None
+    substitutes = estimate_lost(usage, master.stretches, master.seed, inputs.history)
     allocation = allocate(
         AllocationInput(
             seed=master.seed,
@@ -141,15 +143,19 @@ def calculate(inputs: Inputs) -> RevisionDocument:
     )
     payments = _sums((payment.row, payment.amount_cents) for payment in master.payments)
     shares = _shares(allocation)
-    caps = cap_rows(
+    issued = issued_to_residents(inputs.before, master.owner)
+    capped = cap_residents(
         balances={row: sum(shares.get(row, (0, 0))) - payments.get(row, 0) for row in {*shares, *payments}},
         owner=master.owner,
         period=master.period,
+        revision=inputs.revision,
         receipt_on=inputs.receipt_on,
-        earlier=inputs.earlier,
-        receipts=inputs.receipts,
+        issued=issued,
         decisions=inputs.decisions,
     )
+    caps = tuple(present_cap(each) for each in capped)
+    late = review_late_deliveries(master.seed, issued, master.period)
+    pools = [pool for part in allocation.fractions for pool in (part.base, part.usage)]
     return RevisionDocument(
         format=FORMAT,
         property=master.property,
@@ -171,10 +177,11 @@ def calculate(inputs: Inputs) -> RevisionDocument:
         fractions=allocation.fractions,
         payments=master.payments,
         caps=caps,
+        charged=charge(pools, capped),
         balances=_balances(shares, payments, caps),
-        reviews=_reviews(usage, allocation),
+        reviews=tuple(sorted((*usage.reviews, *allocation.reviews, *late), key=lambda review: review.review)),
         decisions=inputs.decisions,
-        receipts=inputs.receipts,
+        receipts=tuple(inputs.before.receipts),
     )
 
 
@@ -185,7 +192,7 @@ def _pins(inputs: Inputs) -> Pins:
         ledger_position=inputs.usage.position,
         entries_hash=inputs.usage.entries_hash,
         engine_version=ENGINE_VERSION,
-        tzdata_version=tzdata.IANA_VERSION,
+        tzdata_version=version("tzdata"),
         config_hash=inputs.config_hash,
     )
 
@@ -211,7 +218,7 @@ def _balances(
     """Return each row's money; what the cap waives is a row of its own, so that all that is charged is the total."""
     waived = {cap.row: cap.waived_cents for cap in caps}
     balances = []
-    for row in sorted({*shares, *payments}):
+    for row in sorted({*shares, *payments, *waived}):
         base, usage = shares.get(row, (0, 0))
         charged = base + usage - waived.get(row, 0)
         paid = payments.get(row, 0)
@@ -220,10 +227,6 @@ def _balances(
     if total:
         balances.append(Balance(CAP_ROW, 0, 0, total, total, 0, total))
     return tuple(balances)
-
-
-def _reviews(usage: PropertyUsage, allocation: Allocation) -> tuple[Review, ...]:
-    return tuple(sorted((*usage.reviews, *allocation.reviews), key=lambda review: review.review))
 
 
 def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

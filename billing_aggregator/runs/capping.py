@@ -1,67 +1,90 @@
-"""§ 556 (3) sentence 3 BGB for a revision: what can still be claimed of each resident after the 12 months.
+"""The engine's cap after the 12 months (§ 556 (3) BGB), applied to a revision: from documents and receipts to rows.
 
-What counts is the result, advances included (BGH VIII ZR 190/06). The bound is the balance of the last revision that
-demonstrably reached this party in time, by a person's entry; 0 without one. A later one that lowered it lowers the
-bound; a balance for which a person lifted the cap is the next bound. The owner's rows aren't capped: nobody claims of
-himself.
+The owner's rows aren't capped: nobody claims of himself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
-from billing_aggregator.model import UNATTRIBUTED_ROW, DayRange, Decision
-from billing_aggregator.runs.deadlines import claim_until
-from billing_aggregator.runs.document import Cap, Receipt, RevisionDocument, balances_of
+from billing_aggregator.engine.cap import CappedRow, Issued, cap_balances
+from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW, DayRange, Decision
+from billing_aggregator.runs.document import Cap, Receipt, RevisionDocument
 
-LIFT = frozenset({"lift", "keep"})
-
-
-def cap_review(row: str) -> str:
-    """Return by what name the cap of a row can be decided about: `cap:WE1/T1`."""
-    return f"cap:{row}"
+LIFT = "lift"
+KEEP = "keep"
 
 
-def cap_rows(
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What went before a revision: this period's final ones, oldest first, which of them were sent out, who got which
+    when (entries of persons)."""
+
+    documents: Sequence[RevisionDocument]
+    sent: frozenset[int]
+    receipts: Sequence[Receipt]
+
+
+def cap_review(first: date, revision: int, row: str) -> str:
+    """Return by what name the cap of a row can be decided about, in this revision only."""
+    return f"cap:{first}/{revision}:{row}"
+
+
+def issued_to_residents(before: Sent, owner: str) -> tuple[Issued, ...]:
+    """Return what each resident was sent in earlier revisions, and when it came."""
+    got = {(receipt.revision, receipt.row): receipt.delivered_on for receipt in before.receipts}
+    return tuple(
+        Issued(
+            revision=document.revision,
+            row=balance.row,
+            claimed_cents=balance.balance_cents,
+            planned_on=document.receipt_on,
+            received_on=got.get((document.revision, balance.row)),
+            lifted=any(cap.row == balance.row and cap.lifted_because is not None for cap in document.caps),
+        )
+        for document in before.documents
+        if document.revision in before.sent
+        for balance in document.balances
+        if is_resident(balance.row, owner)
+    )
+
+
+def cap_residents(
     balances: Mapping[str, int],
     owner: str,
     period: DayRange,
+    revision: int,
     receipt_on: date,
-    earlier: Sequence[RevisionDocument],
-    receipts: Iterable[Receipt],
+    issued: Iterable[Issued],
     decisions: Iterable[Decision],
-) -> tuple[Cap, ...]:
-    """Return the cap of each resident's row if this revision comes after the 12 months, else none.
+) -> tuple[CappedRow, ...]:
+    """Return each resident's row as the cap leaves it; nothing if this revision comes in time.
 
-    `balances`: share less advances by row, in cents, before the cap. `earlier`: this period's final revisions before.
+    `balances`: share less advances by row, in cents, before the cap.
     """
-    limit = claim_until(period)
-    if receipt_on <= limit:
-        return ()
-    got = {(receipt.revision, receipt.row): receipt.delivered_on for receipt in receipts}
-    lifted = {each.review: each.reason for each in decisions if each.choice == "lift"}
-    caps = []
-    for row in sorted(balances):
-        if row == UNATTRIBUTED_ROW or row.partition("/")[2] == owner:
-            continue
-        baseline, revision = _baseline(row, limit, earlier, got)
-        balance, reason = balances[row], lifted.get(cap_review(row))
-        claimed = balance if reason is not None else min(balance, baseline)
-        caps.append(Cap(row, balance, baseline, revision, claimed, balance - claimed, reason))
-    return tuple(caps)
+    residents = {row: cents for row, cents in balances.items() if is_resident(row, owner)}
+    reasons = {each.review: each.reason for each in decisions if each.choice == LIFT}
+    lifts = {
+        row: reasons[name]
+        for row in residents
+        if (name := cap_review(period.first, revision, row)) in reasons
+    }
+    return cap_balances(residents, issued, period, receipt_on, lifts)
 
 
-def _baseline(
-    row: str, limit: date, earlier: Sequence[RevisionDocument], got: Mapping[tuple[int, str], date]
-) -> tuple[int, int | None]:
-    """Return the most that can still be claimed of a row, and which revision set that."""
-    baseline, revision = 0, None
-    for document in earlier:
-        balance = balances_of(document).get(row)
-        if balance is None:
-            continue
-        delivered_on = got.get((document.revision, row))
-        was_lifted = any(cap.row == row and cap.lifted_because is not None for cap in document.caps)
-        in_time = delivered_on is not None and delivered_on <= limit
-        if in_time or was_lifted or balance.balance_cents < baseline:
-            baseline, revision = balance.balance_cents, document.revision
-    return baseline, revision
+def present_cap(capped: CappedRow) -> Cap:
+    """Return the cap as a document holds it."""
+    return Cap(
+        row=capped.row,
+        balance_cents=capped.balance_cents,
+        baseline_cents=capped.baseline.claimable_cents,
+        baseline_revision=capped.baseline.revision,
+        claimed_cents=capped.claimed_cents,
+        waived_cents=capped.waived_cents,
+        lifted_because=capped.lifted_because,
+    )
+
+
+def is_resident(row: str, owner: str) -> bool:
+    """True for rows of somebody who can be claimed of."""
+    return row not in (UNATTRIBUTED_ROW, CAP_ROW) and row.partition("/")[2] != owner

@@ -1,20 +1,71 @@
-"""The two deadlines of § 556 (3) BGB for a run: the statements' way to the parties, and the parties' objections.
+"""What § 556 (3) BGB asks of a run: the day until which statements must have come, the end of objections by party.
 
-Sentences 2 and 3: what isn't received by the end of the 12th month after the period can't be claimed any more.
-Sentence 5: objections are possible until the end of the 12th month after receipt.
+The days themselves: `engine/deadlines.py`. Here they meet what was entered and what day it is.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from billing_aggregator.model import DayRange
+from billing_aggregator.engine.deadlines import claim_until, objections_until
 from billing_aggregator.runs.books import Books
-from billing_aggregator.runs.document import RevisionDocument
 from billing_aggregator.runs.states import RunEvent, RunState
 from billing_aggregator.runs.store import RunRecord
 
-_BEFORE_DELIVERY = frozenset(
+_TO_DELIVER = frozenset(
     {RunState.OPEN, RunState.COLLECTING, RunState.DRAFT, RunState.IN_REVIEW, RunState.FINALIZED}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One party's receipt and until when it may object. `in_time`: within the 12 months."""
+
+    row: str
+    delivered_on: date
+    in_time: bool
+    objections_until: date
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """`claim_until`: the last day on which a statement comes in time. `alarms`: sentences."""
+
+    claim_until: date
+    received: tuple[Received, ...]
+    alarms: tuple[str, ...]
+
+
+def deadlines_of(books: Books, run: RunRecord, time_zone: str = "Europe/Berlin") -> Deadlines:
+    """Return a run's deadlines as they are today, in the property's time zone."""
+    limit = claim_until(run.period)
+    today = local_day(books.now(), time_zone)
+    latest = {}
+    for event in books.store.events(run):
+        if event.event == RunEvent.RECEIVED:
+            day = date.fromisoformat(event.details["delivered_on"])
+            latest.update(dict.fromkeys(event.details["rows"], day))
+    received = tuple(
+        Received(row, day, day <= limit, objections_until(day)) for row, day in sorted(latest.items())
+    )
+    alarms = [
+        f"{each.row} got revision {run.revision} on {each.delivered_on}, after {limit}: its claim is capped (§ 556 (3) "
+        "BGB), the next revision shows it"
+        for each in received
+        if not each.in_time and run.revision == 1
+    ]
+    soon = limit - timedelta(days=books.config.runs.alarm_days)
+    if run.state in _TO_DELIVER and run.revision == 1 and today >= soon:
+        alarms.append(
+            f"statements must be there by {limit} and are {run.state}: " + _left((limit - today).days)
+        )
+    return Deadlines(limit, received, tuple(alarms))
+
+
+def local_day(at: datetime, time_zone: str) -> date:
+    """Return the day that it is in a time zone."""
+    return at.astimezone(ZoneInfo(time_zone)).date()
+
+
+def _left(days: int) -> str:
+    return f"{days} days are left" if days >= 0 else "the 12 months are over, claims are capped now"

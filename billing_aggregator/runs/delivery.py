@@ -35,7 +35,9 @@ def receive(
         raise IllegalStep(f"{delivered_on} lies ahead: enter a day of receipt when it is known")
     finalized_on = _finalized_on(books, run, zone)
     if delivered_on < finalized_on:
-        raise IllegalStep(f"nobody got on {delivered_on} what was finalized on {finalized_on}: correct the day")
+        raise IllegalStep(
+            f"nobody got on {delivered_on} what was finalized on {finalized_on}: correct the day"
+        )
     details = {"rows": list(rows or known), "delivered_on": delivered_on.isoformat()}
     return books.store.take(Step(run, RunEvent.RECEIVED, actor, books.now(), reason, details))[-1]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from billing_aggregator.engine.cap import ChargedShare
 from billing_aggregator.errors import BillingError
 from billing_aggregator.model import (
     Agreement,
@@ -122,8 +123,9 @@ class RevisionDocument:
     """One revision of one property and period, complete.
 
     `previous_sha256`: the revision before, that rounding and cap stand on. `receipt_on`: the planned local day on which
-    the parties get it. `basis`: base weights by row; `balances`: money by row, `unattributed/owner` and `cap/owner`
-    among them where they aren't zero. `reviews`: all, those of usage and engine; `decisions`: those that counted.
+    the parties get it. `basis`: base weights by row. `charged`: by pool and row, beside what was allocated, what is
+    charged. `balances`: money by row, `unattributed/owner` and `cap/owner` among them where they aren't zero.
+    `reviews`: all, those of usage and engine; `decisions`: those that counted.
     """
 
     format: int
@@ -146,6 +148,7 @@ class RevisionDocument:
     fractions: tuple[FractionResult, ...]
     payments: tuple[Payment, ...]
     caps: tuple[Cap, ...]
+    charged: tuple[ChargedShare, ...]
     balances: tuple[Balance, ...]
     reviews: tuple[Review, ...]
     decisions: tuple[Decision, ...]

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 from billing_aggregator.errors import IllegalStep, NotFound
 from billing_aggregator.runs.books import Books
-from billing_aggregator.runs.capping import LIFT, cap_review
+from billing_aggregator.runs.capping import KEEP, LIFT, cap_review
 from billing_aggregator.runs.deadlines import local_day
 from billing_aggregator.runs.document import RevisionDocument, decode, encode
 from billing_aggregator.runs.gathering import Purpose, draft
@@ -24,9 +24,7 @@ def begin(books: Books, property_id: str, first: date, actor: str) -> RunRecord:
     return books.store.create(property_id, period.days, actor, books.now())
 
 
-def calculate_draft(
-    books: Books, run: RunRecord, actor: str, receipt_on: date | None = None
-) -> RunRecord:
+def calculate_draft(books: Books, run: RunRecord, actor: str, receipt_on: date | None = None) -> RunRecord:
     """Calculate a run as things are now; it stays `open` until its period is over, `collecting` while records are on
     their way. `receipt_on`: the planned local day of receipt."""
     if run.state is not RunState.OPEN:
@@ -46,29 +44,34 @@ def calculate_draft(
     return books.store.take(*ended, Step(run, event, actor, now, document=encode(document)))[-1]
 
 
-def decide(
-    books: Books, run: RunRecord, review: str, choice: str, actor: str, reason: str
-) -> RunRecord:
+def decide(books: Books, run: RunRecord, review: str, choice: str, actor: str, reason: str) -> RunRecord:
     """Decide a review, a group of them, or lift a row's cap (`cap:ROW lift`), and calculate the draft again."""
     next_state(run.state, RunEvent.DECIDED)
     if not reason.strip():
         raise IllegalStep("say why: --reason TEXT, it is kept with the decision")
-    choices = _choices(decode(books.store.document(run)), review)
+    name, choices = _named(decode(books.store.document(run)), review)
     if choice not in choices:
         raise IllegalStep(f"{review} can't be decided as {choice}: expected {' or '.join(sorted(choices))}")
-    details = {"review": review, "choice": choice}
+    details = {"review": name, "choice": choice}
     decided = books.store.take(Step(run, RunEvent.DECIDED, actor, books.now(), reason, details))[-1]
     return calculate_draft(books, decided, actor)
 
 
-def _choices(document: RevisionDocument, wanted: str) -> set[str]:
-    """Return what can be decided about this review or group; of a group, what each of its reviews can be."""
-    if wanted in {cap_review(cap.row) for cap in document.caps}:
-        return {*LIFT}
+def _named(document: RevisionDocument, wanted: str) -> tuple[str, set[str]]:
+    """Return the full name of a review, group or cap (`cap:ROW` for short), and what can be decided about it.
+
+    Of a group: what each of its reviews can be decided as.
+    """
+    for cap in document.caps:
+        name = cap_review(document.period.first, document.revision, cap.row)
+        if wanted in (name, f"cap:{cap.row}"):
+            return name, {LIFT, KEEP}
     found = [set(review.choices) for review in document.reviews if wanted in (review.review, review.group)]
     if not found:
-        raise NotFound(f"there is no review {wanted} in this run: `billing-aggregator run review RUN` lists them")
-    return set.intersection(*found)
+        raise NotFound(
+            f"there is no review {wanted} in this run: `billing-aggregator run review RUN` lists them"
+        )
+    return wanted, set.intersection(*found)
 
 
 def _planned(books: Books, run: RunRecord, today: date) -> date:

@@ -1,24 +1,22 @@
 """Gathers what a calculation needs from master data, ledger and the runs before, as it was known at one instant.
 
-    draft       from usage per day, as known now
-    count_now   from single entries, as known now
-    recount     from single entries, exactly as pinned: what a replay does
+draft       from usage per day, as known now
+count_now   from single entries, as known now
+recount     from single entries, exactly as pinned: what a replay does
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, datetime
 
-from billing_aggregator.errors import NotFound
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.model import DayRange, Decision, PropertyUsage
 from billing_aggregator.pours.usage import read_daily_usage, read_usage
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.calculation import Inputs, calculate, master_part
+from billing_aggregator.runs.capping import Sent
 from billing_aggregator.runs.document import Receipt, RevisionDocument, decode
 from billing_aggregator.runs.states import RunEvent
-from billing_aggregator.runs.store import RunRecord
 
 Counting = Callable[[Snapshot, DayRange, tuple[Decision, ...]], PropertyUsage]
 
@@ -34,18 +32,13 @@ class Purpose:
     receipt_on: date
 
 
-def draft(books: Books, run: RunRecord, reason: str, receipt_on: date | None = None) -> RevisionDocument:
-    """Calculate a run from usage per day. `receipt_on`: by default the configured days from today."""
-    now = books.now()
-    snapshot = books.masterdata.snapshot(run.property, now)
-    today = now.astimezone(ZoneInfo(snapshot.property.time_zone)).date()
-    planned = receipt_on or today + timedelta(days=books.config.runs.receipt_days)
-    purpose = Purpose(run.property, run.period.first, run.revision, reason, planned)
+def draft(books: Books, purpose: Purpose) -> RevisionDocument:
+    """Calculate a revision from usage per day and all that is known now."""
 
     def count(snapshot: Snapshot, days: DayRange, decisions: tuple[Decision, ...]) -> PropertyUsage:
         return read_daily_usage(books.door, snapshot, days, decisions)
 
-    return calculate(gather(books, purpose, now, count))
+    return calculate(gather(books, purpose, books.now(), count))
 
 
 def count_now(books: Books, document: RevisionDocument) -> RevisionDocument:
@@ -78,8 +71,11 @@ def gather(books: Books, purpose: Purpose, known_at: datetime, count: Counting) 
         master=master_part(snapshot, period),
         usage=count(snapshot, period.days, decisions),
         decisions=decisions,
-        receipts=find_receipts(books, purpose, known_at),
-        earlier=tuple(document for document in before if document.period.first == purpose.period_first),
+        before=Sent(
+            documents=tuple(each for each in before if each.period.first == purpose.period_first),
+            sent=_find_sent(books, purpose, known_at),
+            receipts=find_receipts(books, purpose, known_at),
+        ),
         history=history[-1] if history else None,
         revision=purpose.revision,
         reason=purpose.reason,
@@ -112,10 +108,12 @@ def find_receipts(books: Books, purpose: Purpose, until: datetime) -> tuple[Rece
     return tuple(latest[key] for key in sorted(latest))
 
 
-def period_of(books: Books, property_id: str, first: date) -> DayRange:
-    """Return a period's days as the master data have them now; NotFound if it has none that begins then."""
-    snapshot = books.masterdata.snapshot(property_id, books.now())
-    return snapshot.period(first).days
+def _find_sent(books: Books, purpose: Purpose, until: datetime) -> frozenset[int]:
+    return frozenset(
+        run.revision
+        for run, _ in books.store.happened(purpose.property, RunEvent.DELIVERED, until)
+        if run.period.first == purpose.period_first and run.revision < purpose.revision
+    )
 
 
 def _finalized(books: Books, purpose: Purpose, until: datetime) -> list[RevisionDocument]:

@@ -5,14 +5,16 @@ turned out to have arrived late.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 
 from billing_aggregator.errors import IllegalStep
+from billing_aggregator.model import ReviewKind
 from billing_aggregator.runs.books import Books
+from billing_aggregator.runs.deadlines import local_day
 from billing_aggregator.runs.document import RevisionDocument, decode
 from billing_aggregator.runs.drafting import calculate_draft
-from billing_aggregator.runs.gathering import Purpose, draft_for
+from billing_aggregator.runs.gathering import Purpose, draft
 from billing_aggregator.runs.preview import Move, list_moves
 from billing_aggregator.runs.states import FINAL_STATES
 from billing_aggregator.runs.store import RunRecord
@@ -27,12 +29,17 @@ class Proposal:
     moves: tuple[Move, ...]
 
 
-def propose(books: Books, run: RunRecord, final: RevisionDocument) -> Proposal | None:
+def propose(books: Books, final: RevisionDocument) -> Proposal | None:
     """Return the revision that is due by what is known now, None if there is nothing new for this run."""
-    purpose = Purpose(final.property, final.period.first, final.revision + 1, "proposed", None)
-    current = draft_for(books, purpose)
+    current = _next(books, final, "proposed", None)
     reasons = tuple(_reasons(final, current))
     return Proposal(final.revision + 1, reasons, list_moves(final, current)) if reasons else None
+
+
+def preview(books: Books, run: RunRecord, receipt_on: date | None = None) -> tuple[Move, ...]:
+    """Return who would move by a revision now; nothing is begun."""
+    previous = _revisable(books, run)
+    return list_moves(previous, _next(books, previous, "preview", receipt_on))
 
 
 def revise(
@@ -41,15 +48,25 @@ def revise(
     """Begin the next revision and calculate it; returns its run and who moves against the revision before."""
     if not reason.strip():
         raise IllegalStep("say why it is corrected: --reason TEXT, it stands on each statement")
+    previous = _revisable(books, run)
+    made = books.store.create(run.property, run.period, actor, books.now(), reason)
+    drafted = calculate_draft(books, made, actor, receipt_on)
+    return drafted, list_moves(previous, decode(books.store.document(drafted)))
+
+
+def _revisable(books: Books, run: RunRecord) -> RevisionDocument:
     if run.state not in FINAL_STATES or run.superseded_by is not None:
         raise IllegalStep(
             f"run {run} is {run.state}: only the latest revision that is finalized can be revised; "
             f"`billing-aggregator run list {run.property}` shows all"
         )
-    previous = decode(books.store.document(run))
-    made = books.store.create(run.property, run.period, actor, books.now(), reason)
-    drafted = calculate_draft(books, made, actor, receipt_on)
-    return drafted, list_moves(previous, decode(books.store.document(drafted)))
+    return decode(books.store.document(run))
+
+
+def _next(books: Books, final: RevisionDocument, reason: str, receipt_on: date | None) -> RevisionDocument:
+    fallback = local_day(books.now(), final.time_zone) + timedelta(days=books.config.runs.receipt_days)
+    first, revision = final.period.first, final.revision + 1
+    return draft(books, Purpose(final.property, first, revision, reason, receipt_on or fallback))
 
 
 def _reasons(final: RevisionDocument, current: RevisionDocument) -> Iterator[str]:
@@ -58,8 +75,8 @@ def _reasons(final: RevisionDocument, current: RevisionDocument) -> Iterator[str
         yield f"pours that came or were settled after the revision: {before} -> {now} billed pours"
     if current.pins.masterdata_hash != final.pins.masterdata_hash and _content(current) != _content(final):
         yield "master data of this period were corrected"
-    late = [receipt for receipt in current.receipts if receipt.revision == final.revision]
-    if current.caps != final.caps and late:
+    known = {review.review for review in final.reviews}
+    if any(each.kind is ReviewKind.LATE_DELIVERY and each.review not in known for each in current.reviews):
         yield "statements turned out to have arrived later than planned"
     if not set(current.decisions) <= set(final.decisions):
         yield "a review was decided anew"

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from billing_aggregator.model import CAP_ROW, FractionResult, Pool, PoolShare, RowBasis, RowVolumes
 from billing_aggregator.runs.books import Books
-from billing_aggregator.runs.deadlines import Deadlines, local_day, look_at_deadlines
+from billing_aggregator.runs.deadlines import Deadlines, deadlines_of, local_day
 from billing_aggregator.runs.document import RevisionDocument, balances_of, decode, digest
 from billing_aggregator.runs.gates import find_obstacles
 from billing_aggregator.runs.revising import Proposal, propose
@@ -76,7 +76,7 @@ class RunView:
     charged_cents: int
     rows: tuple[RowView, ...]
     obstacles: tuple[str, ...]
-    deadlines: Deadlines | None
+    deadlines: Deadlines
     proposal: Proposal | None
     alarms: tuple[str, ...]
     events: tuple[EventRecord, ...]
@@ -88,8 +88,8 @@ def look_at(books: Books, run: RunRecord) -> RunView:
     content = books.store.find_document(run)
     document = None if content is None else decode(content)
     final = run.state in FINAL_STATES
-    proposal = propose(books, run, document) if document and final and run.superseded_by is None else None
-    deadlines = None if document is None else look_at_deadlines(books, run, document)
+    proposal = propose(books, document) if document and final and run.superseded_by is None else None
+    deadlines = deadlines_of(books, run)
     today = None if document is None else local_day(books.now(), document.time_zone)
     return RunView(
         run=str(run),
@@ -169,8 +169,7 @@ def _pool_view(pool: Pool, row: str) -> PoolView | None:
     )
 
 
-def _alarms(deadlines: Deadlines | None, proposal: Proposal | None) -> Iterator[str]:
-    if deadlines is not None:
-        yield from deadlines.alarms
+def _alarms(deadlines: Deadlines, proposal: Proposal | None) -> Iterator[str]:
+    yield from deadlines.alarms
     if proposal is not None:
         yield f"a revision is due: {'; '.join(proposal.reasons)}"

@@ -144,10 +144,14 @@ class RunStore:
         """Return the bytes that stand for this run; IllegalStep while nothing was calculated."""
         content = self.find_document(run)
         if content is None:
-            raise IllegalStep(f"run {run} is {run.state}: nothing was calculated yet; do it with `run new {run}`")
+            raise IllegalStep(
+                f"run {run} is {run.state}: nothing was calculated yet; do it with `run new {run}`"
+            )
         return content
 
-    def happened(self, property_id: str, event: RunEvent, until: datetime) -> tuple[tuple[RunRecord, EventRecord], ...]:
+    def happened(
+        self, property_id: str, event: RunEvent, until: datetime
+    ) -> tuple[tuple[RunRecord, EventRecord], ...]:
         """Return what happened of one kind in all runs of a property up to an instant, in the order of time."""
         e = run_events.c
         records = {run.run_no: run for run in self.list(property_id)}
