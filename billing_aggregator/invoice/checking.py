@@ -5,7 +5,9 @@ setting is missing, and see what the official ones don't: check digits, and that
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
 
 import stdnum.de.leitweg
 import stdnum.eu.vat
@@ -29,6 +31,8 @@ def refuse_faulty(invoice: Invoice) -> None:
 
 def _find_faults(invoice: Invoice) -> Iterator[tuple[str, str]]:
     yield from _find_missing(invoice)
+    for part in (invoice.seller, invoice.buyer, invoice.site, *invoice.lines):
+        yield from _find_unprintable(asdict(part))
     yield from _find_wrong_numbers(invoice)
     yield from _find_tax_faults(invoice)
     if not invoice.lines:
@@ -73,6 +77,14 @@ def _find_missing(invoice: Invoice) -> Iterator[tuple[str, str]]:
     for term, value, what, remedy in wanted:
         if not value.strip():
             yield term, f"{what} is missing: {remedy}"
+
+
+def _find_unprintable(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _find_unprintable(value)
+        elif isinstance(value, str) and not value.isprintable():
+            yield name, f"{value!r} has a sign that neither XML nor paper can show: take it out"
 
 
 def _find_wrong_numbers(invoice: Invoice) -> Iterator[tuple[str, str]]:

@@ -52,6 +52,8 @@ def test_invoices_in_order_are_let_pass() -> None:
         (with_buyer(electronic=ElectronicAddress("0204", "991-03730-18")), "BT-49", "Leitweg-ID"),
         (with_buyer(electronic=ElectronicAddress("EM", "nobody")), "BT-49", "e-mail"),
         (with_buyer(name=""), "BT-44", "master data"),
+        (with_buyer(name="Wohnbau\x00"), "name", "take it out"),
+        (with_seller(address=Address("Hafen\x0bstraße", "1", "H")), "street", "take it out"),
         (with_line(name=""), "BT-153", "[[fees]]"),
         (with_line(price_cents=-1), "BT-146", "BR-27"),
         (with_line(quantity=Fraction(-1)), "BT-129", "above zero"),
