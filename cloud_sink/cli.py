@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from random import Random
 from types import FrameType
 from typing import Annotated
 
@@ -16,11 +17,15 @@ import structlog
 import typer
 
 from cloud_sink import presenting
-from cloud_sink.config import load_config
+from cloud_sink.config import ProjectionsSection, load_config
 from cloud_sink.errors import EXIT_CONFIG, EXIT_SOFTWARE, ConfigError, SinkError
 from cloud_sink.exporting import write_lines
 from cloud_sink.gaps import PageGap, RecordGap
-from cloud_sink.keys import make_pseudonym_key
+from cloud_sink.keys import load_pseudonyms, make_pseudonym_key
+from cloud_sink.patience import Patience
+from cloud_sink.presenting import progress_on_stderr
+from cloud_sink.projector import Projector
+from cloud_sink.pseudonymising import pseudonymise_column, pseudonymise_lines
 from cloud_sink.reading import LedgerReader
 from cloud_sink.sink import Sink, reprocess_ledger, tune_interpreter
 from wastelock.page import parse_instant
@@ -158,6 +163,81 @@ def reprocess(config: ConfigOption, json: JsonOption = False) -> None:
     with _exit_codes():
         result = reprocess_ledger(load_config(config))
         typer.echo(msgspec.json.encode(result).decode() if json else presenting.counts(result))
+
+
+@app.command()
+def project(
+    config: ConfigOption,
+    once: Annotated[bool, typer.Option("--once", help="Catch up with the ledger, then end.")] = False,
+) -> None:
+    """Keep usage per day up to date as entries arrive, until SIGTERM or Ctrl-C: billing sums it instead of raw entries.
+
+    Example: cloud-sink project --config config/cloud-sink.toml --once
+    """
+    _log_to_stderr(logging.INFO)
+    with _exit_codes(), _projector(config) as (projector, settings):
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _setter(stop))
+        if once:
+            with progress_on_stderr("usage per day") as progress:
+                projector.catch_up(stop, progress)
+        else:
+            projector.run(stop, settings.idle_s, Patience(Random()))
+
+
+@app.command()
+def rebuild(
+    config: ConfigOption,
+    projection: Annotated[str, typer.Argument(help="Which projection: usage.")],
+) -> None:
+    """Drop a projection and build it anew from the ledger; the same comes out as if it had been kept all the time.
+
+    Example: cloud-sink rebuild usage --config config/cloud-sink.toml
+    """
+    if projection != "usage":
+        raise typer.BadParameter(f"there is no projection {projection!r}: expected usage")
+    _log_to_stderr(logging.INFO)
+    with _exit_codes(), _projector(config) as (projector, _):
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _setter(stop))
+        projector.prepare(anew=True)
+        with progress_on_stderr("usage per day") as progress:
+            projector.catch_up(stop, progress)
+
+
+@app.command()
+def pseudonym(
+    config: ConfigOption,
+    column: Annotated[
+        str | None, typer.Option(help="Read CSV, and replace the numbers in this column.")
+    ] = None,
+) -> None:
+    """Turn transponders' numbers on standard input into pseudonyms, for master data: a line each, or a CSV's column.
+
+    Example: cloud-sink pseudonym --config config/cloud-sink.toml --column credential < raw.csv > credentials.csv
+    """
+    with _exit_codes():
+        pseudonyms = load_pseudonyms(load_config(config).keys.pseudonym_key)
+        if column is None:
+            for line in pseudonymise_lines(sys.stdin, pseudonyms):
+                typer.echo(line)
+        else:
+            pseudonymise_column(sys.stdin, sys.stdout, column, pseudonyms)
+
+
+@contextmanager
+def _projector(config: Path) -> Iterator[tuple[Projector, ProjectionsSection]]:
+    loaded = load_config(config)
+    settings = loaded.projections
+    projector = Projector(
+        loaded.ledger.url, loaded.projections_url, settings.time_zone, settings.batch_entries
+    )
+    try:
+        yield projector, settings
+    finally:
+        projector.close()
 
 
 def _setter(event: threading.Event) -> Callable[[int, FrameType | None], None]:

@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from sqlalchemy.engine import make_url
@@ -10,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from cloud_sink.errors import ConfigError
 from cloud_sink.keys import KeyFiles
+from cloud_sink.projections.usage_store import default_url
 from wastelock.topics import InvalidTopic, check_name
 
 _FILES = ("password_file", "ca_file", "cert_file", "key_file")
@@ -21,6 +23,20 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _check_url(url: str) -> str:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("isn't a database URL: expected sqlite:///path or postgresql+psycopg://…") from None
+    if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise ValueError(
+            f"{parsed.drivername!r} isn't supported: expected sqlite:///… or postgresql+psycopg://…"
+        )
+    if not parsed.database or parsed.database == ":memory:":
+        raise ValueError("names no database: it needs a file or a database to stay in")
+    return url
+
+
 class LedgerSection(_Section):
     """`url`: `sqlite:///path` (relative to this file) or `postgresql+psycopg://user@host:port/database`."""
 
@@ -29,19 +45,7 @@ class LedgerSection(_Section):
     @field_validator("url")
     @classmethod
     def _is_known(cls, url: str) -> str:
-        try:
-            parsed = make_url(url)
-        except ArgumentError:
-            raise ValueError(
-                "isn't a database URL: expected sqlite:///path or postgresql+psycopg://…"
-            ) from None
-        if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
-            raise ValueError(
-                f"{parsed.drivername!r} isn't supported: expected sqlite:///… or postgresql+psycopg://…"
-            )
-        if not parsed.database or parsed.database == ":memory:":
-            raise ValueError("names no database: a ledger needs a file or a database to stay in")
-        return url
+        return _check_url(url)
 
 
 class MqttSection(_Section):
@@ -94,6 +98,30 @@ class KeysSection(_Section):
         return KeyFiles(self.gateways, self.locks, self.pseudonym_key)
 
 
+class ProjectionsSection(_Section):
+    """`url`: as in [ledger]; default: beside an SQLite ledger, in the same PostgreSQL database.
+
+    `time_zone`: whose local days usage is counted by. `batch_entries`: taken in one transaction, at most.
+    """
+
+    url: str | None = None
+    time_zone: str = "Europe/Berlin"
+    batch_entries: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    idle_s: Annotated[float, Field(ge=0.01, le=3600)] = 1.0
+
+    @field_validator("url")
+    @classmethod
+    def _is_database(cls, url: str | None) -> str | None:
+        return None if url is None else _check_url(url)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"{name!r} is no time zone: expected a name such as Europe/Berlin")
+        return name
+
+
 class LimitsSection(_Section):
     """Bounds of everything that could grow. The defaults suit one sink on two cores."""
 
@@ -110,7 +138,13 @@ class Config(_Section):
     ledger: LedgerSection
     mqtt: MqttSection = MqttSection()
     keys: KeysSection = KeysSection()
+    projections: ProjectionsSection = ProjectionsSection()
     limits: LimitsSection = LimitsSection()
+
+    @property
+    def projections_url(self) -> str:
+        """Where usage per day is kept."""
+        return self.projections.url or default_url(self.ledger.url)
 
 
 def load_config(path: Path) -> Config:
@@ -127,7 +161,9 @@ def load_config(path: Path) -> Config:
         config = Config.model_validate(_resolve(content, path.parent))
     except ValidationError as error:
         raise ConfigError([_explain(path, problem) for problem in error.errors()]) from None
-    problems = [*_check_directory(path, config.ledger), *_check_mqtt(path, config.mqtt)]
+    problems = [*_check_directory(path, "ledger.url", config.ledger.url), *_check_mqtt(path, config.mqtt)]
+    if config.projections.url is not None:
+        problems += _check_directory(path, "projections.url", config.projections.url)
     if problems:
         raise ConfigError(problems)
     return config
@@ -143,11 +179,12 @@ def _resolve(content: dict[str, Any], base: Path) -> dict[str, Any]:
                                         "pseudonym_key": "pseudonym.key", **part}  # fmt: skip
         if isinstance(part, dict):
             part.update({name: base / part[name] for name in names if isinstance(part.get(name), str)})
-    ledger = resolved.get("ledger")
-    if isinstance(ledger, dict) and isinstance(ledger.get("url"), str):
-        prefix, slashes, database = ledger["url"].partition("sqlite:///")
-        if slashes and not prefix and database and database != ":memory:":
-            ledger["url"] = f"sqlite:///{base.absolute() / database}"
+    for section in ("ledger", "projections"):
+        part = resolved.get(section)
+        if isinstance(part, dict) and isinstance(part.get("url"), str):
+            prefix, slashes, database = part["url"].partition("sqlite:///")
+            if slashes and not prefix and database and database != ":memory:":
+                part["url"] = f"sqlite:///{base.absolute() / database}"
     return resolved
 
 
@@ -162,11 +199,11 @@ def _explain(path: Path, problem: Any) -> str:
             return f"{path}: {key}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _check_directory(path: Path, ledger: LedgerSection) -> list[str]:
-    url = make_url(ledger.url)
+def _check_directory(path: Path, key: str, database: str) -> list[str]:
+    url = make_url(database)
     if url.drivername != "sqlite" or Path(url.database or "").parent.is_dir():
         return []
-    return [f"{path}: ledger.url: there is no directory {Path(url.database or '').parent}: create it"]
+    return [f"{path}: {key}: there is no directory {Path(url.database or '').parent}: create it"]
 
 
 def _check_mqtt(path: Path, mqtt: MqttSection) -> list[str]:

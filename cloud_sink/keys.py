@@ -78,6 +78,15 @@ class KeyFiles:
         return KeyRing(gateways, locks, self._pseudonyms)
 
 
+def load_pseudonyms(path: Path) -> Pseudonyms:
+    """Return what makes pseudonyms under the key in this file, or raise ConfigError."""
+    problems: list[str] = []
+    pseudonyms = _load_pseudonyms(path, problems)
+    if pseudonyms is None:
+        raise ConfigError(problems)
+    return pseudonyms
+
+
 def make_pseudonym_key(path: Path) -> None:
     """Write a new pseudonym key, readable by its owner only; ConfigError if there is a file already."""
     try:

@@ -1,11 +1,14 @@
 """Prints reports, for people as one line each, for programs (`--json`) as one JSON array."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any, TextIO, TypeVar
 
 import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cloud_sink.gaps import PageGap, RecordGap
 from cloud_sink.listings import DisputeLine, JournalLine, QuarantineLine
@@ -21,6 +24,15 @@ _MEANING = {
     "unverified": "another unverified reading of this record came",
     "mac": "the MAC is wrong",
 }
+
+
+@contextmanager
+def progress_on_stderr(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far long work is, on standard error; what is yielded is told the position and the last one."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda position, end: bar.update(task, completed=position, total=end)
 
 
 def print_all(

@@ -23,15 +23,15 @@ from cloud_sink.ledger.migrating import check
 from cloud_sink.ledger.tables import commits, entries, journals, locks, pages
 from cloud_sink.listings import DisputeLine, JournalLine, QuarantineLine
 from cloud_sink.projections.usage import INCIDENTS
-from cloud_sink.projections.usage_reading import UsageReader, UsageWindow
+from cloud_sink.projections.usage_reading import LockUsage, UsageReader
 from cloud_sink.projections.usage_store import default_url
 from cloud_sink.reconciling import Run, reconcile
 from wastelock.record import NOT_WEIGHED, ClockStatus, Kind, PourResult
 
 # What whoever reads the ledger needs to know of it; there is no other door.
 __all__ = [
-    "INCIDENTS", "ConfigError", "Entry", "LedgerReader", "LockRecord", "LockRecords", "RecordGap", "SinkError",
-    "UsageReader", "UsageWindow", "default_url",
+    "INCIDENTS", "ConfigError", "Entry", "LedgerReader", "LockRecord", "LockRecords", "LockUsage", "RecordGap",
+    "SinkError", "UsageReader", "default_url",
 ]  # fmt: skip
 
 _CHUNK = 2000

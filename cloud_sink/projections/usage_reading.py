@@ -13,12 +13,11 @@ from cloud_sink.projections import usage_tables as t
 
 
 class DayCount(NamedTuple):
-    """How often a credential (its 16 bytes, None for none) used a chamber on a day, and with what traits."""
+    """How often a credential (by its number, 0 for none) used a chamber on a day, and with what traits."""
 
-    lock_no: int
     day: int
     chamber: int
-    credential: bytes | None
+    credential_no: int
     volume_ml: int
     traits: int
     pours: int
@@ -27,7 +26,6 @@ class DayCount(NamedTuple):
 class FiledRecords(NamedTuple):
     """What is filed under a day: of pours and register reports by `chamber`, of all others under chamber 0."""
 
-    lock_no: int
     day: int
     epoch: int
     chamber: int
@@ -37,24 +35,30 @@ class FiledRecords(NamedTuple):
 
 
 class LooseRecord(NamedTuple):
-    """A record that has to be looked at by itself; its time lies within first_day..last_day."""
+    """A record that has to be looked at by itself."""
 
-    lock_no: int
     epoch: int
     seq: int
-    unverified: int
-    first_day: int
-    last_day: int
 
 
 class SeqBounds(NamedTuple):
-    """Of one lock, epoch and chamber: the last record filed before the days, the first one filed after them."""
+    """Of one epoch and chamber: the last record filed before the days, the first one filed after them."""
 
-    lock_no: int
     epoch: int
     chamber: int
     last_before: int | None
     first_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LockUsage:
+    """One lock's usage. `credentials`: the 16 bytes by number. `loose`: records whose time may lie within the days."""
+
+    days: list[DayCount]
+    credentials: dict[int, bytes]
+    records: list[FiledRecords]
+    loose: list[LooseRecord]
+    bounds: list[SeqBounds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,7 @@ class UsageWindow:
 
     position: int
     zone: str
-    days: list[DayCount]
-    records: list[FiledRecords]
-    loose: list[LooseRecord]
-    bounds: list[SeqBounds]
+    locks: dict[int, LockUsage]
 
 
 class UsageReader:
@@ -92,47 +93,32 @@ class UsageReader:
         with self._database.reading() as connection:
             s = t.state.c
             position, zone = connection.execute(sa.select(s.position, s.zone)).one()
-            return UsageWindow(
-                position,
-                zone,
-                [count for no in lock_nos for count in _days(connection, no, first_day, end_day)],
-                [found for no in lock_nos for found in _records(connection, no, first_day, end_day)],
-                [found for no in lock_nos for found in _loose(connection, no, first_day, end_day)],
-                [found for no in lock_nos for found in _bounds(connection, no, first_day, end_day)],
-            )
+            locks = {no: _of_lock(connection, no, first_day, end_day) for no in lock_nos}
+        return UsageWindow(position, zone, locks)
 
 
-def _days(connection: Connection, lock_no: int, first_day: int, end_day: int) -> list[DayCount]:
-    d, c = t.days.c, t.credentials.c
-    query = sa.select(d.lock_no, d.day, d.chamber, d.credential_no, d.volume_ml, d.traits, d.pours).where(
-        d.lock_no == lock_no, d.day >= first_day, d.day < end_day
+def _of_lock(connection: Connection, lock_no: int, first_day: int, end_day: int) -> LockUsage:
+    d, c, r, x = t.days.c, t.credentials.c, t.records.c, t.loose.c
+    counts = (
+        sa.select(d.day, d.chamber, d.credential_no, d.volume_ml, d.traits, d.pours)
+        .where(d.lock_no == lock_no, d.day >= first_day, d.day < end_day)
+        .order_by(*t.days.primary_key)
     )
-    rows = connection.execute(query.order_by(*t.days.primary_key)).all()
-    wanted = {row[3] for row in rows}
-    names = {
-        number: bytes(credential)
-        for number, credential in connection.execute(sa.select(c.credential_no, c.credential).where(
-            c.credential_no.in_(wanted)
-        ))
-    }  # fmt: skip
-    return [DayCount(no, day, n, names.get(number), *rest) for no, day, n, number, *rest in rows]
-
-
-def _records(connection: Connection, lock_no: int, first_day: int, end_day: int) -> list[FiledRecords]:
-    r = t.records.c
-    query = sa.select(t.records).where(r.lock_no == lock_no, r.day >= first_day, r.day < end_day)
-    return [FiledRecords(*row) for row in connection.execute(query.order_by(*t.records.primary_key))]
-
-
-def _loose(connection: Connection, lock_no: int, first_day: int, end_day: int) -> list[LooseRecord]:
-    x = t.loose.c
-    query = sa.select(t.loose).where(x.lock_no == lock_no, x.first_day < end_day, x.last_day >= first_day)
-    return [LooseRecord(*row) for row in connection.execute(query.order_by(*t.loose.primary_key))]
-
-
-def _bounds(connection: Connection, lock_no: int, first_day: int, end_day: int) -> list[SeqBounds]:
-    r = t.records.c
-    query = (
+    days = list(map(DayCount._make, connection.execute(counts)))
+    wanted = sorted({count.credential_no for count in days})
+    names = sa.select(c.credential_no, c.credential).where(c.credential_no.in_(wanted))
+    records = (
+        sa.select(r.day, r.epoch, r.chamber, r.first_seq, r.last_seq, r.pours)
+        .where(r.lock_no == lock_no, r.day >= first_day, r.day < end_day)
+        .order_by(*t.records.primary_key)
+    )
+    loose = (
+        sa.select(x.epoch, x.seq)
+        .where(x.lock_no == lock_no, x.first_day < end_day, x.last_day >= first_day)
+        .order_by(x.epoch, x.seq)
+        .distinct()
+    )
+    bounds = (
         sa.select(
             r.epoch,
             r.chamber,
@@ -143,4 +129,10 @@ def _bounds(connection: Connection, lock_no: int, first_day: int, end_day: int) 
         .group_by(r.epoch, r.chamber)
         .order_by(r.epoch, r.chamber)
     )
-    return [SeqBounds(lock_no, *row) for row in connection.execute(query)]
+    return LockUsage(
+        days,
+        {number: bytes(credential) for number, credential in connection.execute(names)},
+        list(map(FiledRecords._make, connection.execute(records))),
+        list(map(LooseRecord._make, connection.execute(loose))),
+        list(map(SeqBounds._make, connection.execute(bounds))),
+    )
