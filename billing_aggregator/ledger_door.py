@@ -3,7 +3,7 @@
     with door.view(position) as view:      one snapshot of the ledger, only entries up to `position`
         view.records(lock, …)              single records, as the ledger keeps them (`LockRecord`)
         view.missing(lock)                 what its journal lacks, gone or on its way
-    door.daily_usage(locks, …)             usage per day, kept up to date as entries arrive (`UsageWindow`)
+    door.daily_usage(locks, …)             usage per day, kept up to date as entries arrive (`DailyUsage`)
 
 Locks go by their names here, days are local days; what the sink's reader raises becomes an error of billing.
 """
@@ -11,7 +11,7 @@ Locks go by their names here, days are local days; what the sink's reader raises
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from billing_aggregator.errors import ConfigError, StoreUnavailable
 from billing_aggregator.model import MissingRecords
@@ -20,15 +20,15 @@ from cloud_sink.reading import (
     LedgerReader,
     LockRecord,
     LockRecords,
+    LockUsage,
     RecordGap,
     SinkError,
     UsageReader,
-    UsageWindow,
     default_url,
 )
 from cloud_sink.reading import ConfigError as SinkConfigError
 
-__all__ = ["INCIDENTS", "DailyUsage", "LedgerDoor", "LedgerView", "LockRecord"]
+__all__ = ["INCIDENTS", "DailyUsage", "LedgerDoor", "LedgerView", "LockRecord", "LockUsage"]
 
 _1970 = date(1970, 1, 1)
 _BUFFERED = "buffered"
@@ -36,15 +36,14 @@ _BUFFERED = "buffered"
 
 @dataclass(frozen=True, slots=True)
 class DailyUsage:
-    """Usage per day of some locks. `names`: their names by the number that `window` has them under."""
+    """Usage per day of some locks, by name; of those that the ledger knows.
 
-    names: dict[int, str]
-    window: UsageWindow
+    `position`: the ledger's, that it goes up to. `zone`: whose local days are counted, as whole days since 1970.
+    """
 
-    @staticmethod
-    def day(number: int) -> date:
-        """Return the local day of a day's number."""
-        return _1970 + timedelta(days=number)
+    position: int
+    zone: str
+    locks: dict[str, LockUsage]
 
 
 def day_number(day: date) -> int:
@@ -156,7 +155,8 @@ class LedgerDoor:
             with self._ledger.lock_records() as records:
                 numbers = records.numbers(locks)
             window = self._usage.read(list(numbers.values()), day_number(first), day_number(end))
-        return DailyUsage({number: lock for lock, number in numbers.items()}, window)
+        found = {lock: window.locks[number] for lock, number in numbers.items()}
+        return DailyUsage(window.position, window.zone, found)
 
 
 def _missing(gap: RecordGap) -> MissingRecords:
@@ -171,9 +171,7 @@ def _ranges(lock: str, later: Sequence[tuple[int, int]]) -> list[MissingRecords]
             found[-1][2] = seq
         else:
             found.append([epoch, seq, seq])
-    return [
-        MissingRecords(lock, epoch, first, last, False, "came later") for epoch, first, last in found
-    ]
+    return [MissingRecords(lock, epoch, first, last, False, "came later") for epoch, first, last in found]
 
 
 @contextmanager

@@ -12,8 +12,8 @@ gateway measured when it read the record, how good the gateway's own clock was t
 The law of this file: numbers in, values out. Decision 18 says where the numbers come from.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from wastelock.record import ClockStatus, Flag
 
@@ -39,8 +39,7 @@ class ClockGrade(StrEnum):
     NEVER_SET = "never_set"
 
 
-@dataclass(frozen=True, slots=True)
-class ClockQuality:
+class ClockQuality(NamedTuple):
     """`uncertainty_s`: the true instant lies within so many seconds of the nominal one."""
 
     grade: ClockGrade
