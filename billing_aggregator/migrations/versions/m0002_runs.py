@@ -11,7 +11,7 @@ depends_on = None
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _TABLES = ("runs", "run_events", "revisions")
-_FINAL = "a finalized revision can't be changed: make a new one with `billing-aggregator run revise`"
+_FINAL = "a finalized revision is never changed: make a new one with `billing-aggregator run revise`"
 
 
 def upgrade() -> None:
