@@ -8,7 +8,7 @@ The usage pool goes by the base key where nobody's volume is known, or too much 
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from billing_aggregator.engine.apportionment import apportion, by_name
 from billing_aggregator.engine.rounding import divide_pool
@@ -60,7 +60,10 @@ def allocate(inputs: AllocationInput) -> Allocation:
         volumes = _volumes(inputs, fraction)
         results.append(_divide(inputs, fraction, own[fraction], common[fraction], volumes, base))
         reviews += _review_unattributed(inputs.seed, fraction, volumes)
-    return Allocation(tuple(results), inputs.substitutes, tuple(reviews))
+    substitutes = sorted(
+        inputs.substitutes, key=lambda each: (each.fraction, each.lock, each.chamber, astuple(each))
+    )
+    return Allocation(tuple(results), tuple(substitutes), tuple(reviews))
 
 
 def _check(inputs: AllocationInput) -> None:
