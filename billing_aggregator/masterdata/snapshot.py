@@ -84,9 +84,10 @@ class Snapshot:
 
     def rows(self, period: Period, vacancy_persons: int) -> tuple[RowBasis, ...]:
         """Return the base weights of each row (dwelling, party) of a period."""
-        return row_bases(self._stretches(period.days), vacancy_persons)
+        return row_bases(self.stretches(period.days), vacancy_persons)
 
-    def _stretches(self, period: DayRange) -> Iterator[Stretch]:
+    def stretches(self, period: DayRange) -> Iterator[Stretch]:
+        """Yield the days of each party in each dwelling, cut where area or persons change."""
         areas: dict[str, list[Area]] = defaultdict(list)
         for area in self.areas:
             areas[area.dwelling].append(area)
