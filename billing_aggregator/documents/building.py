@@ -31,6 +31,7 @@ from billing_aggregator.documents.content import (
     Tenancy,
 )
 from billing_aggregator.documents.names import NameBook
+from billing_aggregator.engine.deadlines import claim_until, objections_until
 from billing_aggregator.model import (
     CAP_ROW,
     UNATTRIBUTED_ROW,
@@ -49,7 +50,7 @@ class Sources:
     """Everything that statements of one revision are made from.
 
     `sha256`: the revision's name. `previous`: the revision that this one corrects; `year_before`: the last revision of
-    the period before, for the chart. `pours`: each row's own. `received_on`: the planned day of receipt.
+    the period before, for the chart. `pours`: each row's own.
     `provisional_as_of`: set if this isn't meant to be final.
     """
 
@@ -58,7 +59,6 @@ class Sources:
     names: NameBook
     pours: Mapping[str, tuple[OwnPour, ...]]
     dated: date
-    deadlines: Deadlines
     previous: RevisionDocument | None = None
     year_before: RevisionDocument | None = None
     provisional_as_of: date | None = None
@@ -89,6 +89,10 @@ class Sources:
     @cached_property
     def balances(self) -> Mapping[str, Balance]:
         return balances_of(self.document)
+
+    def balance(self, row: str) -> Balance:
+        """Return the row's money: nothing where no fraction had costs."""
+        return self.balances.get(row) or Balance(row, 0, 0, 0, 0, 0, 0)
 
     @cached_property
     def billed(self) -> Mapping[str, int]:
@@ -131,13 +135,15 @@ def build_statement(sources: Sources, basis: RowBasis) -> StatementContent:
             for payment in sorted(document.payments, key=lambda payment: (payment.paid_on, payment.payment))
             if payment.row == basis.row
         ),
-        balance_cents=sources.balances[basis.row].balance_cents,
+        balance_cents=sources.balance(basis.row).balance_cents,
         sums=tuple(_sums(sources, basis.row)),
         chambers=tuple(_chambers(sources, basis)),
         substitutes=tuple(line for line in document.substitutes if line.row == basis.row),
         charts=tuple(_chart(sources, basis.row, part.fraction) for part in document.fractions),
         pours=sources.pours.get(basis.row, ()),
-        deadlines=sources.deadlines,
+        deadlines=Deadlines(
+            claim_until(document.period), document.receipt_on, objections_until(document.receipt_on)
+        ),
         evidence=Evidence(
             sources.sha256,
             pins.entries_hash,
@@ -262,7 +268,7 @@ def _correction(sources: Sources, row: str) -> Correction | None:
     before, after = sources.previous, sources.document
     if before is None:
         return None
-    now, then = sources.balances[row], balances_of(before).get(row)
+    now, then = sources.balance(row), balances_of(before).get(row)
     old, new = pools_of(before), pools_of(after)
     changes = [
         ChangeLine(name, _cents(old.get(name), row), _cents(new.get(name), row)) for name in {**new, **old}

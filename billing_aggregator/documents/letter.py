@@ -133,6 +133,7 @@ def _word_result(content: StatementContent, words: Words) -> Result:
         lines.append((words("result.cap"), words.money(-content.waived_cents)))
     balance = content.balance_cents
     kind = "due" if balance > 0 else "credit" if balance < 0 else "even"
+    kind += "_provisional" if content.provisional_as_of else ""
     return Result(
         label=words(f"result.{kind}"),
         amount=words.money(abs(balance)),

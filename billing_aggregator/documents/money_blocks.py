@@ -1,11 +1,10 @@
 """The blocks about money: costs, allocation key, the party's share, advances, what a revision changed, the proof."""
 
-from datetime import UTC
-from zoneinfo import ZoneInfo
-
+from billing_aggregator.days import local_day
 from billing_aggregator.documents.blocks import AnyBlock, Column, Pairs, Prose, Table, Terms
 from billing_aggregator.documents.content import PoolLine, StatementContent, SumLine
 from billing_aggregator.documents.texts import Words
+from billing_aggregator.engine.weights import KEY_NAMES
 
 
 def word_costs(content: StatementContent, words: Words) -> Table:
@@ -63,7 +62,7 @@ def word_key(content: StatementContent, words: Words) -> Terms:
     """The allocation key and its explanation in words (§ 556a BGB)."""
     agreement = content.agreement
     whole = agreement.base_share + agreement.usage_share
-    declared = agreement.declared_at.astimezone(UTC).astimezone(ZoneInfo(content.house.time_zone)).date()
+    declared = local_day(agreement.declared_at, content.house.time_zone)
     split = words(
         "key.split_text",
         base=words.percent(agreement.base_share, whole),
@@ -123,7 +122,7 @@ def word_share(content: StatementContent, words: Words) -> Table:
         ),
         rows=tuple(rows),
         foot=((words("share.sum"), words.money(content.apportionable_cents), "", "", "", "", share),),
-        notes=(words("share.note"), *_base_only(content, words)),
+        notes=(words("share.note"), *_base_only(content, words), *_other_key(content, words)),
     )
 
 
@@ -149,6 +148,13 @@ def _base_only(content: StatementContent, words: Words) -> tuple[str, ...]:
         for part in content.fractions
         if part.base_only_because
     )
+
+
+def _other_key(content: StatementContent, words: Words) -> tuple[str, ...]:
+    """Say it where nobody had a weight by the agreement's key, so that area and days were taken."""
+    agreed = KEY_NAMES[content.agreement.base_key]
+    changed = any(part.base.key != agreed for part in content.fractions)
+    return (words("share.other_key"),) if changed else ()
 
 
 def _reason(because: str, percent: int, words: Words) -> str:

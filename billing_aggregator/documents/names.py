@@ -1,9 +1,12 @@
 """Names, addresses and labels: looked up when something is printed, and kept out of everything that is hashed."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from billing_aggregator.documents.content import Address
+from billing_aggregator.documents.content import LANGUAGES, Address
+from billing_aggregator.masterdata.snapshot import Snapshot
+from billing_aggregator.model import DayRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,27 @@ class NameBook:
     def may_use(self, lock: str, dwelling: str) -> bool:
         """True if the dwelling may use this lock, or if the master data limit nobody."""
         return not self.access or dwelling in self.access.get(lock, frozenset())
+
+
+def read_names(snapshot: Snapshot, period: DayRange) -> NameBook:
+    """Return the names of a property as the master data have them, its chambers and their access in a period."""
+    property_ = snapshot.property
+    access: defaultdict[str, set[str]] = defaultdict(set)
+    for fact in snapshot.lock_access:
+        if fact.days.cut(period):
+            access[fact.lock].add(fact.dwelling)
+    return NameBook(
+        property_name=property_.name,
+        place=f"{property_.street}, {property_.postcode} {property_.city}",
+        landlord=snapshot.owner,
+        people={
+            party.party: Person(
+                Address(party.name, party.street, party.postcode, party.city),
+                party.language if party.language in LANGUAGES else LANGUAGES[0],
+            )
+            for party in snapshot.parties
+        },
+        dwellings={dwelling.dwelling: dwelling.label for dwelling in snapshot.dwellings},
+        chamber_ml={(fact.lock, fact.chamber, fact.fraction): fact.volume_ml for fact in snapshot.chambers},
+        access={lock: frozenset(dwellings) for lock, dwellings in access.items()},
+    )

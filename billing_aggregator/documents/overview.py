@@ -6,8 +6,8 @@ BGB), not for posting in the stairwell.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from zoneinfo import ZoneInfo
 
+from billing_aggregator.days import local_day
 from billing_aggregator.documents.blocks import AnyBlock, Column, Frame, Hashes, Prose, Report, Table
 from billing_aggregator.documents.names import NameBook
 from billing_aggregator.documents.texts import Words
@@ -284,7 +284,6 @@ def _reviews(document: RevisionDocument, words: Words) -> AnyBlock:
     if not document.reviews:
         return Prose(title=words("overview.reviews"), paragraphs=(words("overview.reviews_none"),))
     decided = {decision.review: decision for decision in document.decisions}
-    zone = ZoneInfo(document.time_zone)
     return Table(
         title=words("overview.reviews"),
         columns=(
@@ -296,17 +295,19 @@ def _reviews(document: RevisionDocument, words: Words) -> AnyBlock:
             Column(words("overview.by"), share=2, right=False),
         ),
         rows=tuple(
-            _review(review, decided.get(review.review) or decided.get(review.group), zone, words)
+            _review(
+                review, decided.get(review.review) or decided.get(review.group), document.time_zone, words
+            )
             for review in document.reviews
         ),
     )
 
 
-def _review(review: Review, decision: Decision | None, zone: ZoneInfo, words: Words) -> tuple[str, ...]:
+def _review(review: Review, decision: Decision | None, zone: str, words: Words) -> tuple[str, ...]:
     choice, reason, by = words("overview.undecided", nominal=review.nominal), "", ""
     if decision:
         choice, reason = decision.choice, decision.reason
-        by = f"{decision.actor}, {words.day(decision.decided_at.astimezone(zone).date())}"
+        by = f"{decision.actor}, {words.day(local_day(decision.decided_at, zone))}"
     return (
         words.name_of("review", review.kind),
         review.detail,
