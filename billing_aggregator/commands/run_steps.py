@@ -6,7 +6,8 @@ import typer
 
 from billing_aggregator.commands import run_tables
 from billing_aggregator.commands.run_names import RunArgument, find_run
-from billing_aggregator.commands.runs import ReceiptOption, app
+from billing_aggregator.commands.runs import ReceiptOption
+from billing_aggregator.commands.runs import app as app
 from billing_aggregator.commands.terminal import (
     ActorOption,
     ConfigOption,

@@ -7,8 +7,8 @@ has come since: a draft that isn't what a recount gives is never finalized.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
+from billing_aggregator.days import local_day
 from billing_aggregator.errors import IllegalStep
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import RevisionDocument, decode, digest, encode
@@ -59,15 +59,16 @@ def finalize(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunR
         raise IllegalStep(
             f"run {run} isn't approved: `billing-aggregator run approve {run}` by somebody else first"
         )
-    content = books.store.document(run)
-    document = decode(content)
+    draft = decode(books.store.document(run))
     now = books.now()
-    _refuse_obstacles(run, document, now)
-    _refuse_other_count(run, document, recount(books, document), "the recount of single entries")
-    current = replace(count_now(books, document), pins=document.pins)
-    _refuse_other_count(run, document, _at_same_position(current, document), "what is known by now")
-    final = Step(run, RunEvent.FINALIZED, actor, now, reason, {}, content)
-    return books.store.take(final, *_supersede(books, run, actor, now))[0]
+    _refuse_obstacles(run, draft, now)
+    # Single entries, one by one: from now on their hash is pinned, not that of the counts per day.
+    final = recount(books, draft)
+    _refuse_other_count(run, draft, _pinned_as(final, draft), "the recount of single entries")
+    current = count_now(books, draft)
+    _refuse_other_count(run, final, _without_progress(current, final), "what has come or was corrected since")
+    step = Step(run, RunEvent.FINALIZED, actor, now, reason, {"draft": digest(encode(draft))}, encode(final))
+    return books.store.take(step, *_supersede(books, run, actor, now))[0]
 
 
 def _supersede(books: Books, run: RunRecord, actor: str, now: datetime) -> list[Step]:
@@ -78,14 +79,20 @@ def _supersede(books: Books, run: RunRecord, actor: str, now: datetime) -> list[
     ]
 
 
-def _at_same_position(current: RevisionDocument, document: RevisionDocument) -> RevisionDocument:
-    """Leave out how far the ledger has got, and gaps that change nothing here: both may have moved since."""
-    usage = replace(current.usage, position=document.usage.position, missing=document.usage.missing)
-    return replace(current, usage=usage)
+def _pinned_as(other: RevisionDocument, draft: RevisionDocument) -> RevisionDocument:
+    """Leave out by what the entries are pinned: a draft's hash is that of counts per day."""
+    usage = replace(other.usage, entries_hash=draft.usage.entries_hash)
+    return replace(other, usage=usage, pins=draft.pins)
+
+
+def _without_progress(current: RevisionDocument, final: RevisionDocument) -> RevisionDocument:
+    """Leave out how far ledger and master data have got, and gaps that change nothing here: all may have moved."""
+    usage = replace(current.usage, position=final.usage.position, missing=final.usage.missing)
+    return replace(current, usage=usage, pins=final.pins)
 
 
 def _refuse_obstacles(run: RunRecord, document: RevisionDocument, now: datetime) -> None:
-    obstacles = find_obstacles(document, now.astimezone(ZoneInfo(document.time_zone)).date())
+    obstacles = find_obstacles(document, local_day(now, document.time_zone))
     if obstacles:
         raise IllegalStep("\n".join([f"run {run} can't go on yet:", *(f"- {text}" for text in obstacles)]))
 

@@ -12,10 +12,10 @@ from datetime import date, datetime
 from itertools import islice
 
 from billing_aggregator.config import Config
+from billing_aggregator.days import local_day
 from billing_aggregator.errors import BillingError
 from billing_aggregator.runs import approval
 from billing_aggregator.runs.books import Books, open_books
-from billing_aggregator.runs.deadlines import local_day
 from billing_aggregator.runs.document import decode
 from billing_aggregator.runs.drafting import begin, calculate_draft
 from billing_aggregator.runs.gates import find_obstacles

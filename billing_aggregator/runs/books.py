@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from billing_aggregator.config import Config
-from billing_aggregator.database import Database
+from billing_aggregator.database import Database, migrate
 from billing_aggregator.ledger_door import LedgerDoor
 from billing_aggregator.masterdata.store import MasterData
 from billing_aggregator.runs.store import RunStore
@@ -41,6 +41,7 @@ def open_books(config: Config, now: Callable[[], datetime]) -> Iterator[Books]:
     database = Database(config.database.url)
     books = Books(config, database, now)
     try:
+        migrate(database)
         yield books
     finally:
         books.close()

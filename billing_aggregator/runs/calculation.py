@@ -10,13 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from importlib.metadata import version
 
+from billing_aggregator.days import tzdata_version
 from billing_aggregator.engine.allocation import allocate
 from billing_aggregator.engine.cap import charge, review_late_deliveries
 from billing_aggregator.engine.weights import Stretch
-from billing_aggregator.masterdata.facts import Period
-from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.model import (
     CAP_ROW,
     Agreement,
@@ -25,9 +23,10 @@ from billing_aggregator.model import (
     DayRange,
     Decision,
     PropertyUsage,
+    Review,
     RowBasis,
 )
-from billing_aggregator.runs.capping import Sent, cap_residents, issued_to_residents, present_cap
+from billing_aggregator.runs.capping import Sent, cap_residents, cap_review, issued_to_residents, present_cap
 from billing_aggregator.runs.document import (
     FORMAT,
     Balance,
@@ -80,50 +79,6 @@ class Inputs:
     config_hash: str
 
 
-def master_part(snapshot: Snapshot, period: Period) -> MasterPart:
-    """Take out of the master data what one period's calculation needs."""
-    agreement = snapshot.agreement_for(period)
-    first = period.days.first
-    return MasterPart(
-        property=snapshot.property.property,
-        period=period.days,
-        time_zone=snapshot.property.time_zone,
-        owner=snapshot.owner,
-        seed=period.seed,
-        agreement=agreement,
-        costs=tuple(
-            sorted(
-                (
-                    Cost(
-                        each.item,
-                        each.fraction,
-                        each.description,
-                        each.gross_cents,
-                        each.document,
-                        each.document_sha256,
-                        each.apportionable,
-                    )
-                    for each in snapshot.costs
-                    if each.period_first == first
-                ),
-                key=lambda cost: cost.item,
-            )
-        ),
-        payments=tuple(
-            sorted(
-                (
-                    Payment(f"{each.dwelling}/{each.party}", each.payment, each.paid_on, each.amount_cents)
-                    for each in snapshot.advances
-                    if each.period_first == first
-                ),
-                key=lambda payment: (payment.row, payment.paid_on, payment.payment),
-            )
-        ),
-        basis=tuple(sorted(snapshot.rows(period, agreement.vacancy_persons), key=lambda row: row.row)),
-        hash=snapshot.hash,
-    )
-
-
 def calculate(inputs: Inputs) -> RevisionDocument:
     """Return the revision that these inputs make."""
     master, usage = inputs.master, inputs.usage
@@ -156,6 +111,7 @@ def calculate(inputs: Inputs) -> RevisionDocument:
     caps = tuple(present_cap(each) for each in capped)
     late = review_late_deliveries(master.seed, issued, master.period)
     pools = [pool for part in allocation.fractions for pool in (part.base, part.usage)]
+    reviews = tuple(sorted((*usage.reviews, *allocation.reviews, *late), key=lambda review: review.review))
     return RevisionDocument(
         format=FORMAT,
         property=master.property,
@@ -179,10 +135,17 @@ def calculate(inputs: Inputs) -> RevisionDocument:
         caps=caps,
         charged=charge(pools, capped),
         balances=_balances(shares, payments, caps),
-        reviews=tuple(sorted((*usage.reviews, *allocation.reviews, *late), key=lambda review: review.review)),
-        decisions=inputs.decisions,
+        reviews=reviews,
+        decisions=_concerned(inputs, reviews),
         receipts=tuple(inputs.before.receipts),
     )
+
+
+def _concerned(inputs: Inputs, reviews: Iterable[Review]) -> tuple[Decision, ...]:
+    """Return the decisions about what this revision asks: others of the property may be about other periods."""
+    asked = {name for review in reviews for name in (review.review, review.group)}
+    caps = cap_review(inputs.master.period.first, inputs.revision, "")
+    return tuple(each for each in inputs.decisions if each.review in asked or each.review.startswith(caps))
 
 
 def _pins(inputs: Inputs) -> Pins:
@@ -192,7 +155,7 @@ def _pins(inputs: Inputs) -> Pins:
         ledger_position=inputs.usage.position,
         entries_hash=inputs.usage.entries_hash,
         engine_version=ENGINE_VERSION,
-        tzdata_version=version("tzdata"),
+        tzdata_version=tzdata_version(),
         config_hash=inputs.config_hash,
     )
 

@@ -4,9 +4,9 @@ The days themselves: `engine/deadlines.py`. Here they meet what was entered and 
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
 
+from billing_aggregator.days import local_day
 from billing_aggregator.engine.deadlines import claim_until, objections_until
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.states import RunEvent, RunState
@@ -60,11 +60,6 @@ def deadlines_of(books: Books, run: RunRecord, time_zone: str = "Europe/Berlin")
             f"statements must be there by {limit} and are {run.state}: " + _left((limit - today).days)
         )
     return Deadlines(limit, received, tuple(alarms))
-
-
-def local_day(at: datetime, time_zone: str) -> date:
-    """Return the day that it is in a time zone."""
-    return at.astimezone(ZoneInfo(time_zone)).date()
 
 
 def _left(days: int) -> str:

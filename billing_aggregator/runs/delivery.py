@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import date
-from zoneinfo import ZoneInfo
 
+from billing_aggregator.days import local_day
 from billing_aggregator.errors import IllegalStep
 from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW
 from billing_aggregator.runs.books import Books
@@ -26,14 +26,13 @@ def receive(
     """Note on which local day these parties got their statements (no rows: all of them). The latest entry counts."""
     next_state(run.state, RunEvent.RECEIVED)
     document = decode(books.store.document(run))
-    zone = ZoneInfo(document.time_zone)
     known = list_addressed(document)
     unknown = [row for row in rows if row not in known]
     if unknown:
         raise IllegalStep(f"run {run} has no statement for {', '.join(unknown)}: it has {', '.join(known)}")
-    if delivered_on > books.now().astimezone(zone).date():
+    if delivered_on > local_day(books.now(), document.time_zone):
         raise IllegalStep(f"{delivered_on} lies ahead: enter a day of receipt when it is known")
-    finalized_on = _finalized_on(books, run, zone)
+    finalized_on = _finalized_on(books, run, document.time_zone)
     if delivered_on < finalized_on:
         raise IllegalStep(
             f"nobody got on {delivered_on} what was finalized on {finalized_on}: correct the day"
@@ -63,9 +62,9 @@ def list_addressed(document: RevisionDocument) -> tuple[str, ...]:
     return tuple(row.row for row in document.balances if row.row not in (CAP_ROW, UNATTRIBUTED_ROW))
 
 
-def _finalized_on(books: Books, run: RunRecord, zone: ZoneInfo) -> date:
+def _finalized_on(books: Books, run: RunRecord, time_zone: str) -> date:
     return next(
-        event.at.astimezone(zone).date()
+        local_day(event.at, time_zone)
         for event in books.store.events(run)
         if event.event == RunEvent.FINALIZED
     )

@@ -156,10 +156,15 @@ class RevisionDocument:
 
 
 def open_reviews(document: RevisionDocument) -> tuple[Review, ...]:
-    """Return the reviews that nobody has decided, neither by themselves nor with their group."""
-    decided = {decision.review for decision in document.decisions}
+    """Return the reviews that nobody has decided, neither by themselves nor with their group.
+
+    What was decided counts only while it is still one of the choices.
+    """
+    choices = {decision.review: decision.choice for decision in document.decisions}
     return tuple(
-        review for review in document.reviews if review.review not in decided and review.group not in decided
+        review
+        for review in document.reviews
+        if not {choices.get(name) for name in (review.review, review.group) if name} & set(review.choices)
     )
 
 

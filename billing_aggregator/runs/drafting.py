@@ -2,10 +2,10 @@
 
 from datetime import date, timedelta
 
+from billing_aggregator.days import local_day
 from billing_aggregator.errors import IllegalStep, NotFound
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.capping import KEEP, LIFT, cap_review
-from billing_aggregator.runs.deadlines import local_day
 from billing_aggregator.runs.document import RevisionDocument, decode, encode
 from billing_aggregator.runs.gathering import Purpose, draft
 from billing_aggregator.runs.states import RunEvent, RunState, next_state

@@ -7,15 +7,19 @@ recount     from single entries, exactly as pinned: what a replay does
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
+from billing_aggregator.days import local_day
+from billing_aggregator.errors import IllegalStep, NotFound
+from billing_aggregator.masterdata.facts import Period
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.model import DayRange, Decision, PropertyUsage
 from billing_aggregator.pours.usage import read_daily_usage, read_usage
 from billing_aggregator.runs.books import Books
-from billing_aggregator.runs.calculation import Inputs, calculate, master_part
+from billing_aggregator.runs.calculation import Inputs, calculate
 from billing_aggregator.runs.capping import Sent
 from billing_aggregator.runs.document import Receipt, RevisionDocument, decode
+from billing_aggregator.runs.extracting import master_part
 from billing_aggregator.runs.states import RunEvent
 
 Counting = Callable[[Snapshot, DayRange, tuple[Decision, ...]], PropertyUsage]
@@ -35,19 +39,21 @@ class Purpose:
 def draft(books: Books, purpose: Purpose) -> RevisionDocument:
     """Calculate a revision from usage per day and all that is known now."""
 
+    return calculate(gather_now(books, purpose))
+
+
+def count_for(books: Books, purpose: Purpose) -> RevisionDocument:
+    """Calculate a revision from single entries and all that is known by now."""
+
     def count(snapshot: Snapshot, days: DayRange, decisions: tuple[Decision, ...]) -> PropertyUsage:
-        return read_daily_usage(books.door, snapshot, days, decisions)
+        return read_usage(books.door, snapshot, days, decisions)
 
     return calculate(gather(books, purpose, books.now(), count))
 
 
 def count_now(books: Books, document: RevisionDocument) -> RevisionDocument:
     """Calculate the same revision from single entries and all that is known by now."""
-
-    def count(snapshot: Snapshot, days: DayRange, decisions: tuple[Decision, ...]) -> PropertyUsage:
-        return read_usage(books.door, snapshot, days, decisions)
-
-    return calculate(gather(books, _purpose(document), books.now(), count))
+    return count_for(books, _purpose(document))
 
 
 def recount(books: Books, document: RevisionDocument) -> RevisionDocument:
@@ -60,10 +66,32 @@ def recount(books: Books, document: RevisionDocument) -> RevisionDocument:
     return calculate(replace(inputs, config_hash=document.pins.config_hash))
 
 
-def gather(books: Books, purpose: Purpose, known_at: datetime, count: Counting) -> Inputs:
-    """Return the inputs of a calculation as they were known at an instant."""
+def gather_now(books: Books, purpose: Purpose) -> Inputs:
+    """Return the inputs of a calculation as they are known now, from usage per day."""
+    return gather(books, purpose, books.now(), _count_days(books))
+
+
+def gather_until(books: Books, property_id: str, on: date) -> tuple[Inputs, int]:
+    """Return the inputs as if the period that `on` lies in ended with it, and how many days it really has."""
+    now = books.now()
+    snapshot = books.masterdata.snapshot(property_id, now)
+    period = next((each for each in snapshot.periods if on in each.days), None)
+    if period is None:
+        there = ", ".join(f"from {each.days.first}" for each in snapshot.periods) or "none"
+        raise NotFound(f"{on} lies in no period of {property_id}; periods: {there}")
+    if on > local_day(now, snapshot.property.time_zone):
+        raise IllegalStep(f"{on} lies ahead: how things will stand then isn't known")
+    so_far = replace(period, days=DayRange(period.days.first, on + timedelta(days=1)))
+    purpose = Purpose(property_id, period.days.first, 1, f"provisional, as of {on}", on)
+    return gather(books, purpose, now, _count_days(books), so_far), period.days.days
+
+
+def gather(
+    books: Books, purpose: Purpose, known_at: datetime, count: Counting, cut_short: Period | None = None
+) -> Inputs:
+    """Return the inputs of a calculation as they were known at an instant. `cut_short`: taken instead of the period."""
     snapshot = books.masterdata.snapshot(purpose.property, known_at)
-    period = snapshot.period(purpose.period_first)
+    period = cut_short or snapshot.period(purpose.period_first)
     decisions = find_decisions(books, purpose.property, known_at)
     before = _finalized(books, purpose, known_at)
     history = [document for document in before if document.period.first < purpose.period_first]
@@ -83,6 +111,10 @@ def gather(books: Books, purpose: Purpose, known_at: datetime, count: Counting) 
         known_at=known_at,
         config_hash=books.config.calculation_hash,
     )
+
+
+def _count_days(books: Books) -> Counting:
+    return lambda snapshot, days, decisions: read_daily_usage(books.door, snapshot, days, decisions)
 
 
 def find_decisions(books: Books, property_id: str, until: datetime) -> tuple[Decision, ...]:
@@ -106,6 +138,12 @@ def find_receipts(books: Books, purpose: Purpose, until: datetime) -> tuple[Rece
                 delivered_on = date.fromisoformat(event.details["delivered_on"])
                 latest[run.revision, row] = Receipt(run.revision, row, delivered_on)
     return tuple(latest[key] for key in sorted(latest))
+
+
+def find_history(books: Books, document: RevisionDocument) -> RevisionDocument | None:
+    """Return the period before as this document knew it: its last revision that was final then."""
+    before = _finalized(books, _purpose(document), document.pins.known_at)
+    return next((each for each in before if each.period.first < document.period.first), None)
 
 
 def _find_sent(books: Books, purpose: Purpose, until: datetime) -> frozenset[int]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from billing_aggregator.days import local_day
 from billing_aggregator.errors import IllegalStep
 from billing_aggregator.model import ReviewKind
 from billing_aggregator.runs.books import Books
-from billing_aggregator.runs.deadlines import local_day
 from billing_aggregator.runs.document import RevisionDocument, decode
 from billing_aggregator.runs.drafting import calculate_draft
-from billing_aggregator.runs.gathering import Purpose, draft
+from billing_aggregator.runs.gathering import Purpose, count_for
 from billing_aggregator.runs.preview import Move, list_moves
 from billing_aggregator.runs.states import FINAL_STATES
 from billing_aggregator.runs.store import RunRecord
@@ -66,7 +66,8 @@ def _revisable(books: Books, run: RunRecord) -> RevisionDocument:
 def _next(books: Books, final: RevisionDocument, reason: str, receipt_on: date | None) -> RevisionDocument:
     fallback = local_day(books.now(), final.time_zone) + timedelta(days=books.config.runs.receipt_days)
     first, revision = final.period.first, final.revision + 1
-    return draft(books, Purpose(final.property, first, revision, reason, receipt_on or fallback))
+    # From single entries: the hash of those that count tells whether any has come.
+    return count_for(books, Purpose(final.property, first, revision, reason, receipt_on or fallback))
 
 
 def _reasons(final: RevisionDocument, current: RevisionDocument) -> Iterator[str]:

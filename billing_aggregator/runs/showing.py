@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
 
+from billing_aggregator.days import local_day
 from billing_aggregator.model import CAP_ROW, FractionResult, Pool, PoolShare, RowBasis, RowVolumes
 from billing_aggregator.runs.books import Books
-from billing_aggregator.runs.deadlines import Deadlines, deadlines_of, local_day
+from billing_aggregator.runs.deadlines import Deadlines, deadlines_of
 from billing_aggregator.runs.document import RevisionDocument, balances_of, decode, digest
 from billing_aggregator.runs.gates import find_obstacles
 from billing_aggregator.runs.revising import Proposal, propose

@@ -158,7 +158,7 @@ class RunStore:
         with self._database.reading() as connection:
             rows = connection.execute(
                 sa.select(run_events)
-                .join(runs, runs.c.run_no == e.run_no)
+                .select_from(run_events.join(runs, runs.c.run_no == e.run_no))
                 .where(runs.c.property == property_id, e.event == event, e.at_ms <= _to_ms(until))
                 .order_by(e.at_ms, e.run_no, e.step)
             )
@@ -257,7 +257,7 @@ def _select(connection: Connection, where: Sequence[sa.ColumnElement[bool]]) -> 
     )
     query = (
         sa.select(runs, e.state, e.step, e.at_ms, taken_over.label("taken_over"))
-        .join(run_events, sa.and_(e.run_no == runs.c.run_no, e.step == newest))
+        .select_from(runs.join(run_events, sa.and_(e.run_no == runs.c.run_no, e.step == newest)))
         .where(*where)
         .order_by(runs.c.property, runs.c.period_first, runs.c.revision)
     )
