@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
 from functools import cached_property
+from itertools import groupby
 
 from billing_aggregator.documents.content import (
     AdvanceLine,
@@ -26,12 +27,14 @@ from billing_aggregator.documents.content import (
     MonthVolumes,
     PoolLine,
     RegisterSpan,
+    Span,
     StatementContent,
     SumLine,
     Tenancy,
 )
 from billing_aggregator.documents.names import NameBook
 from billing_aggregator.engine.deadlines import claim_until, objections_until
+from billing_aggregator.engine.weights import Stretch
 from billing_aggregator.model import (
     CAP_ROW,
     UNATTRIBUTED_ROW,
@@ -50,8 +53,8 @@ class Sources:
     """Everything that statements of one revision are made from.
 
     `sha256`: the revision's name. `previous`: the revision that this one corrects; `year_before`: the last revision of
-    the period before, for the chart. `pours`: each row's own.
-    `provisional_as_of`: set if this isn't meant to be final.
+    the period before, for the chart. `pours`: each row's own. `stretches`: all of the period, for the arithmetic of the
+    base weights. `provisional_as_of`: set if this isn't meant to be final.
     """
 
     document: RevisionDocument
@@ -62,6 +65,7 @@ class Sources:
     previous: RevisionDocument | None = None
     year_before: RevisionDocument | None = None
     provisional_as_of: date | None = None
+    stretches: tuple[Stretch, ...] = ()
 
     @cached_property
     def usage(self) -> Mapping[tuple[str, str], RowUsage]:
@@ -123,7 +127,7 @@ def build_statement(sources: Sources, basis: RowBasis) -> StatementContent:
         sender=names.person(names.landlord).address,
         addressee=person.address,
         house=House(document.property, names.property_name, names.place, document.time_zone, document.period),
-        tenancy=_tenancy(basis, names),
+        tenancy=_tenancy(sources, basis),
         agreement=document.agreement,
         costs=tuple(
             CostLine(cost.description, cost.document, cost.fraction, cost.gross_cents, cost.apportionable)
@@ -156,7 +160,16 @@ def build_statement(sources: Sources, basis: RowBasis) -> StatementContent:
     )
 
 
-def _tenancy(basis: RowBasis, names: NameBook) -> Tenancy:
+def _tenancy(sources: Sources, basis: RowBasis) -> Tenancy:
+    names = sources.names
+    own = sorted(
+        (stretch for stretch in sources.stretches if stretch.row == basis.row),
+        key=lambda stretch: stretch.days.first,
+    )
+    spans = tuple(
+        Span(sum(stretch.days.days for stretch in alike), *values)
+        for values, alike in groupby(own, key=lambda stretch: (stretch.area_dm2, stretch.persons))
+    )
     return Tenancy(
         dwelling=basis.dwelling,
         dwelling_label=names.dwellings.get(basis.dwelling, ""),
@@ -164,6 +177,7 @@ def _tenancy(basis: RowBasis, names: NameBook) -> Tenancy:
         days=basis.days,
         person_days=basis.person_days,
         is_vacancy=basis.party == names.landlord,
+        spans=spans,
     )
 
 

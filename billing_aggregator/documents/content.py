@@ -190,8 +190,20 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """So many days with this area and so many persons: what base weights are made of."""
+
+    days: int
+    area_dm2: int
+    persons: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tenancy:
-    """Whose statement it is: the row (dwelling, party), its days in the period and its weights' ingredients."""
+    """Whose statement it is: the row (dwelling, party), its days in the period and what its weights are made of.
+
+    `spans`: empty where that isn't known, then the weight is shown without its arithmetic.
+    """
 
     dwelling: str
     dwelling_label: str
@@ -199,6 +211,7 @@ class Tenancy:
     days: int
     person_days: int
     is_vacancy: bool
+    spans: tuple[Span, ...] = ()
 
     @property
     def row(self) -> str:

@@ -132,14 +132,20 @@ def _word_result(content: StatementContent, words: Words) -> Result:
     if content.waived_cents:
         lines.append((words("result.cap"), words.money(-content.waived_cents)))
     balance = content.balance_cents
-    kind = "due" if balance > 0 else "credit" if balance < 0 else "even"
-    kind += "_provisional" if content.provisional_as_of else ""
     return Result(
-        label=words(f"result.{kind}"),
+        label=words(_result_label(content)),
         amount=words.money(abs(balance)),
         lines=tuple(lines),
         note=words(_result_note(content)),
     )
+
+
+def _result_label(content: StatementContent) -> str:
+    balance = content.balance_cents
+    if content.tenancy.is_vacancy and balance > 0:
+        return "result.owner"
+    kind = "due" if balance > 0 else "credit" if balance < 0 else "even"
+    return f"result.{kind}_provisional" if content.provisional_as_of else f"result.{kind}"
 
 
 def _result_note(content: StatementContent) -> str:

@@ -5,6 +5,7 @@ from billing_aggregator.documents.blocks import AnyBlock, Column, Pairs, Prose, 
 from billing_aggregator.documents.content import PoolLine, StatementContent, SumLine
 from billing_aggregator.documents.texts import Words
 from billing_aggregator.engine.weights import KEY_NAMES
+from billing_aggregator.model import BaseKey
 
 
 def word_costs(content: StatementContent, words: Words) -> Table:
@@ -77,12 +78,38 @@ def word_key(content: StatementContent, words: Words) -> Terms:
         title=words("key.title"),
         items=(
             (words("key.split"), split),
-            (words("key.base"), words(f"key.base.{agreement.base_key}", vacancy=vacancy)),
+            (
+                words("key.base"),
+                words(f"key.base.{agreement.base_key}", vacancy=vacancy) + _weight(content, words),
+            ),
             (words("key.usage"), words("key.usage_text")),
             *_minimum(content, words),
             (words("key.rounding"), words(rounding)),
         ),
     )
+
+
+def _weight(content: StatementContent, words: Words) -> str:
+    """Return how the party's own base weight comes about, where it is a sum of products that is known."""
+    base = content.fractions[0].base if content.fractions else None
+    spans = content.tenancy.spans
+    if base is None or not spans or content.tenancy.is_vacancy:
+        return ""
+    if base.key == KEY_NAMES[BaseKey.AREA]:
+        sizes = [words("key.square_metres", area=words.decimal(span.area_dm2, 2)) for span in spans]
+        known = sum(span.area_dm2 * span.days for span in spans)
+    elif base.key == KEY_NAMES[BaseKey.PERSONS]:
+        sizes = [words("key.persons", count=words.number(span.persons)) for span in spans]
+        known = sum(span.persons * span.days for span in spans)
+    else:
+        return ""
+    if known != base.own_weight:
+        return ""
+    terms = [
+        words("key.times_days", size=size, days=words.number(span.days))
+        for size, span in zip(sizes, spans, strict=True)
+    ]
+    return " " + words("key.own", terms=" + ".join(terms), weight=words.weight(base.key, base.own_weight))
 
 
 def _minimum(content: StatementContent, words: Words) -> tuple[tuple[str, str], ...]:

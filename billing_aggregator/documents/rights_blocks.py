@@ -20,10 +20,12 @@ def word_rights(content: StatementContent, words: Words) -> tuple[AnyBlock, ...]
         )
     if content.correction:
         objections = f"{objections} {words('rights.objections_revised')}"
+    late = limits.received_on is not None and limits.received_on > limits.claim_until
+    until = words.day(limits.claim_until)
     items = [
         (words("rights.objections"), objections),
         (words("rights.inspection"), words("rights.inspection_text")),
-        (words("rights.claim"), words("rights.claim_text", until=words.day(limits.claim_until))),
+        (words("rights.claim"), words(f"rights.claim_{'late' if late else 'text'}", until=until)),
     ]
     if translation := words("rights.translation"):
         items.append((words("rights.language"), translation))

@@ -19,6 +19,7 @@ from billing_aggregator.documents.content import (
     MonthVolumes,
     PoolLine,
     RegisterSpan,
+    Span,
     StatementContent,
     SumLine,
     Tenancy,
@@ -71,7 +72,7 @@ def make_statement(
         house=House(
             "A-2025", "Wohnanlage Lindenallee", "Lindenallee 12–16, 12345 Musterstadt", "Europe/Berlin", YEAR
         ),
-        tenancy=Tenancy("WE1", "1. Obergeschoss links", party, 365, 730, False),
+        tenancy=Tenancy("WE1", "1. Obergeschoss links", party, 365, 730, False, (Span(365, 6240, 2),)),
         agreement=AGREEMENT,
         costs=lines,
         fractions=parts,

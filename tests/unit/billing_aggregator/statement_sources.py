@@ -11,7 +11,7 @@ from billing_aggregator.model import OwnPour
 from billing_aggregator.runs.calculation import calculate
 from billing_aggregator.runs.document import RevisionDocument, digest, encode
 from tests.unit.billing_aggregator.run_inputs import worked_inputs
-from tests.unit.billing_aggregator.worked_case import METERED
+from tests.unit.billing_aggregator.worked_case import METERED, STRETCHES
 
 CREDENTIAL = "8d7f3c5b6a79880796a5b4c3d2e1f00f"
 NAMES = NameBook(
@@ -56,4 +56,5 @@ def sources_of(
         pours=pours_of() if pours is None else pours,
         dated=date(2026, 3, 2),
         previous=previous,
+        stretches=STRETCHES,
     )
