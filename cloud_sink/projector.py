@@ -7,6 +7,7 @@ at any moment it goes on from the last batch that was committed.
 """
 
 import threading
+import zoneinfo
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,8 @@ from cloud_sink.patience import Patience
 from cloud_sink.projections.usage import LocalDays, fold
 from cloud_sink.projections.usage_store import UsageStore
 
+# The rules of the package `tzdata`, as billing has them, not the machine's own.
+zoneinfo.reset_tzpath(to=())
 _log = structlog.get_logger(__name__)
 _REPORT_EVERY_S = 30
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Generic, TypeVar
-from zoneinfo import ZoneInfo
 
+from billing_aggregator.days import begin_of_day, local_day
 from billing_aggregator.masterdata.facts import Chamber
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.model import DayRange
@@ -67,7 +67,7 @@ class Holders:
         if period.end is None:
             raise ValueError(f"the period from {period.first} on has no end")
         self.first, self.end = period.first, period.end
-        self.zone = ZoneInfo(snapshot.property.time_zone)
+        self.zone = snapshot.property.time_zone
         self._days: dict[int, date] = {}
         self.start_s, self.end_s = self.begin_of(self.first), self.begin_of(self.end)
         self._holders = self._credentials(snapshot)
@@ -80,14 +80,14 @@ class Holders:
 
     def begin_of(self, day: date) -> int:
         """Return the second at which a local day begins."""
-        return second_of(datetime(day.year, day.month, day.day, tzinfo=self.zone))
+        return second_of(begin_of_day(day, self.zone))
 
     def day_of(self, at_s: int) -> date:
         """Return the local day of a second."""
         slot = at_s // _SLOT_S
         day = self._days.get(slot)
         if day is None:
-            day = self._days[slot] = datetime.fromtimestamp(slot * _SLOT_S, UTC).astimezone(self.zone).date()
+            day = self._days[slot] = local_day(datetime.fromtimestamp(slot * _SLOT_S, UTC), self.zone)
         return day
 
     def chamber_at(self, lock: str, chamber: int, at_s: int) -> Chamber | None:
@@ -139,8 +139,9 @@ class Holders:
     def all_changes(self) -> set[int]:
         """Return all seconds at which anything of the property changes."""
         days = {day for stretches in self._access.values() for a in stretches for day in (a.first, a.end)}
-        everything = [s.changes for s in (*self._chambers.values(), *self._holders.values())]
-        return {self.start_s, self.end_s, *map(self.begin_of, days)}.union(*everything)
+        chambers = (stretches.changes for stretches in self._chambers.values())
+        credentials = (stretches.changes for stretches in self._holders.values())
+        return {self.start_s, self.end_s, *map(self.begin_of, days)}.union(*chambers, *credentials)
 
     def _credentials(self, snapshot: Snapshot) -> dict[bytes, "_Stretches[str]"]:
         occupancies = {occupancy.occupancy: occupancy for occupancy in snapshot.occupancies}

@@ -43,6 +43,7 @@ class PourGroup(NamedTuple):
     epoch: int = 0
     seq: int = 0
     boot: int = 0
+    clock_s: int = 0  # what the controller's clock said of a single pour
 
     @property
     def place(self) -> str:

@@ -63,7 +63,7 @@ class Resolving:
         at_s, quality = self._instant_of(lock, record)
         return PourGroup(
             lock, record.chamber, record.credential, record.volume_ml, record.flags, 1, at_s, quality, record.epoch,
-            record.seq, record.boot,
+            record.seq, record.boot, record.began_clock_s,
         )  # fmt: skip
 
     def take(self, group: PourGroup) -> Billed | None:

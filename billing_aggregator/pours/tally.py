@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from billing_aggregator.days import month_key
 from billing_aggregator.model import UNATTRIBUTED_ROW, LostVolume, PourCount, RowUsage
 from billing_aggregator.pours.holders import Access, Holders
 from billing_aggregator.pours.resolution import LOST, Billed
@@ -53,7 +54,7 @@ class Tally:
         else:
             row = self._rows.setdefault((outcome.row, outcome.fraction), _RowSum())
             row.chambers.setdefault((group.lock, group.chamber), _Sum()).add(billed)
-            month = f"{billed.day:%Y-%m}"
+            month = month_key(billed.day)
             row.months[month] = row.months.get(month, 0) + volume_ml
 
     def rows(self) -> tuple[RowUsage, ...]:

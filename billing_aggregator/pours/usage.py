@@ -66,7 +66,7 @@ def read_daily_usage(
         daily = Daily(door, holders)
     except ConfigError:
         return read_usage(door, snapshot, period, decisions)
-    if daily.zone != holders.zone.key:
+    if daily.zone != holders.zone:
         return read_usage(door, snapshot, period, decisions)
     with door.view(daily.position) as view:
         resolving = Resolving(holders, Decided(decisions), view)
