@@ -26,8 +26,6 @@ from billing_aggregator.model import (
     RowVolumes,
 )
 
-# Pinned by each revision: another number whenever the same input would give another result.
-ENGINE_VERSION = "1"
 NOTHING_BILLED = "nothing_billed"
 AFFECTED_AREA = "affected_area"
 ACKNOWLEDGED = "acknowledged"

@@ -115,19 +115,29 @@ def _whole_months(
 ) -> Reference | None:
     """Return the row's figures of the months that no loss touches, None if there is none."""
     volume_ml = days = person_days = 0
-    taken = []
+    taken: list[DayRange] = []
     for month in _months(parts):
         inside = [(part, both) for part in parts if (both := part.days.cut(month)) is not None]
         if not inside or any(month.cut(loss) is not None for loss in lost):
             continue
-        name = f"{month.first:%Y-%m}"
-        taken.append(name)
-        volume_ml += metered.get(name, 0)
+        taken.append(month)
+        volume_ml += metered.get(f"{month.first:%Y-%m}", 0)
         days += sum(both.days for _, both in inside)
         person_days += sum(both.days * part.persons for part, both in inside)
     if not taken:
         return None
-    return Reference(row, fraction, volume_ml, days, person_days, True, f"{taken[0]}..{taken[-1]}")
+    return Reference(row, fraction, volume_ml, days, person_days, True, _name_months(taken))
+
+
+def _name_months(months: Sequence[DayRange]) -> str:
+    """Return runs of months: `2025-01..2025-02, 2025-04..2025-12`."""
+    runs: list[list[DayRange]] = []
+    for month in months:
+        if runs and runs[-1][-1].end == month.first:
+            runs[-1].append(month)
+        else:
+            runs.append([month])
+    return ", ".join(f"{run[0].first:%Y-%m}..{run[-1].first:%Y-%m}" for run in runs)
 
 
 def _months(parts: Sequence[Stretch]) -> list[DayRange]:
