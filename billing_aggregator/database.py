@@ -1,7 +1,7 @@
-"""Opens billing's database, its transactions and its schema; says of each database error what is to be done about it.
+"""Opens the database of billing's own books, its transactions and its schema; says of each error what to do about it.
 
-One writer at a time: SQLite by `BEGIN IMMEDIATE`, PostgreSQL by an advisory lock. What a writer has looked at is still
-true when it writes.
+One writer at a time: SQLite by `BEGIN IMMEDIATE`, PostgreSQL by a transaction-level advisory lock. What a step was
+judged by is therefore still true when it is written.
 """
 
 import sqlite3
@@ -20,24 +20,32 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from billing_aggregator.errors import ConfigError, StoreUnavailable
+from billing_aggregator.errors import BillingError, ConfigError, StoreUnavailable
 
-_WRITE_LOCK = 0x574C_4249_4C4C_4E47  # "WLBILLNG": this lock's number among PostgreSQL's advisory locks
-_BUSY_TIMEOUT_MS = 10_000
+_SCRIPTS = Path(__file__).parent / "migrations"
+_WRITE_LOCK = 0x5742_494C_4C49_4E47  # "WBILLING": this lock's number among PostgreSQL's advisory locks
+_BUSY_TIMEOUT_S = 30
 _POSTGRES_ARGS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "options": "-c lock_timeout=30s",
+    "tcp_user_timeout": 15_000,
+    # A program that froze in the middle of a transaction must not keep the others waiting for its lock.
+    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=300s",
 }
-_SCRIPTS = Path(__file__).parent / "migrations"
-_AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, sqlite3.OperationalError,
-         psycopg.OperationalError, OSError)  # fmt: skip
+# The database's own word that this will never be taken: a constraint, or a trigger that guards what isn't changed.
+_REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, psycopg.IntegrityError, psycopg.DataError,
+             psycopg.errors.RaiseException, OverflowError)  # fmt: skip
+_DATABASE_ERRORS = (exc.SQLAlchemyError, sqlite3.Error, psycopg.Error, OSError, OverflowError)
+
+
+class StoreRefused(BillingError):
+    """The database will never take this: nothing was changed, and trying again won't help."""
 
 
 class Database:
-    """Billing's own books: master data, runs, invoices."""
+    """Billing's own books: master data, runs, invoices. Each transaction has a connection of its own."""
 
     def __init__(self, url: str) -> None:
         """`url`: `sqlite:///path` or `postgresql+psycopg://…`. Nothing is opened yet."""
@@ -49,15 +57,21 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction that holds the write lock; committed at the end, rolled back on any error.
 
-        StoreUnavailable: nothing was written; try the same again later.
+        StoreUnavailable: try the same again later. StoreRefused: it will never be taken.
         """
         with self._reporting_errors(), self._engine.connect() as connection:
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
-            yield connection
-            connection.commit()
+            try:
+                yield connection
+                connection.commit()
+            except _DATABASE_ERRORS as error:
+                # Whatever state this connection is in: the next attempt begins with a new one.
+                if not _is_refusal(error):
+                    connection.invalidate()
+                raise
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -78,41 +92,50 @@ class Database:
     def _reporting_errors(self) -> Iterator[None]:
         try:
             yield
-        except _AWAY as error:
-            original = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
-            lines = str(original).strip().splitlines()
-            what = lines[0] if lines else type(original).__name__
-            raise StoreUnavailable(f"billing's database {self.url.render_as_string()}: {what}") from error
+        except _DATABASE_ERRORS as error:
+            said = _first_line(error)
+            if _is_refusal(error):
+                raise StoreRefused(said) from error
+            raise StoreUnavailable(f"billing's database {self.url.render_as_string()}: {said}") from error
 
     def _make_engine(self) -> Engine:
         if self.dialect != "sqlite":
-            return sa.create_engine(self.url, connect_args=_POSTGRES_ARGS, pool_size=2, max_overflow=0)
+            return sa.create_engine(self.url, connect_args=_POSTGRES_ARGS, pool_size=2, max_overflow=2)
         path = self.url.database or ""
 
         def connect() -> sqlite3.Connection:
             return sqlite3.connect(
                 path,
-                timeout=_BUSY_TIMEOUT_MS / 1000,
-                isolation_level=None,  # transactions begin where this file says so
-                check_same_thread=False,  # the pool hands a connection on, never to two threads at once
+                timeout=_BUSY_TIMEOUT_S,
+                isolation_level=None,  # transactions begin where this file says so, not where the driver guesses
+                check_same_thread=False,  # the pool hands a connection from thread to thread, never to two at once
             )
 
         engine = sa.create_engine(
-            "sqlite://", creator=connect, poolclass=sa.QueuePool, pool_size=2, max_overflow=0
+            "sqlite://", creator=connect, poolclass=sa.QueuePool, pool_size=2, max_overflow=2
         )
         event.listen(engine, "connect", _set_pragmas)
         return engine
 
 
 def migrate(database: Database) -> str:
-    """Bring the books to this release's schema, in one transaction; return its revision. Never recreates anything."""
+    """Bring the books to this release's schema, in one transaction under the write lock, and return its revision.
+
+    Several programs may start at once: the second one waits and finds nothing left to do. Books of a newer release
+    are refused (ConfigError); nothing is ever made anew.
+    """
     scripts = ScriptDirectory(str(_SCRIPTS))
+    head = scripts.get_current_head()
+    if head is None:
+        raise ConfigError(["no migrations are installed: install the package wastelock anew"])
+    with database.reading() as connection:
+        here = MigrationContext.configure(connection).get_current_revision()
+    if here == head:  # a command that only looks doesn't stand in line with those that write
+        return head
     with database.writing() as connection:
         context = MigrationContext.configure(connection, opts={"transactional_ddl": True})
         here = context.get_current_revision()
-        known = {step.revision for step in scripts.walk_revisions()}
-        head = scripts.get_current_head() or ""
-        if here is not None and here not in known:
+        if here is not None and here not in {step.revision for step in scripts.walk_revisions()}:
             raise ConfigError(
                 [f"the schema {here} of billing's database is newer than this release knows ({head}): "
                  "install the release that made it, or a later one"]
@@ -127,7 +150,22 @@ def migrate(database: Database) -> str:
 def _set_pragmas(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
-    # FULL: who was told that a run is final must find it so after a power cut.
+    # FULL, because NORMAL may lose the last commits on a power cut: an invoice's number was told to a customer.
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA cache_size = -65536")
     cursor.close()
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return isinstance(_original(error), _REFUSALS)
+
+
+def _original(error: BaseException) -> BaseException:
+    return error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what the driver says, without the statement and its values: they may hold what must not be in a log."""
+    original = _original(error)
+    lines = str(original).strip().splitlines()
+    return lines[0] if lines else type(original).__name__
