@@ -14,7 +14,7 @@ app = typer.Typer(
 )
 masterdata.register(app)
 app.add_typer(run_steps.app, name="run")
-papers.register(app)
+papers.register(app, run_steps.app)
 looking.register(app)
 app.add_typer(invoices.app, name="invoice")
 

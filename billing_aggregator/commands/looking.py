@@ -1,12 +1,14 @@
-"""`provisional`, `compare`, `reconcile`: looks at the data that change nothing."""
+"""`provisional`, `compare`, `reconcile`: they look at the data and change nothing."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from billing_aggregator.amounts import format_cents
 from billing_aggregator.commands.run_names import RunArgument, split_name
+from billing_aggregator.commands.sources import make_sources
 from billing_aggregator.commands.terminal import (
     EXIT_REFUSED,
     ConfigOption,
@@ -17,7 +19,9 @@ from billing_aggregator.commands.terminal import (
     print_table,
     say,
 )
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
+from billing_aggregator.documents.building import build_statements
+from billing_aggregator.documents.writing import write_statements
 from billing_aggregator.model import BaseKey, RegisterRun
 from billing_aggregator.runs.comparing import Difference, Variant, compare
 from billing_aggregator.runs.gathering import Purpose, gather_now
@@ -39,6 +43,9 @@ def provisional(
     config: ConfigOption,
     property_id: Annotated[str, typer.Option("--property", help="Which property.")],
     on: Annotated[str | None, typer.Option("--on", help="The last day looked at; by default today.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write each party's provisional statement here (PDF).")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show how a period stands on a day, as if it ended there: provisional, with a band for costs not known yet.
@@ -46,8 +53,10 @@ def provisional(
     Example: billing-aggregator provisional --property lindenhof --on 2025-06-30 --config FILE
     """
     with opened(config) as books:
-        zone = books.masterdata.snapshot(property_id).property.time_zone
-        found = look_ahead(books, property_id, parse_day(on, "--on") or local_day(books.now(), zone))
+        zone = books.snapshot(property_id).property.time_zone
+        found = look_ahead(books, property_id, parse_day(on, "--on") or day_of(books.now(), zone))
+        if out is not None:
+            write_statements(build_statements(make_sources(books, found.document, None, found.as_of)), out)
         if json:
             print_json(found)
         else:

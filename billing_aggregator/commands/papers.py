@@ -1,4 +1,4 @@
-"""`statement`, `overview`: what people get to read of a run, printed from its revision and the ledger's pours."""
+"""`statement`, `overview`, `run export`: what people get to read of a run, from its revision and the ledger's pours."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from billing_aggregator.commands.run_names import RunArgument, find_run
 from billing_aggregator.commands.sources import gather_sources
 from billing_aggregator.commands.terminal import ConfigOption, JsonOption, opened, print_json, progress, say
 from billing_aggregator.documents.building import build_statement
+from billing_aggregator.documents.exporting import export_revision
 from billing_aggregator.documents.overview import word_overview
 from billing_aggregator.documents.writing import write_overview, write_statements
 from billing_aggregator.errors import NotFound
@@ -19,10 +20,11 @@ from billing_aggregator.runs.states import FINAL_STATES
 OutOption = Annotated[Path, typer.Option("--out", help="The directory to write to; it is made if needed.")]
 
 
-def register(app: typer.Typer) -> None:
+def register(app: typer.Typer, run_app: typer.Typer) -> None:
     """Add these commands to the program."""
     app.command(name="statement")(statement)
     app.command(name="overview")(overview)
+    run_app.command(name="export")(export)
 
 
 def statement(
@@ -77,6 +79,20 @@ def overview(
             print_json({"path": str(path)})
         else:
             say(f"{path} is written")
+
+
+def export(run: RunArgument, config: ConfigOption, out: OutOption, json: JsonOption = False) -> None:
+    """Write everything of a revision as CSV and JSON: enough to recompute it with a program of one's own.
+
+    Example: billing-aggregator run export lindenhof/2025-01-01 --out revision --config FILE
+    """
+    with opened(config) as books:
+        sources = gather_sources(books, find_run(books, run))
+        paths = export_revision(sources.document, sources.pours, out)
+        if json:
+            print_json([str(path) for path in paths])
+        else:
+            say(f"{len(paths)} files are in {out}")
 
 
 def _rows(document: RevisionDocument, wanted: list[str] | None) -> list[RowBasis]:

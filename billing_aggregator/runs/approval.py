@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
 from billing_aggregator.errors import IllegalStep
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import RevisionDocument, decode, digest, encode
@@ -92,7 +92,7 @@ def _without_progress(current: RevisionDocument, final: RevisionDocument) -> Rev
 
 
 def _refuse_obstacles(run: RunRecord, document: RevisionDocument, now: datetime) -> None:
-    obstacles = find_obstacles(document, local_day(now, document.time_zone))
+    obstacles = find_obstacles(document, day_of(now, document.time_zone))
     if obstacles:
         raise IllegalStep("\n".join([f"run {run} can't go on yet:", *(f"- {text}" for text in obstacles)]))
 

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from itertools import islice
 
 from billing_aggregator.config import Config
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
 from billing_aggregator.errors import BillingError
 from billing_aggregator.runs import approval
 from billing_aggregator.runs.books import Books, open_books
@@ -36,8 +36,8 @@ class Advanced:
 
 def due_periods(books: Books, property_id: str) -> tuple[date, ...]:
     """Return the first days of the periods that are over and whose run isn't in review yet, oldest first."""
-    snapshot = books.masterdata.snapshot(property_id, books.now())
-    today = local_day(books.now(), snapshot.property.time_zone)
+    snapshot = books.snapshot(property_id)
+    today = day_of(books.now(), snapshot.property.time_zone)
     latest = {run.period.first: run for run in books.store.list(property_id)}
     return tuple(
         sorted(
@@ -56,12 +56,12 @@ def due_periods(books: Books, property_id: str) -> tuple[date, ...]:
 def advance(books: Books, property_id: str, actor: str = SYSTEM, submit: bool = True) -> list[Advanced]:
     """Bring a property's due periods as far as they get; what stands in the way of one doesn't hold up the others."""
     results = []
-    for first in due_periods(books, property_id):
-        name = f"{property_id}/{first}"
-        try:
-            results.append(_advance(books, property_id, first, actor, submit))
-        except BillingError as error:
-            results.append(Advanced(name, None, tuple(str(error).splitlines())))
+    with books.one_moment():
+        for first in due_periods(books, property_id):
+            try:
+                results.append(_advance(books, property_id, first, actor, submit))
+            except BillingError as error:
+                results.append(Advanced(f"{property_id}/{first}", None, tuple(str(error).splitlines())))
     return results
 
 
@@ -96,7 +96,7 @@ def _advance(books: Books, property_id: str, first: date, actor: str, submit: bo
     runs = books.store.revisions(property_id, first)
     run = calculate_draft(books, runs[-1] if runs else begin(books, property_id, first, actor), actor)
     document = decode(books.store.document(run))
-    obstacles = find_obstacles(document, local_day(books.now(), document.time_zone))
+    obstacles = find_obstacles(document, day_of(books.now(), document.time_zone))
     if run.state is RunState.DRAFT and submit and not obstacles:
         run = approval.submit(books, run, actor, "automatic: nothing stands in the way")
     return Advanced(str(run), run.state, obstacles)

@@ -7,6 +7,7 @@ from datetime import datetime
 from billing_aggregator.config import Config
 from billing_aggregator.database import Database, migrate
 from billing_aggregator.ledger_door import LedgerDoor
+from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.masterdata.store import MasterData
 from billing_aggregator.runs.store import RunStore
 
@@ -17,7 +18,9 @@ class Books:
     def __init__(self, config: Config, database: Database, now: Callable[[], datetime]) -> None:
         self.config = config
         self.database = database
-        self.now = now
+        self._clock = now
+        self._moment: datetime | None = None
+        self._snapshot: Snapshot | None = None
         self.masterdata = MasterData(database)
         self.store = RunStore(database)
         self._door: LedgerDoor | None = None
@@ -28,6 +31,27 @@ class Books:
         if self._door is None:
             self._door = LedgerDoor(self.config.ledger.url, self.config.ledger.usage_url)
         return self._door
+
+    def now(self) -> datetime:
+        """Return the present instant, or the one that is held."""
+        return self._moment or self._clock()
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Hold the clock, so that all that is done meanwhile sees the same master data, read once."""
+        self._moment = self._clock()
+        try:
+            yield
+        finally:
+            self._moment = None
+
+    def snapshot(self, property_id: str, known_at: datetime | None = None) -> Snapshot:
+        """Return a property's master data as known at an instant, by default now; NotFound if there is none."""
+        at = known_at or self.now()
+        last = self._snapshot
+        if last is None or (last.property.property, last.known_at) != (property_id, at):
+            last = self._snapshot = self.masterdata.snapshot(property_id, at)
+        return last
 
     def close(self) -> None:
         if self._door is not None:

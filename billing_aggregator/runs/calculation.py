@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from billing_aggregator.days import tzdata_version
+from billing_aggregator.days import TZDATA_VERSION
 from billing_aggregator.engine.allocation import allocate
 from billing_aggregator.engine.cap import charge, review_late_deliveries
 from billing_aggregator.engine.weights import Stretch
@@ -155,7 +155,7 @@ def _pins(inputs: Inputs) -> Pins:
         ledger_position=inputs.usage.position,
         entries_hash=inputs.usage.entries_hash,
         engine_version=ENGINE_VERSION,
-        tzdata_version=tzdata_version(),
+        tzdata_version=TZDATA_VERSION,
         config_hash=inputs.config_hash,
     )
 

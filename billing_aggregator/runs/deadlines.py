@@ -6,7 +6,7 @@ The days themselves: `engine/deadlines.py`. Here they meet what was entered and 
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
 from billing_aggregator.engine.deadlines import claim_until, objections_until
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.states import RunEvent, RunState
@@ -39,7 +39,7 @@ class Deadlines:
 def deadlines_of(books: Books, run: RunRecord, time_zone: str = "Europe/Berlin") -> Deadlines:
     """Return a run's deadlines as they are today, in the property's time zone."""
     limit = claim_until(run.period)
-    today = local_day(books.now(), time_zone)
+    today = day_of(books.now(), time_zone)
     latest = {}
     for event in books.store.events(run):
         if event.event == RunEvent.RECEIVED:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
 from billing_aggregator.errors import IllegalStep
 from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW
 from billing_aggregator.runs.books import Books
@@ -30,7 +30,7 @@ def receive(
     unknown = [row for row in rows if row not in known]
     if unknown:
         raise IllegalStep(f"run {run} has no statement for {', '.join(unknown)}: it has {', '.join(known)}")
-    if delivered_on > local_day(books.now(), document.time_zone):
+    if delivered_on > day_of(books.now(), document.time_zone):
         raise IllegalStep(f"{delivered_on} lies ahead: enter a day of receipt when it is known")
     finalized_on = _finalized_on(books, run, document.time_zone)
     if delivered_on < finalized_on:
@@ -64,7 +64,5 @@ def list_addressed(document: RevisionDocument) -> tuple[str, ...]:
 
 def _finalized_on(books: Books, run: RunRecord, time_zone: str) -> date:
     return next(
-        local_day(event.at, time_zone)
-        for event in books.store.events(run)
-        if event.event == RunEvent.FINALIZED
+        day_of(event.at, time_zone) for event in books.store.events(run) if event.event == RunEvent.FINALIZED
     )

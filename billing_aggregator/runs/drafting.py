@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
 from billing_aggregator.errors import IllegalStep, NotFound
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.capping import KEEP, LIFT, cap_review
@@ -20,7 +20,7 @@ def begin(books: Books, property_id: str, first: date, actor: str) -> RunRecord:
             f"run {there[-1]} is there already and {there[-1].state}: "
             f"calculate it with `billing-aggregator run new {there[-1]}`, or correct it with `run revise`"
         )
-    period = books.masterdata.snapshot(property_id, books.now()).period(first)
+    period = books.snapshot(property_id).period(first)
     return books.store.create(property_id, period.days, actor, books.now())
 
 
@@ -30,9 +30,9 @@ def calculate_draft(books: Books, run: RunRecord, actor: str, receipt_on: date |
     if run.state is not RunState.OPEN:
         next_state(run.state, RunEvent.CALCULATED)
     now = books.now()
-    snapshot = books.masterdata.snapshot(run.property, now)
+    snapshot = books.snapshot(run.property, now)
     period = snapshot.period(run.period.first).days
-    today = local_day(now, snapshot.property.time_zone)
+    today = day_of(now, snapshot.property.time_zone)
     if period.end is None or today < period.end:
         return run
     planned = receipt_on or _planned(books, run, today)

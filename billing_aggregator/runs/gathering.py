@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
 from billing_aggregator.errors import IllegalStep, NotFound
 from billing_aggregator.masterdata.facts import Period
 from billing_aggregator.masterdata.snapshot import Snapshot
@@ -74,12 +74,12 @@ def gather_now(books: Books, purpose: Purpose) -> Inputs:
 def gather_until(books: Books, property_id: str, on: date) -> tuple[Inputs, int]:
     """Return the inputs as if the period that `on` lies in ended with it, and how many days it really has."""
     now = books.now()
-    snapshot = books.masterdata.snapshot(property_id, now)
+    snapshot = books.snapshot(property_id, now)
     period = next((each for each in snapshot.periods if on in each.days), None)
     if period is None:
         there = ", ".join(f"from {each.days.first}" for each in snapshot.periods) or "none"
         raise NotFound(f"{on} lies in no period of {property_id}; periods: {there}")
-    if on > local_day(now, snapshot.property.time_zone):
+    if on > day_of(now, snapshot.property.time_zone):
         raise IllegalStep(f"{on} lies ahead: how things will stand then isn't known")
     so_far = replace(period, days=DayRange(period.days.first, on + timedelta(days=1)))
     purpose = Purpose(property_id, period.days.first, 1, f"provisional, as of {on}", on)
@@ -90,7 +90,7 @@ def gather(
     books: Books, purpose: Purpose, known_at: datetime, count: Counting, cut_short: Period | None = None
 ) -> Inputs:
     """Return the inputs of a calculation as they were known at an instant. `cut_short`: taken instead of the period."""
-    snapshot = books.masterdata.snapshot(purpose.property, known_at)
+    snapshot = books.snapshot(purpose.property, known_at)
     period = cut_short or snapshot.period(purpose.period_first)
     decisions = find_decisions(books, purpose.property, known_at)
     before = _finalized(books, purpose, known_at)

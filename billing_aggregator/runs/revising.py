@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
 from billing_aggregator.errors import IllegalStep
 from billing_aggregator.model import ReviewKind
 from billing_aggregator.runs.books import Books
@@ -64,7 +64,7 @@ def _revisable(books: Books, run: RunRecord) -> RevisionDocument:
 
 
 def _next(books: Books, final: RevisionDocument, reason: str, receipt_on: date | None) -> RevisionDocument:
-    fallback = local_day(books.now(), final.time_zone) + timedelta(days=books.config.runs.receipt_days)
+    fallback = day_of(books.now(), final.time_zone) + timedelta(days=books.config.runs.receipt_days)
     first, revision = final.period.first, final.revision + 1
     # From single entries: the hash of those that count tells whether any has come.
     return count_for(books, Purpose(final.property, first, revision, reason, receipt_on or fallback))

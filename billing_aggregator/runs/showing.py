@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
 
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
 from billing_aggregator.model import CAP_ROW, FractionResult, Pool, PoolShare, RowBasis, RowVolumes
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.deadlines import Deadlines, deadlines_of
@@ -91,7 +91,7 @@ def look_at(books: Books, run: RunRecord) -> RunView:
     final = run.state in FINAL_STATES
     proposal = propose(books, document) if document and final and run.superseded_by is None else None
     deadlines = deadlines_of(books, run)
-    today = None if document is None else local_day(books.now(), document.time_zone)
+    today = None if document is None else day_of(books.now(), document.time_zone)
     return RunView(
         run=str(run),
         property=run.property,
