@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from billing_aggregator.days import begin_of_day, local_day
+from billing_aggregator.days import begin_of_day, zone_of
 from billing_aggregator.masterdata.facts import Chamber
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.model import DayRange
@@ -87,7 +87,7 @@ class Holders:
         slot = at_s // _SLOT_S
         day = self._days.get(slot)
         if day is None:
-            day = self._days[slot] = local_day(datetime.fromtimestamp(slot * _SLOT_S, UTC), self.zone)
+            day = self._days[slot] = datetime.fromtimestamp(slot * _SLOT_S, zone_of(self.zone)).date()
         return day
 
     def chamber_at(self, lock: str, chamber: int, at_s: int) -> Chamber | None:

@@ -13,6 +13,8 @@ from threading import Event
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from billing_aggregator.ledger_door import LedgerDoor
 from billing_aggregator.masterdata import facts
 from billing_aggregator.masterdata.snapshot import Snapshot
@@ -78,6 +80,7 @@ class PourEstate:
     gateway: FakeGateway = field(default_factory=FakeGateway)
     registers: dict[int, int] = field(default_factory=dict)
     pending: list[PageRecord] = field(default_factory=list)
+    late: list[PageRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.url, self.directory, [self.gateway])
@@ -116,12 +119,13 @@ class PourEstate:
             "volume_ml": 5000 if chamber == 1 else 20_000, **values,
         }  # fmt: skip
         read_at = fields.pop("read_at", when + timedelta(seconds=30))
-        unverified = fields.pop("unverified", False)
+        unverified, offset_s = fields.pop("unverified", False), fields.pop("offset_s", -2)
         counts = fields.get("kind", Kind.POUR) == Kind.POUR and fields.get("result", 0) == 0
         self.registers[chamber] = (self.registers.get(chamber, 0) + int(counts)) % 2**32
         fields.setdefault("register_after", self.registers[chamber])
         record = self.lock.record(**fields)
-        self.pending.append(self.lock.page_record(record, unverified=unverified, read_at=read_at))
+        sealed = self.lock.page_record(record, unverified=unverified, read_at=read_at)
+        self.pending.append(msgspec.structs.replace(sealed, clock_offset_s=offset_s))
         return record
 
     def lose_last(self, count: int = 1) -> None:
