@@ -1,7 +1,7 @@
 """Amounts as people write them, exactly: text to whole cents (or other smallest units) and back. Pure, no float.
 
-Both ways of writing are read, `1234.56` and `1.234,56`. What could be either, `1.234` or `1,234`, is refused: one reader
-takes it for a thousand times what another does.
+Both ways of writing are read, `1234.56` and `1.234,56`. What could be either, `1.234` or `1,234`, is refused: readers
+would differ by a factor of a thousand.
 """
 
 import re

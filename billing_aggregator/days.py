@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-import tzdata
+import tzdata  # type: ignore[import-untyped]
 
 zoneinfo.reset_tzpath(to=())
 ZoneInfo.clear_cache()  # whoever asked before may have got the machine's rules

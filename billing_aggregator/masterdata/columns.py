@@ -7,7 +7,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -124,15 +124,13 @@ class Table:
 
 def _refuse_backwards(begin: Any, end: Any) -> None:
     if end is not None and end <= begin:
-        raise ValueError(
-            "it would end before it begins: correct one of the two (to_exclusive is the day after the last)"
-        )
+        raise ValueError("it would end before it begins: correct one of the two")
 
 
 def _key_text(value: Any) -> str:
     if isinstance(value, datetime):
         return format_instant(value)
-    return value.isoformat() if isinstance(value, date) else str(value)
+    return str(value)
 
 
 PROPERTY = Column("property", IDENTIFIER, "which housing estate this row belongs to", "lindenhof", key=True)

@@ -1,5 +1,6 @@
 """One property's master data as they were known at an instant: frozen, with the questions that billing asks of them."""
 
+import builtins
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from billing_aggregator.model import Agreement, DayRange, RowBasis
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`hash`: SHA-256 (hex) over everything but the parties' names and addresses. Each tuple is in the order of keys."""
+    """`hash`: SHA-256 (hex) over everything but the parties. Each tuple is in the order of its keys."""
 
     property: Property
     periods: tuple[Period, ...]
@@ -50,7 +51,7 @@ class Snapshot:
     known_at: datetime
     hash: str
 
-    @property
+    @builtins.property
     def owner(self) -> str:
         """The landlord's party id: who pays where nobody lives."""
         return self.property.landlord

@@ -47,6 +47,7 @@ def _create_indexes() -> None:
         ("uq_facts_reverses", "reverses", True, "reverses IS NOT NULL"),
         # A lock's chambers are looked for in all properties: it is in one of them at a time.
         ("ix_facts_chamber", "key", False, "table_name = 'chamber'"),
+        ("ix_facts_properties", "property", False, "table_name = 'property'"),
     ):
         condition = sa.text(where)
         op.create_index(

@@ -1,0 +1,71 @@
+"""Facts as canonical JSON and back, and a property's facts as a snapshot.
+
+The same fact always has the same bytes, so two are compared by their payloads and a snapshot is hashed over them.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from billing_aggregator.masterdata import schema
+from billing_aggregator.masterdata.columns import Table
+from billing_aggregator.masterdata.facts import Fact
+from billing_aggregator.masterdata.schema import TABLES
+from billing_aggregator.masterdata.snapshot import Snapshot
+
+Payloads = Mapping[str, Mapping[str, str]]  # table -> key -> payload
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_DECODERS = {name: msgspec.json.Decoder(tuple[table.fact, ...]) for name, table in TABLES.items()}  # type: ignore[name-defined]
+_FIELDS = {
+    schema.PERIOD.name: "periods",
+    schema.DWELLING.name: "dwellings",
+    schema.AREA.name: "areas",
+    schema.PARTY.name: "parties",
+    schema.OCCUPANCY.name: "occupancies",
+    schema.PERSONS.name: "persons",
+    schema.CREDENTIAL.name: "credentials",
+    schema.CHAMBER.name: "chambers",
+    schema.LOCK_ACCESS.name: "lock_access",
+    schema.COST_ITEM.name: "costs",
+    schema.ADVANCE.name: "advances",
+    schema.AGREEMENT.name: "agreements",
+    schema.OPENING_REGISTER.name: "opening_registers",
+    schema.OLD_READING.name: "old_readings",
+}
+_UNHASHED = frozenset({schema.PARTY.name})  # names and addresses are for printing only
+
+
+def encode_fact(fact: Fact) -> str:
+    """Return a fact's canonical JSON."""
+    return _ENCODER.encode(fact).decode()
+
+
+def decode_fact(table: Table, payload: str) -> Fact:
+    """Return the fact that a payload holds."""
+    found: tuple[Fact, ...] = _DECODERS[table.name].decode(f"[{payload}]")
+    return found[0]
+
+
+def make_snapshot(payloads: Payloads, known_at: datetime) -> Snapshot | None:
+    """Return the snapshot of one property's facts; None while the property itself isn't among them."""
+    decoded: dict[str, Any] = {}
+    digest = sha256()
+    for name, decoder in _DECODERS.items():
+        rows = payloads.get(name, {})
+        joined = "[" + ",".join([rows[key] for key in sorted(rows)]) + "]"
+        if name not in _UNHASHED:
+            digest.update(f'"{name}":{joined}\n'.encode())
+        decoded[name] = decoder.decode(joined)
+    properties = decoded.pop(schema.PROPERTY.name)
+    if not properties:
+        return None
+    return Snapshot(
+        property=properties[0],
+        known_at=known_at,
+        hash=digest.hexdigest(),
+        **{field: decoded[name] for name, field in _FIELDS.items()},
+    )
