@@ -1,6 +1,6 @@
 """The blocks about money: costs, allocation key, the party's share, advances, what a revision changed, the proof."""
 
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
 from billing_aggregator.documents.blocks import AnyBlock, Column, Pairs, Prose, Table, Terms
 from billing_aggregator.documents.content import PoolLine, StatementContent, SumLine
 from billing_aggregator.documents.texts import Words
@@ -63,7 +63,7 @@ def word_key(content: StatementContent, words: Words) -> Terms:
     """The allocation key and its explanation in words (§ 556a BGB)."""
     agreement = content.agreement
     whole = agreement.base_share + agreement.usage_share
-    declared = local_day(agreement.declared_at, content.house.time_zone)
+    declared = day_of(agreement.declared_at, content.house.time_zone)
     split = words(
         "key.split_text",
         base=words.percent(agreement.base_share, whole),

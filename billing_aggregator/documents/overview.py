@@ -7,7 +7,7 @@ BGB), not for posting in the stairwell.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
-from billing_aggregator.days import local_day
+from billing_aggregator.days import day_of
 from billing_aggregator.documents.blocks import AnyBlock, Column, Frame, Hashes, Prose, Report, Table
 from billing_aggregator.documents.names import NameBook
 from billing_aggregator.documents.texts import Words
@@ -307,7 +307,7 @@ def _review(review: Review, decision: Decision | None, zone: str, words: Words) 
     choice, reason, by = words("overview.undecided", nominal=review.nominal), "", ""
     if decision:
         choice, reason = decision.choice, decision.reason
-        by = f"{decision.actor}, {words.day(local_day(decision.decided_at, zone))}"
+        by = f"{decision.actor}, {words.day(day_of(decision.decided_at, zone))}"
     return (
         words.name_of("review", review.kind),
         review.detail,
