@@ -7,11 +7,11 @@ PDF and keeps both: if any of that fails, nothing was issued and no number is lo
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.engine import Connection
 
 from billing_aggregator.database import Database
+from billing_aggregator.days import zone_of
 from billing_aggregator.errors import IllegalStep
 from billing_aggregator.invoice import store
 from billing_aggregator.invoice.checking import refuse_faulty
@@ -144,7 +144,7 @@ class InvoiceBook:
 
     def _deed(self, actor: str, reason: str = "") -> Deed:
         at = self._clock()
-        return Deed(at, at.astimezone(ZoneInfo(self._operator.time_zone)).date(), actor, reason)
+        return Deed(at, at.astimezone(zone_of(self._operator.time_zone)).date(), actor, reason)
 
 
 def _refuse_second(connection: Connection, invoice: Invoice) -> None:

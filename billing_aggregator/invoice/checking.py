@@ -31,8 +31,7 @@ def refuse_faulty(invoice: Invoice) -> None:
 
 def _find_faults(invoice: Invoice) -> Iterator[tuple[str, str]]:
     yield from _find_missing(invoice)
-    for part in (invoice.seller, invoice.buyer, invoice.site, *invoice.lines):
-        yield from _find_unprintable(asdict(part))
+    yield from _find_unprintable(asdict(invoice))
     yield from _find_wrong_numbers(invoice)
     yield from _find_tax_faults(invoice)
     if not invoice.lines:
@@ -81,9 +80,10 @@ def _find_missing(invoice: Invoice) -> Iterator[tuple[str, str]]:
 
 def _find_unprintable(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _find_unprintable(value)
-        elif isinstance(value, str) and not value.isprintable():
+        for part in value if isinstance(value, tuple) else [value]:
+            if isinstance(part, Mapping):
+                yield from _find_unprintable(part)
+        if isinstance(value, str) and not value.isprintable():
             yield name, f"{value!r} has a sign that neither XML nor paper can show: take it out"
 
 

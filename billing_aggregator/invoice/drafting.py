@@ -1,10 +1,9 @@
 """Makes the draft of an invoice: the operator's fees, counted by what the master data say of a property."""
 
 from collections.abc import Collection, Iterator
-from datetime import date
 from fractions import Fraction
 
-from billing_aggregator.days import begin_of_day
+from billing_aggregator.days import add_months, begin_of_day
 from billing_aggregator.errors import ConfigError, NotFound
 from billing_aggregator.invoice.model import (
     Address,
@@ -48,7 +47,7 @@ def draft_invoice(
         kind=InvoiceKind.INVOICE,
         seller=_make_seller(settings.operator),
         buyer=_make_buyer(snapshot, customer),
-        site=_make_site(snapshot, customer),
+        site=_make_site(snapshot, settings.operator),
         days=days,
         lines=tuple(line for line in lines if line.quantity > 0),
         payment_days=settings.operator.payment_days,
@@ -123,7 +122,7 @@ def _cut_months(days: DayRange) -> Iterator[DayRange]:
         raise ValueError("only days with an end are invoiced")
     first = days.first
     while first < days.end:
-        following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+        following = add_months(first.replace(day=1), 1)
         yield DayRange(first, min(following, days.end))
         first = following
 
@@ -142,7 +141,7 @@ def _make_seller(operator: OperatorSection) -> Seller:
 
 
 def _make_buyer(snapshot: Snapshot, customer: CustomerSection) -> Buyer:
-    landlord = snapshot.party(snapshot.property.landlord)
+    landlord = snapshot.party(snapshot.owner)
     return Buyer(
         name=landlord.name,
         address=Address(landlord.street, landlord.postcode, landlord.city, customer.country),
@@ -154,8 +153,9 @@ def _make_buyer(snapshot: Snapshot, customer: CustomerSection) -> Buyer:
     )
 
 
-def _make_site(snapshot: Snapshot, customer: CustomerSection) -> Site:
+def _make_site(snapshot: Snapshot, operator: OperatorSection) -> Site:
     place = snapshot.property
+    # The master data name no country: the operator serves locks in its own.
     return Site(
-        place.property, place.name, Address(place.street, place.postcode, place.city, customer.country)
+        place.property, place.name, Address(place.street, place.postcode, place.city, operator.country)
     )

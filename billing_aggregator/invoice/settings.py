@@ -7,8 +7,9 @@ drafted, since a program that never writes invoices needs none of it.
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from billing_aggregator.days import zone_of
 from billing_aggregator.invoice.model import VatCategory
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
@@ -51,6 +52,12 @@ class OperatorSection(_Section):
     number_prefix: Id = "R"
     payment_days: Annotated[int, Field(ge=0, le=365)] = 30
     time_zone: Text = "Europe/Berlin"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        zone_of(name)
+        return name
 
 
 class FeeSection(_Section):
