@@ -21,7 +21,7 @@ class Books:
         self._clock = now
         self._moment: datetime | None = None
         self._snapshot: Snapshot | None = None
-        self.masterdata = MasterData(database)
+        self.masterdata = MasterData(database, self.now)
         self.store = RunStore(database)
         self._door: LedgerDoor | None = None
 
