@@ -9,8 +9,6 @@ from datetime import date, timedelta
 
 from billing_aggregator.model import DayRange
 
-ALARM_DAYS = 90
-
 
 def claim_until(period: DayRange) -> date:
     """Return the last day on which a statement is received in time: the 12th month after the period ends with it.
@@ -28,11 +26,6 @@ def objections_until(received_on: date) -> date:
     A revision is received on a day of its own, and opens this time again for what it changed.
     """
     return _end_of_twelfth_month_after(received_on)
-
-
-def alarm_on(period: DayRange) -> date:
-    """Return the day from which on a run that isn't delivered is alarmed: 90 days before the last one in time."""
-    return claim_until(period) - timedelta(days=ALARM_DAYS)
 
 
 def is_in_time(received_on: date | None, period: DayRange) -> bool:

@@ -44,9 +44,9 @@ def agreements(draw: st.DrawFn) -> Agreement:
 
 @st.composite
 def row_lists(draw: st.DrawFn) -> tuple[RowBasis, ...]:
-    """One to eight dwellings, each split into a party's days and maybe the owner's."""
+    """One to five dwellings, each split into a party's days and maybe the owner's."""
     rows = []
-    for number in range(1, draw(st.integers(1, 8)) + 1):
+    for number in range(1, draw(st.integers(1, 5)) + 1):
         area, persons = draw(st.sampled_from([4815, 5000, 6240])), draw(st.integers(1, 4))
         lived_in = draw(st.sampled_from([365, 365, 120, 0]))
         vacant = 365 - lived_in
@@ -72,9 +72,7 @@ def allocation_inputs(draw: st.DrawFn, with_substitutes: bool = True) -> Allocat
     costs = {fraction: draw(COSTS) for fraction in draw(st.sets(st.sampled_from(FRACTIONS), min_size=1))}
     if any(costs.values()):
         costs["common"] = draw(COSTS)
-    metered = {
-        (row, fraction): draw(VOLUMES_ML) for row in names for fraction in costs if draw(st.booleans())
-    }
+    metered = {(row, fraction): draw(VOLUMES_ML) for row in names for fraction in costs}
     estimated = st.builds(
         Substitute,
         row=st.sampled_from([*names, UNATTRIBUTED_ROW]),

@@ -14,18 +14,14 @@ from billing_aggregator.model import (
     AllocationInput,
     BaseKey,
     FractionResult,
-    Pool,
     Review,
     ReviewKind,
     RowBasis,
     RowVolumes,
     Substitute,
 )
+from tests.unit.billing_aggregator.engine_inputs import cents_of
 from tests.unit.billing_aggregator.worked_case import AGREEMENT, METERED, worked_input, worked_rows
-
-
-def cents_of(pool: Pool) -> dict[str, int]:
-    return {share.row: share.allocated_cents for share in pool.shares}
 
 
 def only_fraction(allocation: Allocation) -> FractionResult:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing_aggregator.engine.deadlines import alarm_on, claim_until, is_in_time, objections_until
+from billing_aggregator.engine.deadlines import claim_until, is_in_time, objections_until
 from billing_aggregator.model import DayRange
 
 YEAR = DayRange(date(2025, 1, 1), date(2026, 1, 1))
@@ -56,11 +56,6 @@ def test_objections_are_possible_until_the_end_of_the_twelfth_month_after_receip
 ) -> None:
     """§ 556 (3) sentence 5 BGB."""
     assert objections_until(received_on) == last
-
-
-def test_the_alarm_is_raised_ninety_days_before_the_last_day_in_time() -> None:
-    assert alarm_on(YEAR) == date(2026, 10, 2)
-    assert claim_until(YEAR) - alarm_on(YEAR) == timedelta(days=90)
 
 
 def test_a_period_without_an_end_has_no_deadline() -> None:

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from billing_aggregator.engine.allocation import allocate
-from billing_aggregator.model import UNATTRIBUTED_ROW, AllocationInput
+from billing_aggregator.model import UNATTRIBUTED_ROW, AllocationInput, Pool
 from tests.unit.billing_aggregator.engine_inputs import (
     VOLUMES_ML,
     allocation_inputs,
@@ -97,6 +97,35 @@ def test_a_pour_more_never_lowers_its_partys_own_usage_share(
     assert cents_of(other)[row] >= cents_of(one)[row]
     sticky = pools_of(allocate(replace(inputs, metered=more, previous={name: one})))[name]
     assert cents_of(sticky)[row] >= cents_of(one)[row]
+
+
+@given(allocation_inputs(), st.data())
+def test_a_correction_of_volumes_in_one_fraction_leaves_all_other_pools_as_they_were(
+    inputs: AllocationInput, data: st.DataObject
+) -> None:
+    fraction = data.draw(st.sampled_from(sorted(set(inputs.costs) - {"common"})))
+    row = data.draw(st.sampled_from([row.row for row in inputs.rows]))
+    first = pools_of(allocate(inputs))
+    corrected = {**inputs.metered, (row, fraction): data.draw(VOLUMES_ML)}
+    # Rounded against an earlier correction, so that "as they were" isn't what plain rounding would give anyhow.
+    nudged = {name: nudge(pool) for name, pool in first.items()}
+    second = pools_of(allocate(replace(inputs, metered=corrected, previous=nudged)))
+    for name in set(first) - {f"{fraction}/usage"}:
+        assert cents_of(second[name]) == cents_of(nudged[name])
+        assert second[name].moved_by_rounding == ()
+
+
+def nudge(pool: Pool) -> Pool:
+    """Return the pool with a cent moved from a row that was rounded up to one that wasn't: so corrections leave it."""
+    up = [share for share in pool.shares if share.allocated_cents > share.exact]
+    down = [share for share in pool.shares if share.allocated_cents < share.exact]
+    moved = {share.row: share.allocated_cents for share in pool.shares}
+    if up and down:
+        moved[up[0].row] -= 1
+        moved[down[0].row] += 1
+    return replace(
+        pool, shares=tuple(replace(share, allocated_cents=moved[share.row]) for share in pool.shares)
+    )
 
 
 @given(allocation_inputs(with_substitutes=False), VOLUMES_ML)

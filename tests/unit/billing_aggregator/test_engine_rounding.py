@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from billing_aggregator.engine.rounding import divide_pool
 from billing_aggregator.model import Pool, PoolShare
+from tests.unit.billing_aggregator.engine_inputs import cents_of
 
 SEED = "A-2025"
 NAME = "residual/usage"
@@ -14,10 +15,6 @@ NAME = "residual/usage"
 
 def divide(total_cents: int, weights: dict[str, int], previous: Pool | None = None) -> Pool:
     return divide_pool(NAME, total_cents, "billed_ml", weights, SEED, previous)
-
-
-def cents_of(pool: Pool) -> dict[str, int]:
-    return {share.row: share.allocated_cents for share in pool.shares}
 
 
 def pool_of(total_cents: int, shares: dict[str, tuple[Fraction, int]]) -> Pool:

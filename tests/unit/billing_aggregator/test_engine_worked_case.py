@@ -1,18 +1,11 @@
 """The worked case of design 4, every column, to the cent; and its correction."""
 
 from billing_aggregator.engine.allocation import allocate
-from billing_aggregator.model import Allocation, Pool
+from billing_aggregator.model import Allocation
+from tests.unit.billing_aggregator.engine_inputs import cents_of, pools_of
 from tests.unit.billing_aggregator.worked_case import corrected_input, worked_input, worked_rows
 
 ROWS = ("WE1/T1", "WE2/T2", "WE2/T3", "WE3/T4", "WE4/T5", "WE4/owner")
-
-
-def pools_of(allocation: Allocation) -> dict[str, Pool]:
-    return {pool.name: pool for part in allocation.fractions for pool in (part.base, part.usage)}
-
-
-def cents_of(pool: Pool) -> dict[str, int]:
-    return {share.row: share.allocated_cents for share in pool.shares}
 
 
 def totals_of(allocation: Allocation) -> dict[str, int]:
