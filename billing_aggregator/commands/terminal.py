@@ -19,6 +19,7 @@ from billing_aggregator.runs.books import Books, open_books
 from billing_aggregator.runs.document import encode_values
 
 PROGRAM = "billing-aggregator"
+_PIPE_WIDTH = 250
 EXIT_REFUSED = 1  # an illegal step, nothing by that name, or two things that should be equal differ
 EXIT_REJECTED = 65  # sysexits.h EX_DATAERR: correct the input
 EXIT_TRY_LATER = 75  # EX_TEMPFAIL
@@ -87,7 +88,8 @@ def print_table(
         table.add_column(column, justify="right" if right[place : place + 1] == "r" else "left")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty()).print(table)
+    # Into a file or a pipe nothing is cut: there is no edge of a screen.
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
 def say(text: str) -> None:
