@@ -20,22 +20,6 @@ Payloads = Mapping[str, Mapping[str, str]]  # table -> key -> payload
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODERS = {name: msgspec.json.Decoder(tuple[table.fact, ...]) for name, table in TABLES.items()}  # type: ignore[name-defined]
-_FIELDS = {
-    schema.PERIOD.name: "periods",
-    schema.DWELLING.name: "dwellings",
-    schema.AREA.name: "areas",
-    schema.PARTY.name: "parties",
-    schema.OCCUPANCY.name: "occupancies",
-    schema.PERSONS.name: "persons",
-    schema.CREDENTIAL.name: "credentials",
-    schema.CHAMBER.name: "chambers",
-    schema.LOCK_ACCESS.name: "lock_access",
-    schema.COST_ITEM.name: "costs",
-    schema.ADVANCE.name: "advances",
-    schema.AGREEMENT.name: "agreements",
-    schema.OPENING_REGISTER.name: "opening_registers",
-    schema.OLD_READING.name: "old_readings",
-}
 _UNHASHED = frozenset({schema.PARTY.name})  # names and addresses are for printing only
 
 
@@ -67,5 +51,5 @@ def make_snapshot(payloads: Payloads, known_at: datetime) -> Snapshot | None:
         property=properties[0],
         known_at=known_at,
         hash=digest.hexdigest(),
-        **{field: decoded[name] for name, field in _FIELDS.items()},
+        **{field: decoded[name] for name, field in schema.COLLECTIONS.items()},
     )

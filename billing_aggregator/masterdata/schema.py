@@ -271,3 +271,20 @@ TABLES: Mapping[str, Table] = {
     )
 }
 TABLE_OF: Mapping[type, Table] = {table.fact: table for table in TABLES.values()}
+# A snapshot's fields with the rows of each table but `property`.
+COLLECTIONS: Mapping[str, str] = {
+    PERIOD.name: "periods",
+    DWELLING.name: "dwellings",
+    AREA.name: "areas",
+    PARTY.name: "parties",
+    OCCUPANCY.name: "occupancies",
+    PERSONS.name: "persons",
+    CREDENTIAL.name: "credentials",
+    CHAMBER.name: "chambers",
+    LOCK_ACCESS.name: "lock_access",
+    COST_ITEM.name: "costs",
+    ADVANCE.name: "advances",
+    AGREEMENT.name: "agreements",
+    OPENING_REGISTER.name: "opening_registers",
+    OLD_READING.name: "old_readings",
+}

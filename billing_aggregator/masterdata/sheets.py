@@ -6,7 +6,7 @@ file last. Nothing is guessed: what can't be read for sure is a problem with its
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -175,12 +175,13 @@ def _miscounted(cells: int, columns: int, separator: str) -> str:
     return f"{cells} cells, but the header has {columns} columns, separated by {separator!r}: {remedy}"
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterator[Sequence[str]]) -> None:
-    """Write one table as UTF-8, separated by commas."""
+def write_csv(path: Path, columns: Sequence[str], *rows: Iterable[Sequence[str]]) -> None:
+    """Write one table as UTF-8, separated by commas; several sets of rows, one after the other."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        for some in rows:
+            writer.writerows(some)
 
 
 # --- Excel
@@ -191,7 +192,8 @@ def _read_workbook(path: Path, content: bytes) -> tuple[list[Sheet], list[Proble
         workbook = load_workbook(BytesIO(content), read_only=False, data_only=False)
     except (BadZipFile, InvalidFileException, KeyError, ValueError) as error:
         return [], [Problem(path.name, None, None, f"isn't an Excel workbook ({error}): save it as .xlsx")]
-    sheets, problems = [], []
+    sheets: list[Sheet] = []
+    problems: list[Problem] = []
     for worksheet in workbook.worksheets:
         name = f"{path.name}[{worksheet.title}]"
         try:
@@ -236,7 +238,7 @@ def _read_worksheet(worksheet: Worksheet, file: str, problems: list[Problem]) ->
 
 
 def _cell_value(cell: Any) -> Cell:
-    """Return what a cell holds, exactly: of a number the shortest decimal that it is (1234.56, not a binary near it)."""
+    """Return what a cell holds, exactly: of a number the shortest decimal (1234.56, not the binary near it)."""
     value = cell.value
     if value is None:
         return ""
@@ -257,26 +259,33 @@ def _cell_value(cell: Any) -> Cell:
 
 @dataclass(frozen=True, slots=True)
 class OutColumn:
-    """A column that is written: its name, and what the cell's comment says."""
+    """A column that is written: its name, and what the comment on it says."""
 
     name: str
     comment: str
 
 
-def write_workbook(
-    path: Path, sheets: Sequence[tuple[str, Sequence[OutColumn], Sequence[Sequence[str]]]]
-) -> None:
-    """Write a workbook with a sheet for each table. All cells are text, so that Excel changes nothing in them."""
+@dataclass(frozen=True, slots=True)
+class OutSheet:
+    """A sheet that is written."""
+
+    title: str
+    columns: Sequence[OutColumn]
+    rows: Sequence[Sequence[str]]
+
+
+def write_workbook(path: Path, sheets: Iterable[OutSheet]) -> None:
+    """Write a workbook. All its cells are text, so that Excel changes nothing in them."""
     workbook = Workbook()
     workbook.remove(workbook.worksheets[0])
-    for title, columns, rows in sheets:
-        worksheet = workbook.create_sheet(title)
-        for place, column in enumerate(columns, 1):
+    for sheet in sheets:
+        worksheet = workbook.create_sheet(sheet.title)
+        for place, column in enumerate(sheet.columns, 1):
             cell = worksheet.cell(1, place, column.name)
             cell.font = Font(bold=True)
             cell.comment = Comment(column.comment, "billing-aggregator", height=120, width=320)
             worksheet.column_dimensions[get_column_letter(place)].width = max(14, len(column.name) + 2)
-        for line, row in enumerate(rows, 2):
+        for line, row in enumerate(sheet.rows, 2):
             for place, text in enumerate(row, 1):
                 cell = worksheet.cell(line, place, text)
                 cell.data_type = "s"  # a text that begins with "=" is no formula

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from billing_aggregator.database import Database
 from billing_aggregator.errors import NotFound
 from billing_aggregator.masterdata.payloads import make_snapshot
-from billing_aggregator.masterdata.schema import PROPERTY
+from billing_aggregator.masterdata.schema import CHAMBER, PROPERTY
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.masterdata.tables import facts, imports
 
@@ -162,11 +162,12 @@ class Change:
         # Never behind the import before: what is stamped later was known later.
         self.began_at = max(clock(), _instant(_latest_ms(connection)))
 
-    def states(self, properties: Sequence[str]) -> dict[str, State]:
-        """Return what holds of these properties."""
+    def states(self, properties: Sequence[str], table: str | None = None) -> dict[str, State]:
+        """Return what holds of these properties, or of one table of theirs."""
         found: dict[str, State] = {}
         for start in range(0, len(properties), _PROPERTIES_AT_ONCE):
-            found.update(read_states(self.connection, properties[start : start + _PROPERTIES_AT_ONCE], None))
+            chunk = properties[start : start + _PROPERTIES_AT_ONCE]
+            found.update(read_states(self.connection, chunk, None, table))
         return found
 
     def was_reversed(self, property: str, table: str, key: str) -> bool:
@@ -177,14 +178,21 @@ class Change:
         )
         return self.connection.execute(query.limit(1)).first() is not None
 
-    def chambers_elsewhere(self, lock: str, property: str) -> list[tuple[str, str]]:
-        """Return (property, payload) of what holds of a lock's chambers in other properties."""
+    def zones(self, properties: Sequence[str]) -> dict[str, str]:
+        """Return the time zone of each of these properties that is known."""
+        found = {}
+        for name, state in self.states(properties, PROPERTY.name).items():
+            for fact in state.get(PROPERTY.name, {}).values():
+                found[name] = str(msgspec.json.decode(fact.payload)["time_zone"])
+        return found
+
+    def chambers_of(self, lock: str) -> list[tuple[str, str]]:
+        """Return (property, payload) of what holds of a lock's chambers in all properties."""
         f, later = facts.c, facts.alias()
         query = sa.select(f.property, f.payload).where(
-            f.table_name == "chamber",
+            f.table_name == CHAMBER.name,
             f.key >= f"{lock}/",
             f.key < f"{lock}0",  # "0" follows "/"
-            f.property != property,
             f.reverses.is_(None),
             ~sa.exists().where(later.c.reverses == f.fact_no),
         )
@@ -225,7 +233,7 @@ class Change:
 
 
 def read_states(
-    connection: Connection, properties: Sequence[str], last_import: int | None
+    connection: Connection, properties: Sequence[str], last_import: int | None, table: str | None = None
 ) -> dict[str, State]:
     """Return what holds of these properties after an import (None: after the last one), in the order of entry."""
     f = facts.c
@@ -233,9 +241,11 @@ def read_states(
     query = query.where(f.property.in_(properties)).order_by(f.property, f.fact_no)
     if last_import is not None:
         query = query.where(f.import_no <= last_import)
+    if table is not None:
+        query = query.where(f.table_name == table)
     states: dict[str, State] = {}
-    for name, fact_no, table, key, payload, reverses in connection.execute(query):
-        rows = states.setdefault(name, {}).setdefault(table, {})
+    for name, fact_no, of, key, payload, reverses in connection.execute(query):
+        rows = states.setdefault(name, {}).setdefault(of, {})
         if reverses is None:
             rows[key] = StoredFact(fact_no, payload)
         else:
