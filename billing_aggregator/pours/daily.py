@@ -93,11 +93,11 @@ class Daily:
                 found[epoch, chamber] = (min(low, first), max(high, last), so_far + pours)
         runs = []
         for (epoch, chamber), (first, last, pours) in found.items():
-            before, after = self._neighbours(usage, epoch, chamber)
+            before = self._last_before(usage, epoch, chamber)
             opening = not before and any(
                 (o.lock, o.chamber) == (lock, chamber) for o in self._holders.openings
             )
-            if before >= first or (after is not None and after <= last) or opening:
+            if before >= first or opening:
                 return None
             records = view.of_numbers(lock, epoch, [before or first, first, last])
             ends = {record.seq: record for record in records if not record.unverified}
@@ -115,19 +115,16 @@ class Daily:
             whole.update(repr((lock, counts, usage.loose)).encode())
         return whole.hexdigest()
 
-    def _neighbours(self, usage: LockUsage, epoch: int, chamber: int) -> tuple[int, int | None]:
-        """Return the last number that is filed before the period, 0 if none, and the first one after it."""
-        known = next((b for b in usage.bounds if (b.epoch, b.chamber) == (epoch, chamber)), None)
-        before = [0 if known is None or known.last_before is None else known.last_before]
-        after = [] if known is None or known.first_after is None else [known.first_after]
-        # What was read reaches a day beyond the period on both sides.
-        for filed in usage.records:
-            if (filed.epoch, filed.chamber) == (epoch, chamber):
-                if filed.day < self._first:
-                    before.append(filed.last_seq)
-                elif filed.day >= self._first + len(self._stretch_of):
-                    after.append(filed.first_seq)
-        return max(before), min(after, default=None)
+    def _last_before(self, usage: LockUsage, epoch: int, chamber: int) -> int:
+        """Return the greatest number that is filed before the period, 0 if there is none."""
+        known = [b.last_before for b in usage.bounds if (b.epoch, b.chamber) == (epoch, chamber)]
+        # What was read begins a day before the period.
+        known += [
+            filed.last_seq
+            for filed in usage.records
+            if (filed.epoch, filed.chamber) == (epoch, chamber) and filed.day < self._first
+        ]
+        return max(known, default=0)
 
     def _group(
         self, lock: str, usage: LockUsage, key: tuple[int, int, int, int, int], pours: int

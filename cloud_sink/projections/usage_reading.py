@@ -42,12 +42,11 @@ class LooseRecord(NamedTuple):
 
 
 class SeqBounds(NamedTuple):
-    """Of one epoch and chamber: the last record filed before the days, the first one filed after them."""
+    """Of one epoch and chamber: the greatest number that is filed before the days."""
 
     epoch: int
     chamber: int
-    last_before: int | None
-    first_after: int | None
+    last_before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +118,8 @@ def _of_lock(connection: Connection, lock_no: int, first_day: int, end_day: int)
         .distinct()
     )
     bounds = (
-        sa.select(
-            r.epoch,
-            r.chamber,
-            sa.func.max(sa.case((r.day < first_day, r.last_seq))),
-            sa.func.min(sa.case((r.day >= end_day, r.first_seq))),
-        )
-        .where(r.lock_no == lock_no, r.chamber > 0)
+        sa.select(r.epoch, r.chamber, sa.func.max(r.last_seq))
+        .where(r.lock_no == lock_no, r.day < first_day, r.chamber > 0)
         .group_by(r.epoch, r.chamber)
         .order_by(r.epoch, r.chamber)
     )

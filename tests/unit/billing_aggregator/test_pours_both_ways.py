@@ -1,4 +1,4 @@
-"""Usage per day and the recount from raw entries give the same, whatever happens on an estate; and what it adds up to."""
+"""Usage per day and the recount from raw entries give the same, whatever happens on an estate."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -231,6 +231,29 @@ def test_a_clock_that_jumped_breaks_no_run(estate: PourEstate) -> None:
     assert [short(run) for run in usage.registers] == [(1, 0, 3, 3, 0, 0, 0)]
 
 
+def test_a_report_of_an_old_clock_in_the_midst_of_the_period_starts_no_run(estate: PourEstate) -> None:
+    estate.pour("2024-12-31 12:00")
+    report(estate, "2025-03-01 12:00")
+    estate.pour("2024-12-01 12:00", kind=Kind.REGISTER_REPORT, uid=0, read_at=local("2025-03-01 12:30"))
+    estate.pour("2025-03-02 12:00")
+    estate.commit()
+    [run] = estate.usage().registers
+    assert (run.first_seq, run.last_seq, *short(run)) == (1, 4, 1, 1, 2, 1, 0, 0, 0)
+
+
+def test_an_unverified_record_that_is_billed_though_no_register_counted_it_is_unexplained(
+    estate: PourEstate,
+) -> None:
+    estate.pour("2025-03-01 12:00")
+    estate.pour("2025-03-02 12:00", unverified=True)
+    estate.registers[1] -= 1
+    estate.pour("2025-03-03 12:00")
+    estate.commit()
+    [review] = estate.usage().reviews
+    decided = estate.usage([decide(review.review, "WE1/T1")])
+    assert [short(run) for run in decided.registers] == [(1, 0, 2, 3, 0, 0, -1)]
+
+
 def test_a_replay_sees_only_what_was_there_and_says_the_same_of_what_was_missing(estate: PourEstate) -> None:
     estate.pour("2025-03-01 12:00")
     estate.commit()
