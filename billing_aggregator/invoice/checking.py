@@ -51,6 +51,7 @@ def _find_missing(invoice: Invoice) -> Iterator[tuple[str, str]]:
     seller, buyer = invoice.seller, invoice.buyer
     in_operator, in_customers = "add it to [operator]", "add it to this property's [[customers]]"
     in_master_data = "add it to the landlord's party in the master data"
+    in_property = "add it to the property in the master data"
     wanted = [
         ("BT-27", seller.name, "the operator's name", in_operator),
         ("BT-35", seller.address.street, "the operator's street", in_operator),
@@ -65,12 +66,10 @@ def _find_missing(invoice: Invoice) -> Iterator[tuple[str, str]]:
         ("BT-50", buyer.address.street, "the landlord's street", in_master_data),
         ("BT-53", buyer.address.postcode, "the landlord's postcode", in_master_data),
         ("BT-52", buyer.address.city, "the landlord's city", in_master_data),
-        (
-            "BT-10",
-            buyer.reference,
-            "the buyer reference (Leitweg-ID, or one that the landlord wants)",
-            in_customers,
-        ),
+        ("BT-70", invoice.site.name, "the property's name", in_property),
+        ("BT-78", invoice.site.address.postcode, "the property's postcode", in_property),
+        ("BT-77", invoice.site.address.city, "the property's city", in_property),
+        ("BT-10", buyer.reference, "the buyer reference (as a Leitweg-ID)", in_customers),
         ("BT-49", buyer.electronic.value, "the landlord's electronic address", in_customers),
     ]
     for term, value, what, remedy in wanted:

@@ -133,8 +133,8 @@ def _make_seller(operator: OperatorSection) -> Seller:
         address=Address(operator.street, operator.postcode, operator.city, operator.country),
         contact=Contact(operator.contact_name, operator.contact_phone, operator.contact_email),
         electronic=ElectronicAddress(operator.electronic_scheme, operator.electronic_address),
-        account=BankAccount(operator.iban, operator.account_holder or operator.name, operator.bic),
-        vat_id=operator.vat_id,
+        account=BankAccount(_pack(operator.iban), operator.account_holder or operator.name, operator.bic),
+        vat_id=_pack(operator.vat_id),
         tax_number=operator.tax_number,
         register=operator.register_entry,
     )
@@ -147,7 +147,7 @@ def _make_buyer(snapshot: Snapshot, customer: CustomerSection) -> Buyer:
         address=Address(landlord.street, landlord.postcode, landlord.city, customer.country),
         electronic=ElectronicAddress(customer.electronic_scheme, customer.electronic_address),
         reference=customer.reference,
-        vat_id=customer.vat_id,
+        vat_id=_pack(customer.vat_id),
         order=customer.order,
         contract=customer.contract,
     )
@@ -159,3 +159,8 @@ def _make_site(snapshot: Snapshot, operator: OperatorSection) -> Site:
     return Site(
         place.property, place.name, Address(place.street, place.postcode, place.city, operator.country)
     )
+
+
+def _pack(number: str) -> str:
+    """Return an IBAN or a VAT id as machines want it; people write them in groups."""
+    return number.replace(" ", "").upper()

@@ -18,7 +18,7 @@ from billing_aggregator.invoice.model import (
     VatCategory,
 )
 from billing_aggregator.model import DayRange
-from tests.unit.billing_aggregator.invoice_samples import BUYER, DRAFT, ISSUED, LINES, REVERSAL, SELLER
+from tests.unit.billing_aggregator.invoice_samples import BUYER, DRAFT, ISSUED, LINES, REVERSAL, SELLER, SITE
 
 
 def with_line(**changes: object) -> Invoice:
@@ -52,6 +52,8 @@ def test_invoices_in_order_are_let_pass() -> None:
         (with_buyer(electronic=ElectronicAddress("0204", "991-03730-18")), "BT-49", "Leitweg-ID"),
         (with_buyer(electronic=ElectronicAddress("EM", "nobody")), "BT-49", "e-mail"),
         (with_buyer(name=""), "BT-44", "master data"),
+        (replace(DRAFT, site=replace(SITE, name="")), "BT-70", "property"),
+        (replace(DRAFT, site=replace(SITE, address=Address("Elbhof 1", "", "Hamburg"))), "BT-78", "property"),
         (with_buyer(name="Wohnbau\x00"), "name", "take it out"),
         (with_seller(address=Address("Hafen\x0bstraße", "1", "H")), "street", "take it out"),
         (with_line(name=""), "BT-153", "[[fees]]"),

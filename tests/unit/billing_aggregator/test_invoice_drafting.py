@@ -183,3 +183,11 @@ def test_the_order_of_the_master_data_does_not_matter() -> None:
     fees = [fee("service", FeeBasis.LOCK_MONTH)]
     of = snapshot(*locks)
     assert draft(fees, of) == draft(fees, replace(of, chambers=of.chambers[::-1]))
+
+
+def test_numbers_that_people_write_in_groups_are_packed() -> None:
+    operator = OPERATOR.model_copy(update={"iban": "de02 1203 0000 0000 2020 51", "vat_id": "DE 136 695 976"})
+    settings = InvoiceSettings(operator=operator, fees=(fee("a", FeeBasis.ONCE),), customers=(CUSTOMER,))
+    drafted = draft_invoice(snapshot(), YEAR_2025, settings)
+    assert (drafted.seller.account.iban, drafted.seller.vat_id) == ("DE02120300000000202051", "DE136695976")
+    refuse_faulty(drafted)
