@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -27,9 +28,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PROPERTIES_AT_ONCE = 50
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFact:
-    """A fact that holds."""
+class StoredFact(NamedTuple):
+    """A fact that holds. A tuple, because millions of them are read in one go."""
 
     fact_no: int
     payload: str
@@ -244,7 +244,7 @@ def read_states(
     if table is not None:
         query = query.where(f.table_name == table)
     states: dict[str, State] = {}
-    for name, fact_no, of, key, payload, reverses in connection.execute(query):
+    for name, fact_no, of, key, payload, reverses in connection.execute(query).all():
         rows = states.setdefault(name, {}).setdefault(of, {})
         if reverses is None:
             rows[key] = StoredFact(fact_no, payload)
