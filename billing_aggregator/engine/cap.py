@@ -159,12 +159,7 @@ def _charged(pool: str, allocated: Mapping[str, int], waived: Mapping[str, int])
 
 def _came_too_late(each: Issued, before: Baseline, period: DayRange) -> bool:
     late = each.received_on is not None and not is_in_time(each.received_on, period)
-    return (
-        late
-        and not each.lifted
-        and is_in_time(each.planned_on, period)
-        and each.claimed_cents > before.claimable_cents
-    )
+    return late and is_in_time(each.planned_on, period) and each.claimed_cents > before.claimable_cents
 
 
 def _late(seed: str, each: Issued, before: Baseline, period: DayRange) -> Review:

@@ -35,8 +35,8 @@ LEAST_COMPARABLE = 3
 class Reference:
     """What a row threw in one fraction on days of which nothing is missing: a source for estimates.
 
-    `days`, `person_days`: of its residents. `this_period`: metered in the period that is billed. `source` says where
-    the figure is from, in a few signs that need no translation (`2024-01-01..2024-12-31`, `2025-02..2025-12`).
+    `days` (one at least), `person_days`: of its residents. `this_period`: metered in the period that is billed.
+    `source` says where the figure is from, in a few signs that need no translation (`2024-01-01..2024-12-31`).
     """
 
     row: str
@@ -207,7 +207,7 @@ def _estimate(candidate: _Candidate, references: Sequence[Reference]) -> _Estima
     own = [each for each in references if each.row == candidate.row]
     if sum(each.days for each in own) >= LEAST_DAYS:
         return _Estimate(candidate.days * _per_day(own), SAME_PARTY, _sources(own))
-    others = [each for each in references if each.this_period and each.row != candidate.row and each.days]
+    others = [each for each in references if each.this_period and each.row != candidate.row]
     alike = [
         each for each in others if each.person_days * candidate.days == candidate.person_days * each.days
     ]

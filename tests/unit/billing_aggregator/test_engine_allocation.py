@@ -170,17 +170,20 @@ def test_one_fraction_without_measurements_leaves_the_other_as_it_is() -> None:
 def test_lost_pours_that_no_resident_can_have_made_are_billed_to_nobody() -> None:
     inputs = replace(worked_input(), substitutes=(substitute(UNATTRIBUTED_ROW, 20_000),))
     assert RowVolumes(UNATTRIBUTED_ROW, 0, 20_000, 0, 20_000) in only_fraction(allocate(inputs)).volumes
+    more = replace(worked_input(), substitutes=(substitute(UNATTRIBUTED_ROW, 400_000),))
+    assert kinds_of(allocate(more)) == [ReviewKind.UNATTRIBUTED_SHARE]
 
 
-@pytest.mark.parametrize(("vacant_days", "reviewed"), [(292, False), (293, True)])
+@pytest.mark.parametrize(("vacant_days", "reviewed"), [(182, False), (183, True)])
 def test_vacancy_above_twenty_percent_of_area_and_days_is_reviewed(vacant_days: int, reviewed: bool) -> None:
-    """Four dwellings of 365 days: 20 % of them are 292 days."""
-    rows = [*(dwelling(number) for number in range(1, 4))]
+    """Three dwellings of 50 m² and one of 100 m²: 20 % of all area and days are 182.5 days of the large one."""
+    rows = [dwelling(number) for number in range(1, 4)]
     lived_in = 365 - vacant_days
+    vacant_area = 10_000 * vacant_days
     rows += [
-        RowBasis("WE4/T4", "WE4", "T4", lived_in, 0, 5000 * lived_in, 0, 0),
-        RowBasis("WE4/owner", "WE4", "owner", vacant_days, vacant_days, 5000 * vacant_days, 0, 0, 5000 * vacant_days),
-    ]  # fmt: skip
+        RowBasis("WE4/T4", "WE4", "T4", lived_in, 0, 10_000 * lived_in, 0, 0),
+        RowBasis("WE4/owner", "WE4", "owner", vacant_days, vacant_days, vacant_area, 0, 0, vacant_area),
+    ]
     allocation = allocate(replace(worked_input({"WE1/T1": 5000}), rows=tuple(rows)))
     assert (ReviewKind.VACANCY_SHARE in kinds_of(allocation)) is reviewed
 

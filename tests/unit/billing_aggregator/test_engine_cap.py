@@ -160,8 +160,8 @@ def test_a_late_delivery_that_costs_nothing_raises_no_alarm() -> None:
     before = [issued(1, 10_000), issued(2, 9000, LATE), issued(3, 9000, LATE, planned_on=LATE)]
     credit = issued(1, -10_000, LATE, row="WE2/T2")
     unknown = issued(1, 10_000, None, row="WE3/T4")
-    planned_late = issued(1, 0, LATE, row="WE4/T5", planned_on=LATE)
-    assert review_late_deliveries(SEED, [*before, credit, unknown, planned_late], PERIOD) == ()
+    lifted = issued(1, 10_000, LATE, row="WE4/T5", planned_on=LATE, lifted=True)
+    assert review_late_deliveries(SEED, [*before, credit, unknown, lifted], PERIOD) == ()
 
 
 def test_what_is_waived_is_spread_over_the_pools_by_what_they_hold_of_the_row() -> None:

@@ -88,6 +88,16 @@ def test_more_than_one_cent_each_divides_the_pool_anew() -> None:
     assert after.moved_by_rounding == ("a", "b", "c")
 
 
+def test_a_row_without_a_share_never_takes_a_cent_that_is_left() -> None:
+    """Two cents are left, and but one row with a share to take one: the pool is divided anew."""
+    before = pool_of(3, {row: (Fraction(1, 2), 0) for row in "abcd"} | {"e": (Fraction(1), 3)})
+    weights = {**dict.fromkeys("abcd", 1), "e": 4, "none": 0}
+    after = divide(4, weights, before)
+    assert cents_of(after) == cents_of(divide(4, weights))
+    assert len(after.moved_by_rounding) == 2
+    assert cents_of(after)["none"] == 0
+
+
 def test_a_pool_that_is_new_and_rows_that_are_new_count_as_changed() -> None:
     assert divide(10, {"a": 1, "b": 2}, None) == divide(10, {"a": 1, "b": 2}, pool_of(0, {}))
     before = divide(9, {"a": 1, "b": 2})
