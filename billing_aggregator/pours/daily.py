@@ -4,15 +4,16 @@ A day is quiet if nothing of the property changes on it, nor so near to it that 
 pours of one credential through one chamber come to the same. All other days' records are read one by one.
 """
 
-from collections.abc import Callable
+from array import array
 from datetime import timedelta
 from hashlib import sha256
+from itertools import chain
 
 from billing_aggregator.ledger_door import LedgerDoor, LedgerView, LockRecord, LockUsage, day_number
 from billing_aggregator.model import RegisterRun
 from billing_aggregator.pours.holders import Holders
 from billing_aggregator.pours.registers import proven_run
-from billing_aggregator.pours.resolution import PourGroup
+from billing_aggregator.pours.resolution import UNKNOWN_CHAMBER, Outcome, PourGroup, outcome_at
 from billing_aggregator.pours.resolving import quality_of
 from wastelock.clock_grade import GOOD_WITHIN_S
 
@@ -36,10 +37,10 @@ class Daily:
         self._stretches: list[int] = []  # each by the second of its first noon
         self._cut()
 
-    def split(self, lock: str, is_quiet: Callable[[PourGroup], bool]) -> tuple[list[PourGroup], set[int]]:
+    def split(self, lock: str) -> tuple[list[tuple[PourGroup, Outcome]], set[int]]:
         """Return what may be counted as it is, and the days (by number) that have to be looked at record by record.
 
-        `is_quiet` says of a group that nobody needs to look at it: else all days of its stretch are looked at.
+        Those are the days on which something changes, and all of a stretch where somebody has to look at a pour.
         """
         usage = self._locks.get(lock, _UNKNOWN_LOCK)
         counts: dict[tuple[int, int, int, int, int], int] = {}
@@ -52,12 +53,18 @@ class Daily:
             else:
                 key = (stretch, chamber, credential_no, volume_ml, traits)
                 counts[key] = counts.get(key, 0) + pours
-        groups = [(key[0], self._group(lock, usage, key, pours)) for key, pours in counts.items()]
-        noisy = {stretch for stretch, group in groups if not is_quiet(group)}
-        single_days |= {
-            first + i for i, stretch in enumerate(stretch_of) if stretch in noisy and stretch is not None
-        }
-        return [group for stretch, group in groups if stretch not in noisy], single_days
+        found = []
+        noisy = set()
+        for key, pours in counts.items():
+            group = self._group(lock, usage, key, pours)
+            outcome = outcome_at(self._holders, group, group.at_s)
+            if outcome.row == UNKNOWN_CHAMBER or (
+                outcome.is_counted and outcome.expected_ml != group.volume_ml
+            ):
+                noisy.add(key[0])
+            found.append((key[0], group, outcome))
+        single_days |= {first + i for i, stretch in enumerate(stretch_of) if stretch in noisy}
+        return [(group, outcome) for stretch, group, outcome in found if stretch not in noisy], single_days
 
     def records_on(self, view: LedgerView, lock: str, days: set[int]) -> list[LockRecord]:
         """Return the complete pours of these days, of those whose day is known."""
@@ -111,8 +118,8 @@ class Daily:
         """Return a SHA-256 over the counts, in place of one over the entries."""
         whole = sha256()
         for lock, usage in sorted(self._locks.items()):
-            counts = [(*c[:2], usage.credentials.get(c.credential_no, b"").hex(), *c[3:]) for c in usage.days]
-            whole.update(repr((lock, counts, usage.loose)).encode())
+            whole.update(repr((lock, sorted(usage.credentials.items()), usage.loose)).encode())
+            whole.update(array("q", chain.from_iterable(usage.days)).tobytes())
         return whole.hexdigest()
 
     def _last_before(self, usage: LockUsage, epoch: int, chamber: int) -> int:

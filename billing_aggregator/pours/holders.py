@@ -72,6 +72,9 @@ class Holders:
         self.start_s, self.end_s = self.begin_of(self.first), self.begin_of(self.end)
         self._holders = self._credentials(snapshot)
         self._chambers = _chambers(snapshot.chambers)
+        self._left_at: dict[str, int] = {}
+        for (lock, _), stretches in self._chambers.items():
+            self._left_at[lock] = max(self._left_at.get(lock, stretches.end), stretches.end)
         self._access = _access(snapshot, period)
         self.locks = tuple(sorted({lock for lock, _ in self._chambers} | self._access.keys()))
         self.fractions = tuple(sorted({chamber.fraction for chamber in snapshot.chambers}))
@@ -96,8 +99,7 @@ class Holders:
 
     def has_left(self, lock: str, at_s: int) -> bool:
         """True if by then all chambers of a lock have ended: it has gone, to another property maybe."""
-        ends = [stretches.end for (name, _), stretches in self._chambers.items() if name == lock]
-        return bool(ends) and at_s >= max(ends)
+        return at_s >= self._left_at.get(lock, _NEVER)
 
     def smallest_ml(self, lock: str, fraction: str, at_s: int) -> int:
         """Return the smallest volume in force among a lock's chambers of a fraction; ValueError if there is none."""

@@ -18,7 +18,6 @@ from billing_aggregator.pours.resolution import (
     Outcome,
     PourGroup,
     choices_of,
-    outcome_at,
     possible_outcomes,
 )
 from wastelock.clock_grade import ClockGrade
@@ -67,13 +66,6 @@ class Judge:
         if outcome.expected_ml != group.volume_ml:
             outcome = self._ask_for_volume(group, outcome)
         return Billed(group, outcome, self.holders.day_of(at_s))
-
-    def is_quiet(self, group: PourGroup) -> bool:
-        """True if nobody needs to look at these pours, provided that nothing changes around them."""
-        outcome = outcome_at(self.holders, group, group.at_s)
-        return outcome.row != UNKNOWN_CHAMBER and (
-            not outcome.is_counted or outcome.expected_ml == group.volume_ml
-        )
 
     def _ask(
         self, kind: ReviewKind, of: str, group: PourGroup, outcomes: dict[Outcome, int], nominal: str | None

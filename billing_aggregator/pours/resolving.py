@@ -22,7 +22,7 @@ from billing_aggregator.pours.holders import Holders, second_of
 from billing_aggregator.pours.incidents import incidents
 from billing_aggregator.pours.judging import Judge
 from billing_aggregator.pours.registers import EpochRegisters, Lack, Opening, reconcile_epoch
-from billing_aggregator.pours.resolution import Billed, PourGroup
+from billing_aggregator.pours.resolution import Billed, Outcome, PourGroup
 from billing_aggregator.pours.tally import Tally
 from wastelock.clock_grade import ClockGrade, ClockQuality, anchored, grade_clock
 
@@ -73,9 +73,10 @@ class Resolving:
             self._tally.add(billed)
         return billed
 
-    def is_quiet(self, group: PourGroup) -> bool:
-        """True if nobody needs to look at these pours one by one."""
-        return self._judge.is_quiet(group)
+    def count(self, group: PourGroup, outcome: Outcome) -> None:
+        """Count pours whose outcome nobody needs to look at."""
+        if outcome.is_counted:
+            self._tally.add(Billed(group, outcome, self._holders.day_of(group.at_s)))
 
     def take_unverified(self, lock: str, records: Iterable[LockRecord]) -> list[Billed]:
         """Ask about records whose CRC never held, but where a verified copy stands beside; return what is billed."""

@@ -71,9 +71,9 @@ def read_daily_usage(
     with door.view(daily.position) as view:
         resolving = Resolving(holders, Decided(decisions), view)
         for lock in holders.locks:
-            counted, single_days = daily.split(lock, resolving.is_quiet)
-            for group in counted:
-                resolving.take(group)
+            counted, single_days = daily.split(lock)
+            for group, outcome in counted:
+                resolving.count(group, outcome)
             loose = daily.loose(view, lock)
             singles = [*daily.records_on(view, lock, single_days), *filter(_is_doubtful_pour, loose)]
             for record in singles:

@@ -182,4 +182,4 @@ class LockRecords:
         return query.order_by(*(column.desc() if newest_first else column for column in order))
 
     def _records(self, query: sa.Select[Any]) -> list[LockRecord]:
-        return list(map(LockRecord._make, self.connection.execute(query)))
+        return list(map(LockRecord._make, self.connection.execute(query).all()))

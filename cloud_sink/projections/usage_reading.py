@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,16 +11,8 @@ from cloud_sink.errors import ConfigError
 from cloud_sink.ledger.database import Database
 from cloud_sink.projections import usage_tables as t
 
-
-class DayCount(NamedTuple):
-    """How often a credential (by its number, 0 for none) used a chamber on a day, and with what traits."""
-
-    day: int
-    chamber: int
-    credential_no: int
-    volume_ml: int
-    traits: int
-    pours: int
+DayCount = tuple[int, int, int, int, int, int]
+"""Day, chamber, credential's number (0: none), volume_ml, traits: and how often this credential poured like that."""
 
 
 class FiledRecords(NamedTuple):
@@ -53,7 +45,7 @@ class SeqBounds(NamedTuple):
 class LockUsage:
     """One lock's usage. `credentials`: the 16 bytes by number. `loose`: records whose time may lie within the days."""
 
-    days: list[DayCount]
+    days: Sequence[DayCount]
     credentials: dict[int, bytes]
     records: list[FiledRecords]
     loose: list[LooseRecord]
@@ -103,8 +95,9 @@ def _of_lock(connection: Connection, lock_no: int, first_day: int, end_day: int)
         .where(d.lock_no == lock_no, d.day >= first_day, d.day < end_day)
         .order_by(*t.days.primary_key)
     )
-    days = list(map(DayCount._make, connection.execute(counts)))
-    wanted = sorted({count.credential_no for count in days})
+    # Plain rows, as many as there are pours: a name for each of their fields would cost more than reading them.
+    days: Sequence[Any] = connection.execute(counts).all()
+    wanted = sorted({count[2] for count in days})
     names = sa.select(c.credential_no, c.credential).where(c.credential_no.in_(wanted))
     records = (
         sa.select(r.day, r.epoch, r.chamber, r.first_seq, r.last_seq, r.pours)
@@ -126,7 +119,7 @@ def _of_lock(connection: Connection, lock_no: int, first_day: int, end_day: int)
     return LockUsage(
         days,
         {number: bytes(credential) for number, credential in connection.execute(names)},
-        list(map(FiledRecords._make, connection.execute(records))),
+        list(map(FiledRecords._make, connection.execute(records).all())),
         list(map(LooseRecord._make, connection.execute(loose))),
         list(map(SeqBounds._make, connection.execute(bounds))),
     )

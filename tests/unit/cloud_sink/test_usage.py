@@ -223,7 +223,7 @@ def test_a_reader_sees_only_usage_of_its_own_release(
     day = (START.astimezone(BERLIN).date() - _1970).days
     window = reader.read([1], day, day + 1)
     assert (window.position, window.zone) == (5, "Europe/Berlin")
-    assert sum(count.pours for count in window.locks[1].days) == 5
+    assert sum(count[-1] for count in window.locks[1].days) == 5
     assert reader.read([1], day + 1, day + 2).locks[1].bounds == [(1, 1, 5)]
     reader.close()
     with projector.store.database.writing() as connection:
