@@ -14,6 +14,7 @@ from datetime import date, datetime
 from billing_aggregator.days import TZDATA_VERSION
 from billing_aggregator.engine.allocation import allocate
 from billing_aggregator.engine.cap import charge, review_late_deliveries
+from billing_aggregator.engine.substitutes import Reference
 from billing_aggregator.engine.weights import Stretch
 from billing_aggregator.model import (
     CAP_ROW,
@@ -47,7 +48,10 @@ ENGINE_VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class MasterPart:
-    """What a calculation takes from the master data: one property and period, no names."""
+    """What a calculation takes from the master data: one property and period, no names.
+
+    `old_readings`: of the system before this one, as sources of estimates.
+    """
 
     property: str
     period: DayRange
@@ -59,6 +63,7 @@ class MasterPart:
     payments: tuple[Payment, ...]
     basis: tuple[RowBasis, ...]
     stretches: tuple[Stretch, ...]
+    old_readings: tuple[Reference, ...]
     hash: str
 
 
@@ -83,7 +88,7 @@ def calculate(inputs: Inputs) -> RevisionDocument:
     """Return the revision that these inputs make."""
     master, usage = inputs.master, inputs.usage
     previous = inputs.before.documents[-1] if inputs.before.documents else None
-    substitutes = estimate_lost(usage, master.stretches, master.seed, inputs.history)
+    substitutes = estimate_lost(usage, master.stretches, master.old_readings, inputs.history, master.seed)
     allocation = allocate(
         AllocationInput(
             seed=master.seed,

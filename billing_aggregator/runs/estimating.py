@@ -1,4 +1,5 @@
-"""Whom the engine's substitutes are taken from: this period's months without a loss, and the period before."""
+"""What the engine's substitutes are estimated from: this period's months without a loss, the period before, and what
+the system before this one read."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,15 +11,19 @@ from billing_aggregator.runs.document import RevisionDocument
 
 
 def estimate_lost(
-    usage: PropertyUsage, stretches: Sequence[Stretch], seed: str, history: RevisionDocument | None
+    usage: PropertyUsage,
+    stretches: Sequence[Stretch],
+    old_readings: Sequence[Reference],
+    history: RevisionDocument | None,
+    seed: str,
 ) -> tuple[Substitute, ...]:
     """Return the substitutes for all that this period's registers counted and no record names."""
     if not usage.lost:
         return ()
-    references = references_in(usage.rows, usage.lost, stretches)
+    references = (*references_in(usage.rows, usage.lost, stretches), *old_readings)
     fractions = {loss.fraction for loss in usage.lost}
     if history is not None:
-        references += tuple(_references_of(history, fractions))
+        references = (*references, *_references_of(history, fractions))
     return substitute_lost(usage.lost, stretches, references, seed)
 
 

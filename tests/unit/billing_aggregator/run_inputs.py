@@ -42,6 +42,7 @@ def worked_inputs(metered: Mapping[str, int] = METERED) -> Inputs:
         ),
         basis=worked_rows(),
         stretches=STRETCHES,
+        old_readings=(),
         hash="a" * 64,
     )
     return Inputs(
