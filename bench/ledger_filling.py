@@ -52,6 +52,7 @@ def one_chamber() -> Life:
 
 def year_of_households(households: int, records: int) -> Life:
     """A year of a lock that so many households share, with so many records in it."""
+    # The same as `household_of`.
     household = f"(SEQ * 17 + SEQ / {households}) % {households}"
     return Life(
         f"{YEAR_BEGAN_S} + (SEQ - 1) * {_YEAR_S // records} + 7",
@@ -60,6 +61,11 @@ def year_of_households(households: int, records: int) -> Life:
         "CASE WHEN SEQ % 4 = 0 THEN SEQ / 4 ELSE SEQ - SEQ / 4 END",
         lambda dialect: dialect.pseudonym("LOCK", household),
     )
+
+
+def household_of(seq: int, households: int) -> int:
+    """Return whose pour the seq-th record of a lock is, from 0, as `year_of_households` has it."""
+    return (seq * 17 + seq // households) % households
 
 
 def pseudonym(lock_number: int, household: int) -> str:
