@@ -28,9 +28,11 @@ class DatabaseSection(_Section):
 
     url: str
 
-    @field_validator("url")
+    @field_validator("url", "usage_url", check_fields=False)
     @classmethod
-    def _is_known(cls, url: str) -> str:
+    def _is_known(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
         try:
             parsed = make_url(url)
         except ArgumentError:
@@ -119,11 +121,19 @@ def _resolve(content: dict[str, Any], base: Path) -> dict[str, Any]:
     resolved = dict(content)
     for name in ("database", "ledger"):
         section = resolved.get(name)
-        if isinstance(section, dict) and isinstance(section.get("url"), str):
-            prefix, slashes, database = section["url"].partition("sqlite:///")
-            if slashes and not prefix and database and database != ":memory:":
-                resolved[name] = {**section, "url": f"sqlite:///{base.absolute() / database}"}
+        if isinstance(section, dict):
+            resolved[name] = {
+                key: _resolve_url(value, base) if key in ("url", "usage_url") else value
+                for key, value in section.items()
+            }
     return resolved
+
+
+def _resolve_url(url: Any, base: Path) -> Any:
+    """What isn't a URL is left to the check."""
+    prefix, slashes, database = url.partition("sqlite:///") if isinstance(url, str) else ("", "", "")
+    relative = slashes and not prefix and database and database != ":memory:"
+    return f"sqlite:///{base.absolute() / database}" if relative else url
 
 
 def _missing_folder(url: str) -> Path | None:

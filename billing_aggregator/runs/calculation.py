@@ -8,7 +8,7 @@ give the same bytes, in whatever order they come.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from billing_aggregator.days import TZDATA_VERSION
@@ -114,7 +114,7 @@ def calculate(inputs: Inputs) -> RevisionDocument:
         decisions=inputs.decisions,
     )
     caps = tuple(present_cap(each) for each in capped)
-    late = review_late_deliveries(master.seed, issued, master.period)
+    late = _grouped(review_late_deliveries(master.seed, issued, master.period))
     pools = [pool for part in allocation.fractions for pool in (part.base, part.usage)]
     reviews = tuple(sorted((*usage.reviews, *allocation.reviews, *late), key=lambda review: review.review))
     return RevisionDocument(
@@ -144,6 +144,11 @@ def calculate(inputs: Inputs) -> RevisionDocument:
         decisions=_concerned(inputs, reviews),
         receipts=tuple(inputs.before.receipts),
     )
+
+
+def _grouped(late: Iterable[Review]) -> tuple[Review, ...]:
+    """One letter that came too late is decided once, not for each party."""
+    return tuple(replace(each, group=each.review.rpartition(":")[0].rpartition(":")[0]) for each in late)
 
 
 def _concerned(inputs: Inputs, reviews: Iterable[Review]) -> tuple[Decision, ...]:

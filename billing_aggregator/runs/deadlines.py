@@ -9,9 +9,11 @@ from datetime import date, timedelta
 from billing_aggregator.days import day_of
 from billing_aggregator.engine.deadlines import claim_until, objections_until
 from billing_aggregator.runs.books import Books
+from billing_aggregator.runs.document import RevisionDocument
 from billing_aggregator.runs.states import RunEvent, RunState
 from billing_aggregator.runs.store import RunRecord
 
+_ZONE = "Europe/Berlin"  # for lists of thousands of runs, whose documents aren't read for it
 _TO_DELIVER = frozenset(
     {RunState.OPEN, RunState.COLLECTING, RunState.DRAFT, RunState.IN_REVIEW, RunState.FINALIZED}
 )
@@ -36,10 +38,10 @@ class Deadlines:
     alarms: tuple[str, ...]
 
 
-def deadlines_of(books: Books, run: RunRecord, time_zone: str = "Europe/Berlin") -> Deadlines:
-    """Return a run's deadlines as they are today, in the property's time zone."""
-    limit = claim_until(run.period)
-    today = day_of(books.now(), time_zone)
+def deadlines_of(books: Books, run: RunRecord, document: RevisionDocument | None = None) -> Deadlines:
+    """Return a run's deadlines as they are today: a property's local day where its document is given."""
+    limit = claim_until(run.period if document is None else document.period)
+    today = day_of(books.now(), _ZONE if document is None else document.time_zone)
     latest = {}
     for event in books.store.events(run):
         if event.event == RunEvent.RECEIVED:

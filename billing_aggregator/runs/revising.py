@@ -16,7 +16,7 @@ from billing_aggregator.runs.document import RevisionDocument, decode
 from billing_aggregator.runs.drafting import calculate_draft
 from billing_aggregator.runs.gathering import Purpose, count_for
 from billing_aggregator.runs.preview import Move, list_moves
-from billing_aggregator.runs.states import FINAL_STATES
+from billing_aggregator.runs.states import FINAL_STATES, RunEvent
 from billing_aggregator.runs.store import RunRecord
 
 
@@ -31,6 +31,8 @@ class Proposal:
 
 def propose(books: Books, final: RevisionDocument) -> Proposal | None:
     """Return the revision that is due by what is known now, None if there is nothing new for this run."""
+    if _is_as_known(books, final):
+        return None
     current = _next(books, final, "proposed", None)
     reasons = tuple(_reasons(final, current))
     return Proposal(final.revision + 1, reasons, list_moves(final, current)) if reasons else None
@@ -68,6 +70,20 @@ def _next(books: Books, final: RevisionDocument, reason: str, receipt_on: date |
     first, revision = final.period.first, final.revision + 1
     # From single entries: the hash of those that count tells whether any has come.
     return count_for(books, Purpose(final.property, first, revision, reason, receipt_on or fallback))
+
+
+def _is_as_known(books: Books, final: RevisionDocument) -> bool:
+    """True if nothing at all has come since: then nothing has to be counted."""
+    pins, now = final.pins, books.now()
+    return (
+        books.door.last_position() == pins.ledger_position
+        and books.snapshot(final.property).hash == pins.masterdata_hash
+        and not any(
+            event.at > pins.known_at
+            for kind in (RunEvent.DECIDED, RunEvent.RECEIVED)
+            for _, event in books.store.happened(final.property, kind, now)
+        )
+    )
 
 
 def _reasons(final: RevisionDocument, current: RevisionDocument) -> Iterator[str]:

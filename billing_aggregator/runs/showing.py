@@ -90,7 +90,7 @@ def look_at(books: Books, run: RunRecord) -> RunView:
     document = None if content is None else decode(content)
     final = run.state in FINAL_STATES
     proposal = propose(books, document) if document and final and run.superseded_by is None else None
-    deadlines = deadlines_of(books, run)
+    deadlines = deadlines_of(books, run, document)
     today = None if document is None else day_of(books.now(), document.time_zone)
     return RunView(
         run=str(run),

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from billing_aggregator.errors import IllegalStep, NotFound
-from billing_aggregator.model import CAP_ROW
-from billing_aggregator.runs import approval, delivery, revising
+from billing_aggregator.masterdata.facts import OldReading
+from billing_aggregator.model import CAP_ROW, DayRange
+from billing_aggregator.runs import approval, calculation, delivery, revising
 from billing_aggregator.runs.document import RevisionDocument, balances_of, decode
 from billing_aggregator.runs.drafting import begin, calculate_draft, decide
 from billing_aggregator.runs.preview import Cause
@@ -326,3 +327,45 @@ def test_a_run_without_costs_goes_nowhere(desk: RunDesk) -> None:
     run = desk.drafted()
     with pytest.raises(IllegalStep, match="no costs are recorded"):
         approval.submit(desk.books, run, CLERK)
+
+
+def test_pours_of_a_transponder_that_nobody_holds_are_the_owners_not_the_residents(desk: RunDesk) -> None:
+    desk.estate.pour("2025-12-01 10:00", 77, 2)
+    desk.commit()
+    run = desk.finished_by_acknowledging(desk.drafted())
+    found = charged(desk, run)
+    assert found["unattributed/owner"] > 0
+    assert all(found[row] <= cents for row, cents in WORKED_CENTS.items())
+    assert sum(found.values()) == 100_001
+
+
+def test_replay_by_other_rules_says_so(desk: RunDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = desk.finalized()
+    monkeypatch.setattr(calculation, "ENGINE_VERSION", "2")
+    assert replay(desk.books, run).differences == ("pins.engine_version: 1 -> 2",)
+
+
+def test_old_readings_are_where_a_partys_substitute_comes_from(desk: RunDesk) -> None:
+    """Migration: without them T1 would be estimated by this year's months."""
+    desk.enter(
+        OldReading("P1", "WE1", "T1", "residual", DayRange(date(2024, 1, 1), date(2025, 1, 1)), 9_000_000)
+    )
+    desk.estate.pour("2025-12-01 10:00", 1, 2)
+    desk.estate.lose_last()
+    desk.estate.pour("2025-12-02 10:00", 1, 2)
+    desk.commit()
+    substitutes = {each.row: each for each in document_of(desk, desk.drafted()).substitutes}
+    assert "2024-01-01..2024-12-31" in substitutes["WE1/T1"].sources
+    assert "2024-01-01..2024-12-31" not in substitutes["WE3/T4"].sources
+
+
+def test_the_period_before_is_a_source_of_estimates_once_it_is_final(desk: RunDesk) -> None:
+    desk.finalized()
+    desk.enter(cost("1", 50_000, date(2026, 1, 1)))
+    desk.estate.pour("2026-12-01 10:00", 1, 2)
+    desk.estate.lose_last()
+    desk.estate.pour("2026-12-02 10:00", 1, 2)
+    desk.commit()
+    desk.clock.at = datetime(2027, 2, 1, tzinfo=UTC)
+    document = document_of(desk, desk.drafted(date(2026, 1, 1)))
+    assert {"2025-01-01..2025-12-31"} == {source for each in document.substitutes for source in each.sources}
