@@ -28,7 +28,7 @@ def subject_of(fact: object) -> Subject:
 def to_problem(finding: Finding, property: str, places: Mapping[Subject, Place]) -> Problem:
     """Return the finding where the import has the row: the first of its subjects that is in the files.
 
-    The others are named by their lines, or as what is known already.
+    The others are named with their lines.
     """
     here = next((subject for subject in finding.subjects if subject in places), None)
     told = [_name(subject, places) for subject in finding.subjects if subject != here]
@@ -40,5 +40,5 @@ def to_problem(finding: Finding, property: str, places: Mapping[Subject, Place])
 
 def _name(subject: Subject, places: Mapping[Subject, Place]) -> str:
     place = places.get(subject)
-    where = f"{place.file}:{place.line}" if place is not None else "known already"
+    where = f"{place.file}:{place.line}" if place is not None else "not in these files"
     return f"{subject[0]} {subject[1]}: {where}"

@@ -39,11 +39,15 @@ class ParsedRow:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """Where a column stands in a sheet (None: nowhere), and what it is where the cell is empty."""
+    """Where a column stands in a sheet (None: nowhere), and what it is where the cell is empty.
+
+    `missing`: it isn't there though rows that take nothing back need it.
+    """
 
     column: Column
     place: int | None
     default: Any
+    missing: bool
 
 
 def parse_sheets(sheets: Iterable[Sheet], zones: Mapping[str, str]) -> tuple[list[ParsedRow], list[Problem]]:
@@ -92,7 +96,7 @@ class _SheetParser:
                 continue
             cell = "" if field.place is None else row.cells[field.place]
             if cell == "" or (isinstance(cell, str) and not cell.strip()):
-                if column.default is None:
+                if column.default is None or field.missing:
                     self._complain(row, column.name, f"it is empty: expected {_words(column)}")
                 values[column.target] = field.default
             else:
@@ -147,12 +151,16 @@ class _SheetParser:
         wanted = " or ".join(column.names)
         if len(here) > 1:
             self._complain_header(wanted, "only one of these columns is possible: remove the other")
-        elif not here and (column.default is None or column.instead is not None):
+        missing = not here and (column.default is None or column.instead is not None)
+        # A file that only takes rows back needs no more than their keys.
+        if missing and (column.key or ACTION not in columns):
             self._complain_header(wanted, f"this column is missing: add it, {column.meaning}")
         chosen = column
         if column.instead is not None and here == [column.instead.name]:
             chosen = column.instead
-        return _Field(chosen, columns.index(here[0]) if len(here) == 1 else None, _default_of(chosen))
+        return _Field(
+            chosen, columns.index(here[0]) if len(here) == 1 else None, _default_of(chosen), missing
+        )
 
     def _complain_header(self, column: str, message: str) -> None:
         self._problems.append(Problem(self._file, 1, column, message))

@@ -9,7 +9,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from decimal import Decimal
+from decimal import Context
 from hashlib import sha256
 from io import BytesIO, StringIO
 from numbers import Integral, Real
@@ -30,6 +30,7 @@ from billing_aggregator.masterdata.schema import TABLES
 
 _MOST_BYTES = 256 * 2**20
 _MOST_COLUMNS = 100
+_SHOWN = Context(prec=15)  # so many digits Excel shows; beyond them, sums end in 0000004 or 9999998
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,7 @@ def _read_worksheet(worksheet: Worksheet, file: str, problems: list[Problem]) ->
 
 
 def _cell_value(cell: Any) -> Cell:
-    """Return what a cell holds, exactly: of a number the shortest decimal (1234.56, not the binary near it)."""
+    """Return what a cell holds: of a number the decimal that Excel shows, 1234.56, and no binary near it."""
     value = cell.value
     if value is None:
         return ""
@@ -251,7 +252,7 @@ def _cell_value(cell: Any) -> Cell:
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):
-        return Decimal(repr(value))
+        return _SHOWN.create_decimal(repr(value))
     if isinstance(value, time):
         raise _Unreadable(f"it holds the time of day {value}: a day or an instant is expected")
     raise _Unreadable(f"it holds something that isn't read here ({type(value).__name__}): format it as text")

@@ -85,6 +85,10 @@ class MasterData:
         self._database = database
         self.clock = clock
 
+    def close(self) -> None:
+        """Close the database's connections."""
+        self._database.close()
+
     def properties(self, known_at: datetime | None = None) -> tuple[str, ...]:
         """Return the ids of all properties, in order."""
         with self._database.reading() as connection:
