@@ -11,8 +11,8 @@ from billing_aggregator.model import Review, ReviewKind
 from billing_aggregator.pours.deciding import Decided
 from billing_aggregator.pours.holders import Holders
 from billing_aggregator.pours.resolution import (
+    ELSEWHERE,
     NOT_BILLED,
-    OUTSIDE,
     UNKNOWN_CHAMBER,
     Billed,
     Outcome,
@@ -37,7 +37,7 @@ class Judge:
     def judge(self, group: PourGroup) -> Billed | None:
         """Return what counts of complete pours; None if nothing of it does."""
         outcomes = possible_outcomes(self.holders, group)
-        if not any(outcome.is_counted or outcome.row == UNKNOWN_CHAMBER for outcome in outcomes):
+        if not any(outcome.matters for outcome in outcomes):
             return None  # wherever in its uncertainty it lies, it changes no bill of this period
         never_set = group.quality is not None and group.quality.grade is ClockGrade.NEVER_SET
         outcome = next(iter(outcomes))
@@ -53,13 +53,13 @@ class Judge:
         `is_pour`: that's what it looks like; all else can only be taken note of.
         """
         outcomes = possible_outcomes(self.holders, group)
-        if all(outcome.row == OUTSIDE for outcome in outcomes):
+        if all(outcome.side or outcome.row == ELSEWHERE for outcome in outcomes):
             return None
         outcome = self._ask(ReviewKind.UNVERIFIED, "", group, outcomes if is_pour else {}, NOT_BILLED)
         return self._counted(group, outcome, outcomes.get(outcome, group.at_s))
 
     def _counted(self, group: PourGroup, outcome: Outcome, at_s: int) -> Billed | None:
-        if outcome.row == UNKNOWN_CHAMBER:
+        if outcome.row == UNKNOWN_CHAMBER and outcome.matters:
             outcome = self._ask_for_fraction(group)
         if not outcome.is_counted:
             return None
@@ -71,7 +71,7 @@ class Judge:
         self, kind: ReviewKind, of: str, group: PourGroup, outcomes: dict[Outcome, int], nominal: str | None
     ) -> Outcome:
         """Ask which of the outcomes it is; `nominal` None: the first one counts until somebody says."""
-        choices = choices_of(outcomes)
+        choices = choices_of(self.holders, outcomes)
         name = nominal or next(iter(choices))
         if kind is not ReviewKind.CLOCK_NEAR_CHANGE:
             choices.setdefault(NOT_BILLED, Outcome(NOT_BILLED))

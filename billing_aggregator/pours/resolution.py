@@ -1,6 +1,6 @@
 """One pour -> whose it is and how much: by the master data in force at its instant. Pure.
 
-    outside the period                      -> outside_period     (counts elsewhere)
+    a lock that has left the property       -> elsewhere
     a service credential's                  -> not_billed
     no chamber known there then             -> unknown_chamber    (a review)
     derived, from a counter without reader  -> lost               (its volume is divided by substitutes)
@@ -8,7 +8,8 @@
     else                                    -> dwelling/party
 
 What is tried is not only its nominal instant t but all of [t - u, t + u], u by the grade of its clock: where the result
-isn't the same everywhere, a person has to look.
+isn't the same everywhere, a person has to look. A pour that may lie on either side of a period's end is asked about in
+both periods, by the same id and with the same choices: whatever is decided, it counts in one of them.
 """
 
 from bisect import bisect_right
@@ -20,7 +21,7 @@ from billing_aggregator.pours.holders import SERVICE, Holders
 from wastelock.clock_grade import ClockQuality
 from wastelock.record import Flag
 
-OUTSIDE = "outside_period"
+ELSEWHERE = "elsewhere"
 NOT_BILLED = "not_billed"
 UNKNOWN_CHAMBER = "unknown_chamber"
 LOST = "lost"
@@ -55,39 +56,42 @@ class Outcome(NamedTuple):
     """Whose a pour is, and what is billed for it. `row`: a row's id, or one of this module's words.
 
     `expected_ml`: the volume of the chamber that opened; `volume_ml`: what is billed (less where degraded).
+    `side`: -1 before the period, 0 in it, 1 after it.
     """
 
     row: str
     fraction: str = ""
     volume_ml: int = 0
     expected_ml: int = 0
+    side: int = 0
+
+    @property
+    def matters(self) -> bool:
+        """True if it may go into this period's bill."""
+        return self.side == 0 and self.row not in (ELSEWHERE, NOT_BILLED)
 
     @property
     def is_counted(self) -> bool:
-        """True if its volume goes into the bill, to whomever."""
-        return self.row not in (OUTSIDE, NOT_BILLED, UNKNOWN_CHAMBER)
-
-
-_OUTSIDE = Outcome(OUTSIDE)
-_NOT_BILLED = Outcome(NOT_BILLED)
-_UNKNOWN_CHAMBER = Outcome(UNKNOWN_CHAMBER)
+        """True if its volume goes into this period's bill, to whomever."""
+        return self.matters and self.row != UNKNOWN_CHAMBER
 
 
 def outcome_at(holders: Holders, group: PourGroup, at_s: int) -> Outcome:
     """Return what a pour comes to if it happened at this second."""
-    if not holders.start_s <= at_s < holders.end_s or holders.has_left(group.lock, at_s):
-        return _OUTSIDE
+    side = -1 if at_s < holders.start_s else int(at_s >= holders.end_s)
+    if holders.has_left(group.lock, at_s):
+        return Outcome(ELSEWHERE, side=side)
     holder = holders.holder_at(group.credential, at_s)
     if holder == SERVICE or group.traits & Flag.SERVICE:
-        return _NOT_BILLED
+        return Outcome(NOT_BILLED, side=side)
     chamber = holders.chamber_at(group.lock, group.chamber, at_s)
     if chamber is None:
-        return _UNKNOWN_CHAMBER
+        return Outcome(UNKNOWN_CHAMBER, side=side)
     volume_ml = chamber.volume_ml
     if group.traits & Flag.DEGRADED:
         volume_ml = holders.smallest_ml(group.lock, chamber.fraction, at_s)
     row = LOST if group.traits & Flag.DERIVED else holder or UNATTRIBUTED_ROW
-    return Outcome(row, chamber.fraction, volume_ml, chamber.volume_ml)
+    return Outcome(row, chamber.fraction, volume_ml, chamber.volume_ml, side)
 
 
 def possible_outcomes(holders: Holders, group: PourGroup) -> dict[Outcome, int]:
@@ -106,15 +110,24 @@ def possible_outcomes(holders: Holders, group: PourGroup) -> dict[Outcome, int]:
     return found
 
 
-def choices_of(outcomes: dict[Outcome, int]) -> dict[str, Outcome]:
-    """Return outcomes by what a person calls them; fraction and volume are named only where it takes them."""
-    rows = [outcome.row for outcome in outcomes]
+def choices_of(holders: Holders, outcomes: dict[Outcome, int]) -> dict[str, Outcome]:
+    """Return outcomes by what a person calls them; period's side, fraction and volume only where it takes them."""
+    sides = {outcome.side for outcome in outcomes}
+    named = [(_side(holders, outcome.side, sides) + outcome.row, outcome) for outcome in outcomes]
+    names = [name for name, _ in named]
     return {
-        outcome.row
-        if rows.count(outcome.row) == 1
-        else f"{outcome.row}@{outcome.fraction}/{outcome.volume_ml}": outcome
-        for outcome in outcomes
+        name if names.count(name) == 1 else f"{name}@{outcome.fraction}/{outcome.volume_ml}": outcome
+        for name, outcome in named
     }
+
+
+def _side(holders: Holders, side: int, sides: set[int]) -> str:
+    """Return on which side of a period's first or last day something lies, in words that both periods use."""
+    if len(sides) == 1:
+        return ""
+    boundary = holders.first if -1 in sides and side < 1 else holders.end
+    is_before = side == -1 or (side == 0 and -1 not in sides)
+    return f"{'before' if is_before else 'from'}_{boundary}:"
 
 
 class Billed(NamedTuple):

@@ -133,17 +133,21 @@ def test_near_a_change_that_alters_nothing_nobody_is_asked(estate: PourEstate) -
     assert usage.rows[0].metered_ml == 5000
 
 
-def test_near_the_periods_end_a_person_decides_in_both_periods(estate: PourEstate) -> None:
-    estate.pour("2026-01-01 00:00:01")
+@pytest.mark.parametrize("flags", [1, 2])
+def test_near_the_periods_end_the_same_is_asked_in_both_periods_and_the_pour_counts_in_one(
+    estate: PourEstate, flags: int
+) -> None:
+    estate.pour("2026-01-01 00:00:01", flags=flags)
     estate.commit()
-    usage = estate.usage()
-    assert usage.rows == ()
-    [review] = usage.reviews
-    assert review.choices == ("outside_period", "WE1/T1")
-    assert metered(estate, decide(review.review, "WE1/T1")) == {"WE1/T1": 5000}
-    later = estate.usage(period=days("2026-01-01", "2027-01-01"))
-    assert [row.metered_ml for row in later.rows] == [5000]
-    assert [found.choices for found in later.reviews] == [("WE1/T1", "outside_period")]
+    periods = (days("2025-01-01", "2026-01-01"), days("2026-01-01", "2027-01-01"))
+    before, after = (estate.usage(period=period) for period in periods)
+    assert (before.rows, [row.metered_ml for row in after.rows]) == ((), [5000])
+    assert before.reviews == after.reviews
+    [review] = before.reviews
+    assert review.choices == ("from_2026-01-01:WE1/T1", "before_2026-01-01:WE1/T1")
+    for choice, counted in zip(review.choices, ([0, 1], [1, 0]), strict=True):
+        decided = [estate.usage([decide(review.review, choice)], period) for period in periods]
+        assert [len(usage.rows) for usage in decided] == counted
 
 
 def test_a_clock_never_set_is_reckoned_back_from_the_next_clock_set_of_that_boot(
