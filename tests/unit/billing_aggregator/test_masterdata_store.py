@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from billing_aggregator.database import Database, StoreRefused, migrate
 from billing_aggregator.errors import ConfigError, NotFound, StoreUnavailable
-from billing_aggregator.masterdata.facts import Dwelling, LockAccess, Party, Period, Property
+from billing_aggregator.masterdata.facts import Dwelling, Fact, LockAccess, Party, Period, Property
 from billing_aggregator.masterdata.importing import import_files, load_facts
 from billing_aggregator.masterdata.store import MasterData
 from billing_aggregator.masterdata.tables import facts, imports, metadata
@@ -128,8 +128,8 @@ def test_a_change_needs_a_reason_and_leaves_what_was_known_before(
     clock.at = datetime(2025, 2, 1, tzinfo=UTC)
     line = files.replace("area", "WE1;62,40", "WE1;62,50")
     assert problems_of(masterdata, files) == [
-        f"area.csv:{line}: it is known with other values (m2 62.40 -> 62.50): say why it changes, with --reason or in a "
-        "column reason"
+        f"area.csv:{line}: it is known with other values (m2 62.40 -> 62.50): say why it changes, with --reason or in "
+        "a column reason"
     ]
     import_files(masterdata, [files.directory], "Ms Lang", "measured anew")
     assert masterdata.snapshot(NAME).areas[0].dm2 == 6250
@@ -172,12 +172,25 @@ def test_a_row_entered_by_mistake_is_taken_back_once_and_may_come_again(
     assert import_all(masterdata, files, "booked twice").counts()["advance"]["unchanged"] == 1
     files.path("advance").write_text(rows.replace("01-WE1", "99-WE1"))
     assert problems_of(masterdata, files, "?") == [
-        "advance.csv:2: advance 2025-99-WE1 isn't known: there is nothing to take back"
+        "advance.csv:2: advance 2025-99-WE1 isn't known, there is nothing to take back: correct its key"
+    ]
+    said = [
+        f"advance.csv:2:{column}: it is empty: expected {what}"
+        for column, what in (
+            ("amount", "euros, 1234.56 or 1.234,56"),
+            ("dwelling", "letters A-Z, digits, ., _, -"),
+            ("paid_on", "a local day, 2025-12-31 or 31.12.2025"),
+            ("party", "letters A-Z, digits, ., _, -"),
+            ("period_first", "a local day, 2025-12-31 or 31.12.2025"),
+        )
     ]
     files.path("advance").write_text(rows.replace("reverse", "delete"))
     assert problems_of(masterdata, files, "?") == [
-        "advance.csv:2:action: 'delete' isn't known: leave it empty, or write reverse to take it back"
+        "advance.csv:2:action: 'delete' isn't known: leave it empty, or write reverse to take it back",
+        *said,
     ]
+    files.path("advance").write_text(rows.replace("reverse", ""))
+    assert problems_of(masterdata, files, "?") == said
 
 
 def test_blocking_a_credential_is_setting_its_end(masterdata: MasterData, files: Files) -> None:
@@ -207,15 +220,8 @@ def test_the_database_itself_refuses_to_change_or_delete_anything(
 
 def test_nothing_is_reversed_twice(masterdata: MasterData, files: Files, url: str) -> None:
     import_all(masterdata, files)
-    row = {
-        "property": NAME,
-        "table_name": "area",
-        "key": "x",
-        "payload": "",
-        "import_no": 1,
-        "reverses": 1,
-        "reason": "x",
-    }
+    row = {"property": NAME, "table_name": "area", "key": "x", "payload": "", "import_no": 1, "reverses": 1}
+    row["reason"] = "twice"
     database = Database(url)
     with pytest.raises(StoreRefused), database.writing() as connection:
         connection.execute(facts.insert(), [{**row, "fact_no": 901}, {**row, "fact_no": 902}])
@@ -260,18 +266,11 @@ def test_what_isn_t_there_is_named_together_with_what_is(masterdata: MasterData,
 
 def test_many_properties_come_one_after_the_other_in_order(masterdata: MasterData) -> None:
     names = [f"p{number:03}" for number in range(120)]
-    load_facts(
-        masterdata,
-        [
-            fact
-            for name in names
-            for fact in (
-                Property(name, name, "", "", "", "Europe/Berlin", "owner"),
-                Party(name, "owner", "O", "", "", "", "de"),
-            )
-        ],
-        "generator",
-    )
+    made: list[Fact] = []
+    for name in names:
+        made.append(Property(name, name, "", "", "", "Europe/Berlin", "owner"))
+        made.append(Party(name, "owner", "Owner", "", "", "", "de"))
+    load_facts(masterdata, made, "generator")
     assert masterdata.properties() == tuple(names)
     assert [snapshot.property.property for snapshot in masterdata.snapshots()] == names
     assert [each.property.property for each in masterdata.snapshots(["p007", "nobody", "p003"])] == [
