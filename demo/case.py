@@ -22,6 +22,12 @@ class Case:
     stays: tuple[Stay, ...]
     layout: Layout
     seed: int
+    now: datetime
+
+    @property
+    def backlog_days(self) -> float:
+        """How many days before `now` the locks' life begins."""
+        return self.period.backlog_days(self.now)
 
     @property
     def dwellings(self) -> tuple[Dwelling, ...]:
@@ -47,4 +53,4 @@ def make_case(directory: Path, now: datetime, months: int, seed: int, free_port:
     stays = read_stays(period, seed)
     chambers = {use.lock: use.chambers_ml for use in estate.locks}
     layout = Layout(directory, demo_estate(chambers, households(stays, seed)), free_port)
-    return Case(estate, period, stays, layout, seed)
+    return Case(estate, period, stays, layout, seed, now)

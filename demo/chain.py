@@ -9,7 +9,6 @@ Nothing in here helps the programs: a child that dies stays dead until somebody 
 import json
 import shutil
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Collection
@@ -21,10 +20,9 @@ from typing import Any, Self
 from demo.compare import Comparison, Line, compare, event_of, read_lines
 from demo.control import Control, SimulatorGone
 from demo.layout import HOST, Layout, Settings
-from demo.process import Child, ProcessFailed, broker_program, program
+from demo.process import Child, ProcessFailed, broker_program, program, run_program
 
 _READY_S = 15.0
-_COMMAND_S = 60.0
 _POLL_S = 0.1
 
 
@@ -34,12 +32,7 @@ class NotEqual(AssertionError):
 
 def ask(name: str, command: str, config: Path, *options: str) -> bytes:
     """Return what a command of one of our programs prints; ProcessFailed if it doesn't end well."""
-    line = [*program(name), command, "--config", str(config), *options]
-    done = subprocess.run(line, capture_output=True, timeout=_COMMAND_S, check=False)
-    if done.returncode != 0:
-        said = (done.stdout + done.stderr).decode(errors="replace")
-        raise ProcessFailed(f"{' '.join(line)} ended with exit code {done.returncode}:\n{said}")
-    return done.stdout
+    return run_program([*program(name), command, "--config", str(config), *options])
 
 
 def export_ledger(sink_config: Path) -> bytes:

@@ -12,17 +12,18 @@ from typing import Annotated
 
 import typer
 
+from demo.bill_report import BillReport
+from demo.billing import Billing
 from demo.case import Case, make_case
 from demo.chain import Chain
 from demo.compare import compare, read_lines
 from demo.control import ControlRefused, SimulatorGone
 from demo.demonstration import Demonstration, Plan, TooSlow
 from demo.layout import Settings
-from demo.period import DAY_S
 from demo.ports import free_port
 from demo.process import MissingProgram, ProcessFailed
 from demo.report import print_comparison, report_console
-from demo.screen import open_screen
+from demo.screen import Screen, open_screen
 
 EXIT_DIFFERENT = 1
 EXIT_FAILED = 2
@@ -40,7 +41,7 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog="Example: python -m demo --once --out /tmp/wastelock-demo")
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", help="Stop when ledger and truth are equal; exit 0 only then.")
+        bool, typer.Option("--once", help="Stop when ledger, bill and truth are equal; exit 0 only then.")
     ] = False,
     out: Annotated[
         Path | None,
@@ -56,7 +57,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same residents.")] = 1,
     deadline_s: Annotated[
         float, typer.Option("--deadline-s", min=10, help="With --once: give up after this.")
-    ] = 300,
+    ] = 600,
 ) -> None:
     """Show the chain of custody and the bill: 5 locks, 120 dwellings, gateway, broker and ledger, all on this machine.
 
@@ -65,12 +66,9 @@ def demo(
     """
     directory = _directory(out)
     _end_on_signals()
-    now = datetime.now(UTC)
-    case = make_case(directory, now, months, seed, free_port)
-    began = now.timestamp() - case.period.backlog_days(now) * DAY_S
-    plan = Plan(_LIVE_POURS_ONCE if once else None, deadline_s, began, lambda _screen: None)
+    case = make_case(directory, datetime.now(UTC), months, seed, free_port)
     try:
-        code = _run(case, plan, now)
+        code = _run(case, Plan(_LIVE_POURS_ONCE if once else None, deadline_s))
     except (ProcessFailed, MissingProgram, TooSlow, SimulatorGone, ControlRefused) as error:
         print(f"The demonstration failed: {error}", file=sys.stderr)
         code = EXIT_FAILED
@@ -80,7 +78,7 @@ def demo(
     raise typer.Exit(code)
 
 
-def _run(case: Case, plan: Plan, now: datetime) -> int:
+def _run(case: Case, plan: Plan) -> int:
     layout, estate = case.layout, case.layout.estate
     screen = open_screen()
     screen.say(
@@ -89,23 +87,33 @@ def _run(case: Case, plan: Plan, now: datetime) -> int:
     )
     for bus in estate.buses:
         screen.say(f"  bus {bus.name}: {bus.description}, {len(estate.locks_on(bus.name))} locks")
-    screen.say(
-        "  (19,200 Bd is usual for a serial line: a year of pours would take a quarter of an hour there)"
-    )
+    screen.say("  (at the pace of a wire, a year of pours would take a quarter of an hour)")
     began = time.monotonic()
-    days = case.period.backlog_days(now)
-    chain = Chain(layout, Settings(), case.seed, days, _RESIDENTS_SPEED, keep_pace=True)
+    chain = Chain(layout, Settings(), case.seed, case.backlog_days, _RESIDENTS_SPEED, keep_pace=True)
+    reports: list[BillReport] = []
     with chain:
         screen.say(
-            f"All programs run after {time.monotonic() - began:.1f} s; the locks' life begins {days:.0f} days ago."
+            f"All programs run after {time.monotonic() - began:.1f} s; "
+            f"the locks' life begins {case.backlog_days:.0f} days ago."
         )
-        Demonstration(chain, plan, screen, case.seed).run()
+        Demonstration(chain, plan, screen, case, lambda shown: reports.append(_bill(case, shown))).run()
     # Everything has ended: what is compared now is what stays in the directory.
     ledger = layout.directory / "ledger.jsonl"
     ledger.write_text(chain.ask_sink("export"))
     comparison = compare(read_lines(layout.truth), read_lines(ledger), layout.pseudonym_key)
     print_comparison(comparison, report_console())
-    return 0 if comparison.equal and comparison.events > 0 else EXIT_DIFFERENT
+    billed_as_thrown = bool(reports) and all(report.equal for report in reports)
+    return 0 if comparison.equal and comparison.events > 0 and billed_as_thrown else EXIT_DIFFERENT
+
+
+def _bill(case: Case, screen: Screen) -> BillReport:
+    began = time.monotonic()
+    report = BillReport(Billing(case, screen.say).bill())
+    full_table = case.layout.directory / "bill.csv"
+    report.write(full_table)
+    report.print(screen.console, full_table)
+    screen.say(f"Billed after {time.monotonic() - began:.1f} s.")
+    return report
 
 
 def _directory(out: Path | None) -> Path:

@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from demo.case import Case
 from demo.chain import Chain, NotEqual
 from demo.observer import Observer
+from demo.period import DAY_S
 from demo.progress import Progress, ProgressMeter
 from demo.residents import LiveResidents
 from demo.screen import Screen
@@ -20,30 +22,30 @@ class TooSlow(TimeoutError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`live_pours`: end after so many live pours (None: go on until stopped). `deadline_s` counts from the start.
-
-    `begins_s`: when the locks' past begins (unix seconds). `bill`: what is to be done with the backlog in the ledger.
-    """
+    """`live_pours`: end after so many live pours (None: go on until stopped). `deadline_s` counts from the start."""
 
     live_pours: int | None
     deadline_s: float
-    begins_s: float
-    bill: Callable[[Screen], None]
 
 
 class Demonstration:
     """One run on a chain that was started. Ctrl-C ends it as KeyboardInterrupt, wherever it is."""
 
-    def __init__(self, chain: Chain, plan: Plan, screen: Screen, seed: int) -> None:
+    def __init__(
+        self, chain: Chain, plan: Plan, screen: Screen, case: Case, bill: Callable[[Screen], None]
+    ) -> None:
+        """`bill`: what is done once the past is in the ledger."""
         self._chain = chain
         self._plan = plan
         self._screen = screen
+        self._bill = bill
+        self._begins_s = case.now.timestamp() - case.backlog_days * DAY_S
         estate = chain.layout.estate
         self._meter = ProgressMeter(estate)
         self._observer = Observer(
             chain.layout.broker_port, GatewayTopics(estate.site, estate.gateway), chain.layout.pseudonym_key
         )
-        self._residents = LiveResidents(chain.control, [lock.name for lock in estate.locks], seed)
+        self._residents = LiveResidents(chain.control, [lock.name for lock in estate.locks], case.seed)
         self._end = time.monotonic() + plan.deadline_s
 
     def run(self) -> None:
@@ -51,8 +53,8 @@ class Demonstration:
         self._observer.start()
         try:
             self._drain()
-            self._screen.close()
-            self._plan.bill(self._screen)
+            self._bill(self._screen)
+            self._chain.check()
             self._live()
             self._finish()
         finally:
@@ -69,6 +71,7 @@ class Demonstration:
         )
         took_s = time.monotonic() - began
         made = self._progress().made
+        self._screen.rest()
         self._screen.say(f"All {made:,} records of the past are in the ledger after {took_s:.1f} s.")
 
     def _live(self) -> None:
@@ -116,8 +119,8 @@ class Demonstration:
             time.sleep(_REFRESH_S)
 
     def _lived_share(self, progress: Progress) -> float:
-        begins_s = self._plan.begins_s
-        return min(1.0, max(0.0, (progress.lived_until_s - begins_s) / (time.time() - begins_s)))
+        lived_s = progress.lived_until_s - self._begins_s
+        return min(1.0, max(0.0, lived_s / (time.time() - self._begins_s)))
 
     def _progress(self) -> Progress:
         return self._meter.read(self._chain.rings(), self._observer.seen())

@@ -4,6 +4,7 @@ DIR/simulator.toml  truth.jsonl   controllers/          the locks' controllers a
 DIR/agent.toml      gateway.pem   spool.db              the gateway
 DIR/broker/         mosquitto.conf                      the broker
 DIR/sink.toml       gateways.toml lock-keys.csv pseudonym.key ledger.db
+DIR/billing.toml    billing.db                          billing's books
 DIR/logs/                                               what each program said
 """
 
@@ -75,6 +76,10 @@ class Layout:
         return self.directory / "sink.toml"
 
     @property
+    def billing_config(self) -> Path:
+        return self.directory / "billing.toml"
+
+    @property
     def broker_config(self) -> Path:
         return self.directory / "broker" / "mosquitto.conf"
 
@@ -99,6 +104,15 @@ class Layout:
         self.write_agent_config(settings)
         self.write_sink_config(settings)
         self.write_broker_config(settings)
+
+    def write_billing_config(self, approvers: Sequence[str]) -> None:
+        """Write billing.toml: billing's books beside the ledger, and who may approve a run."""
+        config = {
+            "database": {"url": "sqlite:///billing.db"},
+            "ledger": {"url": "sqlite:///ledger.db"},
+            "approval": {"approvers": list(approvers)},
+        }
+        self.billing_config.write_text(to_toml(config))
 
     def write_agent_config(self, settings: Settings, broker_port: int | None = None) -> None:
         """Write agent.toml; `broker_port` where the gateway is to meet the broker through something in between."""

@@ -28,19 +28,17 @@ class MasterFiles:
         self._documents = documents
         self._known_from = months_later(case.period.first, -KNOWN_MONTHS)
 
-    def write(self, directory: Path) -> list[Path]:
-        """Write all files and return their paths; a table's columns are those of its first row."""
+    def write(self, directory: Path) -> int:
+        """Write all files and return how many; a table's columns are those of its first row."""
         directory.mkdir(exist_ok=True)
         self._documents.mkdir(exist_ok=True)
-        written = []
-        for table, rows in self._tables().items():
-            path = directory / f"{table}.csv"
-            with path.open("w", encoding="utf-8", newline="") as file:
+        tables = self._tables()
+        for table, rows in tables.items():
+            with (directory / f"{table}.csv").open("w", encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
-            written.append(path)
-        return written
+        return len(tables)
 
     def _tables(self) -> dict[str, Sequence[Row]]:
         return {
@@ -80,12 +78,16 @@ class MasterFiles:
 
     def _dwellings(self) -> Iterator[Row]:
         for dwelling in self._case.dwellings:
-            yield {"property": self._property, "dwelling": dwelling.dwelling, "label": dwelling.label}
+            yield {
+                "property": self._property,
+                "dwelling": dwelling.dwelling,
+                "label": f"{dwelling.street}, {dwelling.label}",
+            }
 
     def _areas(self) -> Iterator[Row]:
         for dwelling in self._case.dwellings:
             where = {"property": self._property, "dwelling": dwelling.dwelling}
-            yield {**where, "dm2": dwelling.area_dm2, **_days(self._known_from, None)}
+            yield {**where, "m2": hundredths(dwelling.area_dm2), **_days(self._known_from, None)}
 
     def _chambers(self) -> Iterator[Row]:
         for use in self._case.estate.locks:
@@ -116,7 +118,7 @@ class MasterFiles:
                 "property": self._property,
                 "party": party,
                 "name": stay.name,
-                "street": stay.dwelling.label,
+                "street": stay.dwelling.street,
                 "postcode": place.postcode,
                 "city": place.city,
                 "language": stay.language,
@@ -173,7 +175,7 @@ class MasterFiles:
             cents = cost.gross_cents * period.months // _MONTHS_OF_YEAR
             paper = self._documents / f"{cost.item}.txt"
             paper.write_text(
-                f"{cost.document}\n{cost.description}\n{period.first} – {period.end}: {euros(cents)} EUR\n",
+                f"{cost.document}\n{cost.description}\n{period.first} – {period.end}: {hundredths(cents)} EUR\n",
                 encoding="utf-8",
             )
             yield {
@@ -182,7 +184,7 @@ class MasterFiles:
                 "item": cost.item,
                 "fraction": cost.fraction,
                 "description": cost.description,
-                "gross_amount": euros(cents),
+                "gross_amount": hundredths(cents),
                 "document": cost.document,
                 "document_sha256": sha256(paper.read_bytes()).hexdigest(),
                 "apportionable": "yes" if cost.apportionable else "no",
@@ -202,7 +204,7 @@ class MasterFiles:
                     "party": stay.party,
                     "period_first": period.first,
                     "paid_on": paid_on,
-                    "amount": euros(stay.dwelling.area_dm2 * terms.cents_per_m2 // 100),
+                    "amount": hundredths(stay.dwelling.area_dm2 * terms.cents_per_m2 // 100),
                 }
 
     def _agreement(self) -> Row:
@@ -226,10 +228,10 @@ class MasterFiles:
         return datetime.combine(day, time(), self._case.period.zone).astimezone(UTC)
 
 
-def euros(cents: int) -> str:
-    """Return an amount as `1486.32`."""
-    whole, part = divmod(abs(cents), 100)
-    return f"{'-' if cents < 0 else ''}{whole}.{part:02d}"
+def hundredths(count: int) -> str:
+    """Return cents as euros, or dm2 as m²: `1486.32`."""
+    whole, part = divmod(abs(count), 100)
+    return f"{'-' if count < 0 else ''}{whole}.{part:02d}"
 
 
 def _days(first: date, end: date | None) -> Row:

@@ -168,6 +168,18 @@ def program(name: str) -> list[str]:
     return [found]
 
 
+def run_program(line: Sequence[str], given: bytes = b"", timeout_s: float = 60.0) -> bytes:
+    """Return what a command prints, `given` on its standard input; ProcessFailed if it doesn't end well, or in time."""
+    try:
+        done = subprocess.run(line, input=given, capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise ProcessFailed(f"{' '.join(line)} did not end within {timeout_s:g} s") from None
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        raise ProcessFailed(f"{' '.join(line)} ended with exit code {done.returncode}:\n{said}")
+    return done.stdout
+
+
 def broker_program() -> str:
     """Return the path of mosquitto, which Debian puts where only root's PATH looks."""
     found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")

@@ -42,6 +42,10 @@ class Screen(ABC):
     def console(self) -> Console:
         """Where tables are printed while nothing is shown."""
 
+    def rest(self) -> None:
+        """Take away what is drawn again and again: lines and tables follow."""
+        return None
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         return None
@@ -73,6 +77,12 @@ class LiveScreen(Screen):
         )
         if not self._live.is_started:
             self._live.start()
+
+    def rest(self) -> None:
+        self._live.transient = True
+        self.close()
+        self._live.transient = False
+        self._heading = ""
 
     def close(self) -> None:
         if self._live.is_started:

@@ -27,6 +27,7 @@ class Dwelling:
     """A flat, and the locks that its residents may use, by fraction."""
 
     dwelling: str
+    street: str
     label: str
     area_dm2: int
     locks: dict[str, str]
@@ -71,7 +72,7 @@ def _stays_in(
     row: dict[str, str], events: Iterable[tuple[date, dict[str, str]]], period: BillingPeriod, seed: int
 ) -> Iterator[Stay]:
     locks = {"residual": row["residual_lock"], "organic": row["organic_lock"]}
-    dwelling = Dwelling(row["dwelling"], row["label"], int(row["area_dm2"]), locks)
+    dwelling = Dwelling(row["dwelling"], row["street"], row["label"], int(row["area_dm2"]), locks)
     began = months_later(period.first, -KNOWN_MONTHS)
     stay = _moves_in(dwelling, row, began, seed)
     for day, event in sorted(events, key=lambda item: item[0]):

@@ -43,7 +43,7 @@ class _Holder:
 
 
 class Witness:
-    """Reads the files once. `rows`: the millilitres by (row, fraction)."""
+    """Reads the files once. `costs_cents`: what the shares must sum to."""
 
     def __init__(self, master_data: Path, pseudonym_key: bytes, zone: ZoneInfo) -> None:
         self._key = pseudonym_key
@@ -62,8 +62,9 @@ class Witness:
         self._chambers = {(row["lock"], int(row["chamber"])): row for row in read("chamber")}
         self._agreement = read("allocation_agreement")[0]
         self._persons = read("persons")
+        self.costs_cents = sum(_cents(row) for row in read("cost_item") if row["apportionable"] == "yes")
 
-    def reckon(self, truth: Iterable[Line]) -> Mapping[tuple[str, str], Expected]:
+    def reckon(self, truth: Iterable[Line]) -> dict[tuple[str, str], Expected]:
         """Return what each row threw in the period, and at least pays for, by (row, fraction)."""
         metered: dict[tuple[str, str], int] = {}
         for line in truth:
@@ -126,6 +127,11 @@ class _Files:
 def _days(row: Mapping[str, str]) -> tuple[date, date]:
     end = row["to_exclusive"]
     return date.fromisoformat(row["from"]), date.fromisoformat(end) if end else date.max
+
+
+def _cents(row: Mapping[str, str]) -> int:
+    whole, _, part = row["gross_amount"].lstrip("-").partition(".")
+    return (-1 if row["gross_amount"].startswith("-") else 1) * (int(whole) * 100 + int(part))
 
 
 def _began_at(line: Line) -> datetime:

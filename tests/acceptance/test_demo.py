@@ -1,5 +1,6 @@
 """`make demo`: ends by itself with `--once`, and on Ctrl-C with everything that it started."""
 
+import csv
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import psutil
 
 from demo.chain import ask
 from demo.compare import Line, compare, read_lines
+from demo.process import program, run_program
 from tests.acceptance.launcher import ROOT
 from tests.support.waiting import wait_until
 
@@ -24,11 +26,11 @@ def test_demo_once_leaves_equal_truth_and_ledger(tmp_path: Path) -> None:
     for left_by_an_earlier_run in (".wastelock-demo", "truth.jsonl"):
         (out / left_by_an_earlier_run).write_text("")
     done = subprocess.run(
-        [*DEMO, "--once", "--out", str(out), "--deadline-s", "120"],
+        [*DEMO, "--once", "--out", str(out), "--deadline-s", "240"],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     truth, ledger = read_lines(out / "truth.jsonl"), read_lines(out / "ledger.jsonl")
@@ -36,10 +38,11 @@ def test_demo_once_leaves_equal_truth_and_ledger(tmp_path: Path) -> None:
     assert len({line["lock"] for line in truth}) == 5
     assert len(truth) == len(ledger) > 300
     assert compare(truth, ledger, key).equal
-    assert "EQUAL" in done.stdout
+    assert "EQUAL" in done.stdout and "NOT EQUAL" not in done.stdout
     no_raw_transponder(truth, ledger)
     runs = json.loads(ask("cloud-sink", "reconcile", out / "sink.toml", "--json"))
     assert {(run["lock"], run["verdict"]) for run in runs} == {(line["lock"], "proven") for line in truth}
+    its_month_is_billed(out)
 
 
 def test_demo_without_an_empty_directory_says_what_to_do(tmp_path: Path) -> None:
@@ -73,6 +76,26 @@ def test_demo_interrupted_ends_all_that_it_started(tmp_path: Path) -> None:
     assert str(tmp_path / "out") in said.splitlines()[-1]
     _gone, alive = psutil.wait_procs(children, timeout=1)
     assert alive == []
+
+
+def its_month_is_billed(out: Path) -> None:
+    """Each party has a statement, its millilitres are the truth, and the run can be calculated again to the byte."""
+    with (out / "bill.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["row"] for row in rows}) > 120
+    assert {row["equal"] for row in rows} == {"yes"}
+    assert sum(int(row["truth_ml"]) for row in rows) > 5_000_000
+    shown = json.loads(ask_billing(out, "run", "show", "lindenhof", "--json"))
+    assert shown["state"] == "finalized"
+    assert sum(row["charged_cents"] for row in shown["rows"]) == shown["total_cents"] > 0
+    statements = list((out / "statements").glob("*.pdf"))
+    assert len(statements) >= 120
+    assert all(path.read_bytes().startswith(b"%PDF-") for path in statements)
+    assert json.loads(ask_billing(out, "run", "replay", "lindenhof", "--json"))["identical"]
+
+
+def ask_billing(out: Path, *command: str) -> bytes:
+    return run_program([*program("billing-aggregator"), *command, "--config", str(out / "billing.toml")])
 
 
 def no_raw_transponder(truth: list[Line], ledger: list[Line]) -> None:
