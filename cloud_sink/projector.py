@@ -8,7 +8,7 @@ at any moment it goes on from the last batch that was committed.
 
 import threading
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -106,7 +106,7 @@ class Projector:
         return " ".join(known)
 
 
-def _next_entries(connection: Connection, position: int, limit: int) -> Any:
+def _next_entries(connection: Connection, position: int, limit: int) -> Sequence[Any]:
     e = entries.c
     query = (
         sa.select(
@@ -118,4 +118,4 @@ def _next_entries(connection: Connection, position: int, limit: int) -> Any:
         .order_by(e.position)
         .limit(limit)
     )  # fmt: skip
-    return connection.execute(query)
+    return connection.execute(query).all()

@@ -3,7 +3,7 @@
 A controller's clock is never corrected afterwards: what it wrote stands. What is known about it is the offset that the
 gateway measured when it read the record, how good the gateway's own clock was then, and what the record says itself.
 
-    never_set   began_clock_s are seconds since power-up: no instant at all, see `anchored`
+    never_set   began_clock_s are seconds since power-up: see `anchored`; else when it was read must do
     lost        the clock had lost its time: it may be anything, a day is taken
     uncertain   no offset was measured, or the gateway's clock itself was unset
     rtc, ntp    set; the offset was measured by a gateway with a battery-backed, with a disciplined clock
@@ -23,7 +23,7 @@ _RTC_S = 60
 _UNCERTAIN_S = 3600
 _LOST_S = 86_400
 _DERIVED_S = 900
-_UNANCHORED_S = 366 * 86_400
+_NEVER_SET_S = 86_400  # about when it was read, which is all that is known
 _DRIFT = 20_000  # 50 ppm: one second in so many between the pour and the reading that measured the offset
 _STATUS_BITS = 0b11
 
@@ -61,7 +61,7 @@ def grade_clock(
     """
     status = flags & _STATUS_BITS
     if status == ClockStatus.NEVER_SET:
-        return ClockQuality(ClockGrade.NEVER_SET, _UNANCHORED_S)
+        return ClockQuality(ClockGrade.NEVER_SET, _NEVER_SET_S)
     offset = abs(clock_offset_s or 0)
     if status != ClockStatus.SET:
         return ClockQuality(ClockGrade.LOST, _LOST_S + offset)

@@ -31,7 +31,7 @@ _DAY = timedelta(days=1)
 _PLAUSIBLE_S = (
     31 * 86_400
 )  # what an unverified record says of its time is believed within so much of its reading
-_UNANCHORED = ClockQuality(ClockGrade.NEVER_SET, 86_400)
+_DOUBTFUL = ClockQuality(ClockGrade.UNCERTAIN, 86_400)
 
 
 class Resolving:
@@ -141,7 +141,7 @@ class Resolving:
         anchor = self._view.clock_set_after(lock, record)
         ago_s = -1 if anchor is None else anchor.register_after - record.began_clock_s
         if anchor is None or ago_s < 0:
-            return record.filed_s, _UNANCHORED
+            return record.filed_s, quality
         return anchor.began_clock_s - ago_s, anchored(quality_of(anchor))
 
     def _unverified_group(self, lock: str, record: LockRecord) -> PourGroup:
@@ -149,7 +149,7 @@ class Resolving:
         read_s = record.read_ms // 1000
         if abs(group.at_s - read_s) <= _PLAUSIBLE_S:
             return group
-        return group._replace(at_s=read_s, quality=_UNANCHORED)
+        return group._replace(at_s=read_s, quality=_DOUBTFUL)
 
     def _without_copy(self, lock: str, records: Iterable[LockRecord]) -> list[LockRecord]:
         by_epoch: dict[int, list[LockRecord]] = {}

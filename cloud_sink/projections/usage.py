@@ -28,7 +28,9 @@ TRAITS = Flag.SERVICE | Flag.DEGRADED | Flag.DERIVED
 INCIDENTS = frozenset(
     {Fault.FLAP_OPEN, Fault.DOOR_OPEN, Fault.CLOCK_LOST, Fault.MEMORY_CORRUPT, Fault.TAMPER}
 )
-_CLOCK_BITS = 0b11
+# As plain numbers: this runs for each entry there is.
+_POUR, _REGISTER_REPORT, _COMPLETE = int(Kind.POUR), int(Kind.REGISTER_REPORT), int(PourResult.COMPLETE)
+_NEVER_SET, _CLOCK_BITS = int(ClockStatus.NEVER_SET), 0b11
 _1970 = date(1970, 1, 1).toordinal()
 _SLOT_S = (
     900  # every zone's offset, and every moment at which one changed since 1970, is whole quarters of an hour
@@ -79,10 +81,10 @@ def fold(rows: Iterable[Any], days: LocalDays) -> Additions:
         if unverified:
             added.loose.append((lock_no, epoch, seq, 1, FIRST_DAY, LAST_DAY))
             continue
-        never_set = flags & _CLOCK_BITS == ClockStatus.NEVER_SET
+        never_set = flags & _CLOCK_BITS == _NEVER_SET
         day = day_of(read_ms // 1000 if never_set else began_s)
-        complete = kind == Kind.POUR and result == PourResult.COMPLETE
-        tells_register = kind in (Kind.POUR, Kind.REGISTER_REPORT)
+        complete = kind == _POUR and result == _COMPLETE
+        tells_register = kind in (_POUR, _REGISTER_REPORT)
         _file(spans, (lock_no, day, epoch, chamber if tells_register else 0), seq, complete)
         if complete:
             quality = grade_clock(flags, began_s, read_ms // 1000, offset_s, gateway_clock)
