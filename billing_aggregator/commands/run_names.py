@@ -7,7 +7,7 @@ import typer
 
 from billing_aggregator.errors import NotFound
 from billing_aggregator.runs.books import Books
-from billing_aggregator.runs.store import RunRecord
+from billing_aggregator.runs.records import RunRecord
 
 RunArgument = Annotated[
     str,

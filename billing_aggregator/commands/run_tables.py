@@ -11,11 +11,11 @@ from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.deadlines import deadlines_of
 from billing_aggregator.runs.document import RevisionDocument, decode, open_reviews
 from billing_aggregator.runs.preview import Move
+from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.replaying import Replay
 from billing_aggregator.runs.revising import propose
 from billing_aggregator.runs.showing import RowView, RunView
 from billing_aggregator.runs.states import FINAL_STATES
-from billing_aggregator.runs.store import RunRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from billing_aggregator.pours.annex import read_own_pours
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import RevisionDocument, decode, digest, encode
 from billing_aggregator.runs.gathering import find_decisions, find_history
+from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.states import FINAL_STATES
-from billing_aggregator.runs.store import RunRecord
 
 
 def gather_sources(books: Books, run: RunRecord) -> Sources:

@@ -15,14 +15,19 @@ from billing_aggregator.runs.document import RevisionDocument, decode, digest, e
 from billing_aggregator.runs.gates import find_obstacles
 from billing_aggregator.runs.gathering import count_now, recount
 from billing_aggregator.runs.preview import describe_differences
+from billing_aggregator.runs.records import EventRecord, RunRecord
 from billing_aggregator.runs.states import FINAL_STATES, RunEvent, next_state
-from billing_aggregator.runs.store import EventRecord, RunRecord, Step
+from billing_aggregator.runs.store import Step
 
 
 def submit(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:
     """Hand a draft in for review; IllegalStep with everything that stands in the way."""
     next_state(run.state, RunEvent.SUBMITTED)
-    document = decode(books.store.document(run))
+    return hand_in(books, run, decode(books.store.document(run)), actor, reason)
+
+
+def hand_in(books: Books, run: RunRecord, document: RevisionDocument, actor: str, reason: str) -> RunRecord:
+    """The same for a draft that is at hand; `document`: the run's."""
     _refuse_obstacles(run, document, books.now())
     return books.store.take(Step(run, RunEvent.SUBMITTED, actor, books.now(), reason))[-1]
 

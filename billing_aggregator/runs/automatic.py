@@ -16,13 +16,14 @@ from billing_aggregator.days import day_of
 from billing_aggregator.errors import BillingError
 from billing_aggregator.runs import approval
 from billing_aggregator.runs.books import Books, open_books
-from billing_aggregator.runs.document import decode
-from billing_aggregator.runs.drafting import begin, calculate_draft
+from billing_aggregator.runs.drafting import begin, draft_run
 from billing_aggregator.runs.gates import find_obstacles
+from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.states import RunState
 
 SYSTEM = "billing-aggregator"  # who did it, where no person did
 _CHUNK = 16
+_UNFINISHED = frozenset({RunState.OPEN, RunState.COLLECTING, RunState.DRAFT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +35,13 @@ class Advanced:
     obstacles: tuple[str, ...]
 
 
-def due_periods(books: Books, property_id: str) -> tuple[date, ...]:
-    """Return the first days of the periods that are over and whose run isn't in review yet, oldest first."""
-    snapshot = books.snapshot(property_id)
-    today = day_of(books.now(), snapshot.property.time_zone)
-    latest = {run.period.first: run for run in books.store.list(property_id)}
-    return tuple(
-        sorted(
-            period.days.first
-            for period in snapshot.periods
-            if period.days.end is not None
-            and period.days.end <= today
-            and (
-                period.days.first not in latest
-                or latest[period.days.first].state in (RunState.OPEN, RunState.COLLECTING, RunState.DRAFT)
-            )
-        )
-    )
-
-
 def advance(books: Books, property_id: str, actor: str = SYSTEM, submit: bool = True) -> list[Advanced]:
     """Bring a property's due periods as far as they get; what stands in the way of one doesn't hold up the others."""
     results = []
     with books.one_moment():
-        for first in due_periods(books, property_id):
+        for first, run in _due(books, property_id):
             try:
-                results.append(_advance(books, property_id, first, actor, submit))
+                results.append(_advance(books, run or begin(books, property_id, first, actor), actor, submit))
             except BillingError as error:
                 results.append(Advanced(f"{property_id}/{first}", None, tuple(str(error).splitlines())))
     return results
@@ -92,11 +74,23 @@ def _advance_chunk(
         return [advance(books, property_id) for property_id in properties]
 
 
-def _advance(books: Books, property_id: str, first: date, actor: str, submit: bool) -> Advanced:
-    runs = books.store.revisions(property_id, first)
-    run = calculate_draft(books, runs[-1] if runs else begin(books, property_id, first, actor), actor)
-    document = decode(books.store.document(run))
+def _due(books: Books, property_id: str) -> Iterator[tuple[date, RunRecord | None]]:
+    """Yield the periods that are over and whose run isn't in review yet, oldest first, with their run if begun."""
+    snapshot = books.snapshot(property_id)
+    today = day_of(books.now(), snapshot.property.time_zone)
+    latest = {run.period.first: run for run in books.store.list(property_id)}
+    for days in sorted((period.days for period in snapshot.periods), key=lambda days: days.first):
+        run = latest.get(days.first)
+        is_over = days.end is not None and days.end <= today
+        if is_over and (run is None or run.state in _UNFINISHED):
+            yield days.first, run
+
+
+def _advance(books: Books, run: RunRecord, actor: str, submit: bool) -> Advanced:
+    run, document = draft_run(books, run, actor)
+    if document is None:
+        return Advanced(str(run), run.state, ())
     obstacles = find_obstacles(document, day_of(books.now(), document.time_zone))
     if run.state is RunState.DRAFT and submit and not obstacles:
-        run = approval.submit(books, run, actor, "automatic: nothing stands in the way")
+        run = approval.hand_in(books, run, document, actor, "automatic: nothing stands in the way")
     return Advanced(str(run), run.state, obstacles)

@@ -10,8 +10,8 @@ from billing_aggregator.days import day_of
 from billing_aggregator.engine.deadlines import claim_until, objections_until
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import RevisionDocument
+from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.states import RunEvent, RunState
-from billing_aggregator.runs.store import RunRecord
 
 _ZONE = "Europe/Berlin"  # for lists of thousands of runs, whose documents aren't read for it
 _TO_DELIVER = frozenset(

@@ -8,8 +8,9 @@ from billing_aggregator.errors import IllegalStep
 from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import RevisionDocument, decode
+from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.states import RunEvent, next_state
-from billing_aggregator.runs.store import RunRecord, Step
+from billing_aggregator.runs.store import Step
 
 
 def deliver(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:

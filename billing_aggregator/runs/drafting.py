@@ -8,18 +8,13 @@ from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.capping import KEEP, LIFT, cap_review
 from billing_aggregator.runs.document import RevisionDocument, decode, encode
 from billing_aggregator.runs.gathering import Purpose, draft
+from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.states import RunEvent, RunState, next_state
-from billing_aggregator.runs.store import RunRecord, Step
+from billing_aggregator.runs.store import Step
 
 
 def begin(books: Books, property_id: str, first: date, actor: str) -> RunRecord:
     """Return a new run of a period, `open`; IllegalStep if there is one already, NotFound without such a period."""
-    there = books.store.revisions(property_id, first)
-    if there:
-        raise IllegalStep(
-            f"run {there[-1]} is there already and {there[-1].state}: "
-            f"calculate it with `billing-aggregator run new {there[-1]}`, or correct it with `run revise`"
-        )
     period = books.snapshot(property_id).period(first)
     return books.store.create(property_id, period.days, actor, books.now())
 
@@ -27,6 +22,13 @@ def begin(books: Books, property_id: str, first: date, actor: str) -> RunRecord:
 def calculate_draft(books: Books, run: RunRecord, actor: str, receipt_on: date | None = None) -> RunRecord:
     """Calculate a run as things are now; it stays `open` until its period is over, `collecting` while records are on
     their way. `receipt_on`: the planned local day of receipt."""
+    return draft_run(books, run, actor, receipt_on)[0]
+
+
+def draft_run(
+    books: Books, run: RunRecord, actor: str, receipt_on: date | None = None
+) -> tuple[RunRecord, RevisionDocument | None]:
+    """The same, and what was calculated; None where the period isn't over."""
     if run.state is not RunState.OPEN:
         next_state(run.state, RunEvent.CALCULATED)
     now = books.now()
@@ -34,14 +36,15 @@ def calculate_draft(books: Books, run: RunRecord, actor: str, receipt_on: date |
     period = snapshot.period(run.period.first).days
     today = day_of(now, snapshot.property.time_zone)
     if period.end is None or today < period.end:
-        return run
+        return run, None
     planned = receipt_on or _planned(books, run, today)
     reason = books.store.events(run)[0].reason
     document = draft(books, Purpose(run.property, run.period.first, run.revision, reason, planned))
     ended = [Step(run, RunEvent.PERIOD_ENDED, actor, now)] if run.state is RunState.OPEN else []
     waiting = document.usage.buffered_pours > 0 and run.state is not RunState.DRAFT
     event = RunEvent.WAITED if waiting else RunEvent.CALCULATED
-    return books.store.take(*ended, Step(run, event, actor, now, document=encode(document)))[-1]
+    step = Step(run, event, actor, now, document=encode(document))
+    return books.store.take(*ended, step)[-1], document
 
 
 def decide(books: Books, run: RunRecord, review: str, choice: str, actor: str, reason: str) -> RunRecord:
@@ -76,7 +79,7 @@ def _named(document: RevisionDocument, wanted: str) -> tuple[str, set[str]]:
 
 def _planned(books: Books, run: RunRecord, today: date) -> date:
     """Return the day that was planned before, if it hasn't passed; else so many days from today as configured."""
-    content = books.store.find_document(run)
+    content = None if run.state is RunState.OPEN else books.store.content(run.run_no)
     before = None if content is None else decode(content).receipt_on
     fallback = today + timedelta(days=books.config.runs.receipt_days)
     return before if before is not None and before >= today else fallback

@@ -5,7 +5,7 @@ count_now   from single entries, as known now
 recount     from single entries, exactly as pinned: what a replay does
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -20,8 +20,10 @@ from billing_aggregator.runs.calculation import Inputs, calculate
 from billing_aggregator.runs.capping import Sent
 from billing_aggregator.runs.document import Receipt, RevisionDocument, decode
 from billing_aggregator.runs.extracting import master_part
+from billing_aggregator.runs.records import Happening
 from billing_aggregator.runs.states import RunEvent
 
+_KINDS = (RunEvent.DECIDED, RunEvent.RECEIVED, RunEvent.DELIVERED, RunEvent.FINALIZED)
 Counting = Callable[[Snapshot, DayRange, tuple[Decision, ...]], PropertyUsage]
 
 
@@ -92,8 +94,9 @@ def gather(
     """Return the inputs of a calculation as they were known at an instant. `cut_short`: taken instead of the period."""
     snapshot = books.snapshot(purpose.property, known_at)
     period = cut_short or snapshot.period(purpose.period_first)
-    decisions = find_decisions(books, purpose.property, known_at)
-    before = _finalized(books, purpose, known_at)
+    happened = books.store.happened(purpose.property, known_at, *_KINDS)
+    decisions = _decisions(happened)
+    before = _finalized(books, purpose, happened)
     history = [document for document in before if document.period.first < purpose.period_first]
     return Inputs(
         master=master_part(snapshot, period),
@@ -101,8 +104,8 @@ def gather(
         decisions=decisions,
         before=Sent(
             documents=tuple(each for each in before if each.period.first == purpose.period_first),
-            sent=_find_sent(books, purpose, known_at),
-            receipts=find_receipts(books, purpose, known_at),
+            sent=_sent(purpose, happened),
+            receipts=_receipts(purpose, happened),
         ),
         history=history[-1] if history else None,
         revision=purpose.revision,
@@ -113,59 +116,68 @@ def gather(
     )
 
 
-def _count_days(books: Books) -> Counting:
-    return lambda snapshot, days, decisions: read_daily_usage(books.door, snapshot, days, decisions)
-
-
 def find_decisions(books: Books, property_id: str, until: datetime) -> tuple[Decision, ...]:
     """Return what was decided by then, the latest for each review, in the order of their ids.
 
     Of all runs of the property: a pour at the edge of two periods is a review in both, and goes to one of them.
     """
-    latest = {}
-    for _, event in books.store.happened(property_id, RunEvent.DECIDED, until):
-        review = event.details["review"]
-        latest[review] = Decision(review, event.details["choice"], event.reason, event.actor, event.at)
-    return tuple(latest[review] for review in sorted(latest))
-
-
-def find_receipts(books: Books, purpose: Purpose, until: datetime) -> tuple[Receipt, ...]:
-    """Return who got which earlier revision of the period when, by the entries until then; the latest counts."""
-    latest = {}
-    for run, event in books.store.happened(purpose.property, RunEvent.RECEIVED, until):
-        if run.period.first == purpose.period_first and run.revision < purpose.revision:
-            for row in event.details["rows"]:
-                delivered_on = date.fromisoformat(event.details["delivered_on"])
-                latest[run.revision, row] = Receipt(run.revision, row, delivered_on)
-    return tuple(latest[key] for key in sorted(latest))
+    return _decisions(books.store.happened(property_id, until, RunEvent.DECIDED))
 
 
 def find_history(books: Books, document: RevisionDocument) -> RevisionDocument | None:
     """Return the period before as this document knew it: its last revision that was final then."""
-    before = _finalized(books, _purpose(document), document.pins.known_at)
+    happened = books.store.happened(document.property, document.pins.known_at, RunEvent.FINALIZED)
+    before = _finalized(books, _purpose(document), happened)
     return next((each for each in before if each.period.first < document.period.first), None)
 
 
-def _find_sent(books: Books, purpose: Purpose, until: datetime) -> frozenset[int]:
-    return frozenset(
-        run.revision
-        for run, _ in books.store.happened(purpose.property, RunEvent.DELIVERED, until)
-        if run.period.first == purpose.period_first and run.revision < purpose.revision
-    )
+def _count_days(books: Books) -> Counting:
+    return lambda snapshot, days, decisions: read_daily_usage(books.door, snapshot, days, decisions)
 
 
-def _finalized(books: Books, purpose: Purpose, until: datetime) -> list[RevisionDocument]:
-    """Return what was final by then: of this period the revisions before this one, of earlier periods all; in order."""
+def _decisions(happened: Iterable[Happening]) -> tuple[Decision, ...]:
+    latest = {}
+    for each in happened:
+        if each.event.event == RunEvent.DECIDED:
+            review, choice = each.event.details["review"], each.event.details["choice"]
+            latest[review] = Decision(review, choice, each.event.reason, each.event.actor, each.event.at)
+    return tuple(latest[review] for review in sorted(latest))
+
+
+def _receipts(purpose: Purpose, happened: Iterable[Happening]) -> tuple[Receipt, ...]:
+    """Return who got which earlier revision of the period when, by the entries of persons; the latest counts."""
+    latest = {}
+    for each in _earlier(purpose, happened, RunEvent.RECEIVED):
+        delivered_on = date.fromisoformat(each.event.details["delivered_on"])
+        for row in each.event.details["rows"]:
+            latest[each.revision, row] = Receipt(each.revision, row, delivered_on)
+    return tuple(latest[key] for key in sorted(latest))
+
+
+def _sent(purpose: Purpose, happened: Iterable[Happening]) -> frozenset[int]:
+    return frozenset(each.revision for each in _earlier(purpose, happened, RunEvent.DELIVERED))
+
+
+def _earlier(purpose: Purpose, happened: Iterable[Happening], kind: RunEvent) -> Iterator[Happening]:
+    """Yield what happened of one kind to earlier revisions of the same period."""
+    for each in happened:
+        of_period = each.period_first == purpose.period_first and each.revision < purpose.revision
+        if of_period and each.event.event == kind:
+            yield each
+
+
+def _finalized(books: Books, purpose: Purpose, happened: Iterable[Happening]) -> list[RevisionDocument]:
+    """Return what was final: of this period the revisions before this one, of earlier periods the last one."""
     before = sorted(
-        (run.period.first, run.revision, run.run_no)
-        for run, _ in books.store.happened(purpose.property, RunEvent.FINALIZED, until)
-        if (run.period.first, run.revision) < (purpose.period_first, purpose.revision)
+        (each.period_first, each.revision, each.run_no)
+        for each in happened
+        if each.event.event == RunEvent.FINALIZED
+        and (each.period_first, each.revision) < (purpose.period_first, purpose.revision)
     )
-    # Of earlier periods only the last one's last revision is looked at.
     wanted = [key for key in before if key[0] == purpose.period_first]
     others = [key for key in before if key[0] != purpose.period_first]
-    runs = {run.run_no: run for run in books.store.list(purpose.property)}
-    return [decode(books.store.document(runs[run_no])) for _, _, run_no in [*others[-1:], *wanted]]
+    contents = [books.store.content(run_no) for _, _, run_no in [*others[-1:], *wanted]]
+    return [decode(content) for content in contents if content is not None]
 
 
 def _purpose(document: RevisionDocument) -> Purpose:

@@ -6,7 +6,7 @@ from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import decode, digest, encode
 from billing_aggregator.runs.gathering import recount
 from billing_aggregator.runs.preview import describe_differences
-from billing_aggregator.runs.store import RunRecord
+from billing_aggregator.runs.records import RunRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from billing_aggregator.runs.document import RevisionDocument, decode
 from billing_aggregator.runs.drafting import calculate_draft
 from billing_aggregator.runs.gathering import Purpose, count_for
 from billing_aggregator.runs.preview import Move, list_moves
+from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.states import FINAL_STATES, RunEvent
-from billing_aggregator.runs.store import RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def revise(
     if not reason.strip():
         raise IllegalStep("say why it is corrected: --reason TEXT, it stands on each statement")
     previous = _revisable(books, run)
-    made = books.store.create(run.property, run.period, actor, books.now(), reason)
+    made = books.store.create(run.property, run.period, actor, books.now(), reason, after=run)
     drafted = calculate_draft(books, made, actor, receipt_on)
     return drafted, list_moves(previous, decode(books.store.document(drafted)))
 
@@ -79,9 +79,8 @@ def _is_as_known(books: Books, final: RevisionDocument) -> bool:
         books.door.last_position() == pins.ledger_position
         and books.snapshot(final.property).hash == pins.masterdata_hash
         and not any(
-            event.at > pins.known_at
-            for kind in (RunEvent.DECIDED, RunEvent.RECEIVED)
-            for _, event in books.store.happened(final.property, kind, now)
+            each.event.at > pins.known_at
+            for each in books.store.happened(final.property, now, RunEvent.DECIDED, RunEvent.RECEIVED)
         )
     )
 

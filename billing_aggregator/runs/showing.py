@@ -14,9 +14,9 @@ from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.deadlines import Deadlines, deadlines_of
 from billing_aggregator.runs.document import RevisionDocument, balances_of, decode, digest
 from billing_aggregator.runs.gates import find_obstacles
+from billing_aggregator.runs.records import EventRecord, RunRecord
 from billing_aggregator.runs.revising import Proposal, propose
 from billing_aggregator.runs.states import FINAL_STATES
-from billing_aggregator.runs.store import EventRecord, RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class RunView:
 
 def look_at(books: Books, run: RunRecord) -> RunView:
     """Return everything about a run; of a finalized one also whether a revision is due."""
-    content = books.store.find_document(run)
+    content = books.store.content(run.run_no)
     document = None if content is None else decode(content)
     final = run.state in FINAL_STATES
     proposal = propose(books, document) if document and final and run.superseded_by is None else None

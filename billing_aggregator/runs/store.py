@@ -3,9 +3,9 @@
 One writer at a time (`Database.writing`), so what a step was judged by is still true when it is written.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,42 +16,21 @@ from billing_aggregator.database import Database
 from billing_aggregator.errors import IllegalStep, NotFound
 from billing_aggregator.model import DayRange
 from billing_aggregator.runs.document import digest
+from billing_aggregator.runs.records import (
+    EventRecord,
+    Happening,
+    RunRecord,
+    read_document,
+    read_events,
+    read_happenings,
+    read_run,
+    read_runs,
+    to_ms,
+)
 from billing_aggregator.runs.states import FINAL_STATES, RunEvent, RunState, next_state
 from billing_aggregator.runs.tables import revisions, run_events, runs
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """A run as it is now. `since`: of its last event, the `steps`th. `superseded_by`: what revision took its place.
-
-    Its name, `property/2025-01-01/1`, is what the command line calls it.
-    """
-
-    run_no: int
-    property: str
-    period: DayRange
-    revision: int
-    state: RunState
-    since: datetime
-    steps: int
-    superseded_by: int | None
-
-    def __str__(self) -> str:
-        return f"{self.property}/{self.period.first}/{self.revision}"
-
-
-@dataclass(frozen=True, slots=True)
-class EventRecord:
-    """Something that happened to a run: who did it, when and why. `details`: what it needs besides, by name."""
-
-    event: str
-    state: RunState
-    at: datetime
-    actor: str
-    reason: str
-    details: Mapping[str, Any]
+_NEXT_NUMBER = sa.select(sa.func.coalesce(sa.func.max(runs.c.run_no), 0) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,220 +53,155 @@ class RunStore:
         self._database = database
 
     def create(
-        self, property_id: str, period: DayRange, actor: str, at: datetime, reason: str = ""
+        self,
+        property_id: str,
+        period: DayRange,
+        actor: str,
+        at: datetime,
+        reason: str = "",
+        after: RunRecord | None = None,
     ) -> RunRecord:
-        """Return a new run, `open`: revision 1, or the one after the last. IllegalStep while that isn't final."""
+        """Return a new run, `open`: of a period's first revision, or of the one `after` that, which must be final."""
+        if period.end is None:
+            raise IllegalStep(f"the period of {property_id} from {period.first} on has no end yet: import it")
         with self._database.writing() as connection:
-            last = _select_run(connection, property_id, period.first, None)
-            if last is not None and last.state not in FINAL_STATES:
-                raise IllegalStep(f"run {last} is {last.state}: finish it, there is no second one beside it")
-            run_no = (connection.scalar(sa.select(sa.func.max(runs.c.run_no))) or 0) + 1
-            revision = 1 if last is None else last.revision + 1
-            connection.execute(
-                runs.insert().values(
-                    run_no=run_no,
-                    property=property_id,
-                    period_first=period.first.isoformat(),
-                    period_end=None if period.end is None else period.end.isoformat(),
-                    revision=revision,
-                )
+            last = next(iter([*read_runs(connection, property_id, period.first)][-1:]), None)
+            _refuse_second(last, after)
+            run = RunRecord(
+                run_no=connection.scalar(_NEXT_NUMBER) or 1,
+                property=property_id,
+                period=period,
+                revision=1 if last is None else last.revision + 1,
+                state=RunState.OPEN,
+                since=_whole_ms(at),
+                steps=1,
+                superseded_by=None,
             )
-            _append(connection, run_no, 1, "created", RunState.OPEN, at, actor, reason, {})
-            return _require(_select_run(connection, property_id, period.first, revision))
+            row = {
+                "run_no": run.run_no,
+                "property": property_id,
+                "period_first": period.first.isoformat(),
+                "period_end": period.end.isoformat(),
+                "revision": run.revision,
+            }
+            connection.execute(runs.insert(), row)
+            _append(connection, run, "created", actor, reason, {})
+        return run
 
     def take(self, *steps: Step) -> list[RunRecord]:
-        """Take these steps together and return the runs after them; IllegalStep, and nothing changed, if one can't."""
+        """Take these steps together and return the runs after each; IllegalStep, and nothing changed, if one can't."""
+        taken = []
         with self._database.writing() as connection:
-            _refuse_stale(connection, steps)
+            here: dict[int, RunRecord] = {}
             for step in steps:
-                _take(connection, step)
-            return [_require(_find(connection, step.run.run_no)) for step in steps]
+                before = here.get(step.run.run_no) or _read_fresh(connection, step.run)
+                here[before.run_no] = _take(connection, before, step)
+                taken.append(here[before.run_no])
+        return taken
 
     def find(self, property_id: str, period_first: date, revision: int | None = None) -> RunRecord:
         """Return a run, by default the latest revision; NotFound, saying what there is."""
-        with self._database.reading() as connection:
-            found = _select_run(connection, property_id, period_first, revision)
-        if found is None:
+        runs_of_period = self.revisions(property_id, period_first)
+        found = [run for run in runs_of_period if revision in (None, run.revision)]
+        if not found:
             there = ", ".join(str(run) for run in self.list(property_id)) or "none"
             wanted = f"{property_id}/{period_first}" + ("" if revision is None else f"/{revision}")
             raise NotFound(f"there is no run {wanted}; runs of {property_id}: {there}")
-        return found
+        return found[-1]
 
     def list(self, property_id: str | None = None) -> tuple[RunRecord, ...]:
         """Return all runs, or those of a property, in the order of property, period and revision."""
         with self._database.reading() as connection:
-            return tuple(
-                _select(connection, () if property_id is None else (runs.c.property == property_id,))
-            )
+            return tuple(read_runs(connection, property_id))
 
     def revisions(self, property_id: str, period_first: date) -> tuple[RunRecord, ...]:
         """Return a period's runs in the order of their revisions."""
-        return tuple(run for run in self.list(property_id) if run.period.first == period_first)
+        with self._database.reading() as connection:
+            return tuple(read_runs(connection, property_id, period_first))
 
     def events(self, run: RunRecord) -> tuple[EventRecord, ...]:
         """Return what happened to a run, oldest first."""
-        e = run_events.c
         with self._database.reading() as connection:
-            rows = connection.execute(sa.select(run_events).where(e.run_no == run.run_no).order_by(e.step))
-            return tuple(_event(row) for row in rows)
+            return tuple(read_events(connection, run.run_no))
 
-    def find_document(self, run: RunRecord) -> bytes | None:
-        """Return the bytes that stand for this run, None while nothing was calculated."""
-        r = revisions.c
+    def happened(self, property_id: str, until: datetime, *kinds: RunEvent) -> tuple[Happening, ...]:
+        """Return what happened of these kinds in all runs of a property up to an instant, in the order of time."""
         with self._database.reading() as connection:
-            row = connection.execute(
-                sa.select(r.document).where(r.run_no == run.run_no).order_by(r.draft.desc()).limit(1)
-            ).first()
+            return tuple(read_happenings(connection, property_id, until, kinds))
+
+    def content(self, run_no: int) -> bytes | None:
+        """Return the bytes that stand for the run of this number, None while nothing was calculated."""
+        with self._database.reading() as connection:
+            row = read_document(connection, run_no)
         return None if row is None else bytes(row.document)
 
     def document(self, run: RunRecord) -> bytes:
         """Return the bytes that stand for this run; IllegalStep while nothing was calculated."""
-        content = self.find_document(run)
+        content = self.content(run.run_no)
         if content is None:
             raise IllegalStep(
                 f"run {run} is {run.state}: nothing was calculated yet; do it with `run new {run}`"
             )
         return content
 
-    def happened(
-        self, property_id: str, event: RunEvent, until: datetime
-    ) -> tuple[tuple[RunRecord, EventRecord], ...]:
-        """Return what happened of one kind in all runs of a property up to an instant, in the order of time."""
-        e = run_events.c
-        records = {run.run_no: run for run in self.list(property_id)}
-        with self._database.reading() as connection:
-            rows = connection.execute(
-                sa.select(run_events)
-                .select_from(run_events.join(runs, runs.c.run_no == e.run_no))
-                .where(runs.c.property == property_id, e.event == event, e.at_ms <= _to_ms(until))
-                .order_by(e.at_ms, e.run_no, e.step)
-            )
-            return tuple((records[row.run_no], _event(row)) for row in rows)
+
+def _refuse_second(last: RunRecord | None, after: RunRecord | None) -> None:
+    if last is not None and last.state not in FINAL_STATES:
+        raise IllegalStep(f"run {last} is {last.state}: finish it, there is no second one beside it")
+    if last is not None and (after is None or after.revision != last.revision):
+        raise IllegalStep(
+            f"run {last} is there already and {last.state}: correct it with `run revise {last}`"
+        )
 
 
-def _refuse_stale(connection: Connection, steps: Sequence[Step]) -> None:
-    for run in {step.run.run_no: step.run for step in steps}.values():
-        here = _require(_find(connection, run.run_no))
-        if here.steps != run.steps:
-            raise IllegalStep(
-                f"run {here} has become {here.state} meanwhile: look at it again with `run show`"
-            )
+def _read_fresh(connection: Connection, run: RunRecord) -> RunRecord:
+    """Return the run as it is; IllegalStep if it isn't what the step was judged by."""
+    here = read_run(connection, run.run_no)
+    if here.steps != run.steps:
+        raise IllegalStep(f"run {here} has become {here.state} meanwhile: look at it again with `run show`")
+    return here
 
 
-def _take(connection: Connection, step: Step) -> None:
-    here = _require(_find(connection, step.run.run_no))
-    state = next_state(here.state, step.event)
+def _take(connection: Connection, before: RunRecord, step: Step) -> RunRecord:
     details = dict(step.details)
+    after = replace(
+        before,
+        state=next_state(before.state, step.event),
+        since=_whole_ms(step.at),
+        steps=before.steps + 1,
+        superseded_by=details.get("by", before.superseded_by),
+    )
     if step.document is not None:
         details["sha256"] = digest(step.document)
-        _add_document(connection, here.run_no, step.document, details["sha256"])
-    _append(
-        connection, here.run_no, here.steps + 1, step.event, state, step.at, step.actor, step.reason, details
-    )
+        _add_document(connection, before.run_no, step.document, details["sha256"])
+    _append(connection, after, step.event, step.actor, step.reason, details)
+    return after
 
 
 def _add_document(connection: Connection, run_no: int, document: bytes, sha256: str) -> None:
-    r = revisions.c
-    last = connection.execute(
-        sa.select(r.draft, r.sha256).where(r.run_no == run_no).order_by(r.draft.desc()).limit(1)
-    ).first()
+    last = read_document(connection, run_no)
     if last is None or last.sha256 != sha256:
-        connection.execute(
-            revisions.insert().values(
-                run_no=run_no, draft=1 if last is None else last.draft + 1, sha256=sha256, document=document
-            )
-        )
+        draft = 1 if last is None else last.draft + 1
+        row = {"run_no": run_no, "draft": draft, "sha256": sha256, "document": document}
+        connection.execute(revisions.insert(), row)
 
 
 def _append(
-    connection: Connection,
-    run_no: int,
-    step: int,
-    event: str,
-    state: RunState,
-    at: datetime,
-    actor: str,
-    reason: str,
-    details: Mapping[str, Any],
+    connection: Connection, run: RunRecord, event: str, actor: str, reason: str, details: Mapping[str, Any]
 ) -> None:
-    connection.execute(
-        run_events.insert().values(
-            run_no=run_no,
-            step=step,
-            event=event,
-            state=state,
-            at_ms=_to_ms(at),
-            actor=actor,
-            reason=reason,
-            details=msgspec.json.encode(details, order="sorted").decode(),
-        )
-    )
+    """Add what happened; `run`: as it is after that."""
+    row = {
+        "run_no": run.run_no,
+        "step": run.steps,
+        "event": str(event),
+        "state": run.state.value,
+        "at_ms": to_ms(run.since),
+        "actor": actor,
+        "reason": reason,
+        "details": msgspec.json.encode(details, order="sorted").decode(),
+    }
+    connection.execute(run_events.insert(), row)
 
 
-def _select_run(
-    connection: Connection, property_id: str, period_first: date, revision: int | None
-) -> RunRecord | None:
-    where: list[sa.ColumnElement[bool]] = [
-        runs.c.property == property_id,
-        runs.c.period_first == period_first.isoformat(),
-    ]
-    if revision is not None:
-        where.append(runs.c.revision == revision)
-    found = list(_select(connection, where))
-    return found[-1] if found else None
-
-
-def _find(connection: Connection, run_no: int) -> RunRecord | None:
-    return next(iter(_select(connection, (runs.c.run_no == run_no,))), None)
-
-
-def _require(run: RunRecord | None) -> RunRecord:
-    if run is None:
-        raise NotFound("this run isn't in this database: look for it with `run list`")
-    return run
-
-
-def _select(connection: Connection, where: Sequence[sa.ColumnElement[bool]]) -> Iterator[RunRecord]:
-    e, later = run_events.c, run_events.alias()
-    newest = sa.select(sa.func.max(later.c.step)).where(later.c.run_no == runs.c.run_no).scalar_subquery()
-    taken_over = (
-        sa.select(later.c.details)
-        .where(later.c.run_no == runs.c.run_no, later.c.event == RunEvent.SUPERSEDED)
-        .scalar_subquery()
-    )
-    query = (
-        sa.select(runs, e.state, e.step, e.at_ms, taken_over.label("taken_over"))
-        .select_from(runs.join(run_events, sa.and_(e.run_no == runs.c.run_no, e.step == newest)))
-        .where(*where)
-        .order_by(runs.c.property, runs.c.period_first, runs.c.revision)
-    )
-    for row in connection.execute(query):
-        yield RunRecord(
-            run_no=row.run_no,
-            property=row.property,
-            period=DayRange(date.fromisoformat(row.period_first), date.fromisoformat(row.period_end)),
-            revision=row.revision,
-            state=RunState(row.state),
-            since=_instant(row.at_ms),
-            steps=row.step,
-            superseded_by=None if row.taken_over is None else msgspec.json.decode(row.taken_over)["by"],
-        )
-
-
-def _event(row: sa.Row[Any]) -> EventRecord:
-    return EventRecord(
-        event=row.event,
-        state=RunState(row.state),
-        at=_instant(row.at_ms),
-        actor=row.actor,
-        reason=row.reason,
-        details=msgspec.json.decode(row.details),
-    )
-
-
-def _instant(at_ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=at_ms)
-
-
-def _to_ms(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(milliseconds=1)
+def _whole_ms(at: datetime) -> datetime:
+    return at - timedelta(microseconds=at.microsecond % 1000)

@@ -24,7 +24,7 @@ from billing_aggregator.runs import approval
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import decode, open_reviews
 from billing_aggregator.runs.drafting import begin, calculate_draft, decide
-from billing_aggregator.runs.store import RunRecord
+from billing_aggregator.runs.records import RunRecord
 from cloud_sink.projections.usage_store import default_url
 from cloud_sink.projector import Projector
 from tests.unit.billing_aggregator.pour_estates import (

@@ -13,10 +13,10 @@ from billing_aggregator.runs import approval, calculation, delivery, revising
 from billing_aggregator.runs.document import RevisionDocument, balances_of, decode
 from billing_aggregator.runs.drafting import begin, calculate_draft, decide
 from billing_aggregator.runs.preview import Cause
+from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.replaying import replay
 from billing_aggregator.runs.showing import look_at
 from billing_aggregator.runs.states import RunState
-from billing_aggregator.runs.store import RunRecord
 from tests.unit.billing_aggregator.pour_estates import credential, local
 from tests.unit.billing_aggregator.run_books import APPROVER, CLERK, RunDesk, advance, cost
 from tests.unit.billing_aggregator.worked_case import PERIOD
@@ -158,7 +158,7 @@ def test_a_run_stays_open_until_its_period_is_over(desk: RunDesk) -> None:
     with pytest.raises(IllegalStep, match="nothing was calculated yet"):
         desk.books.store.document(run)
     assert look_at(desk.books, run).rows == ()
-    with pytest.raises(IllegalStep, match="is there already and open"):
+    with pytest.raises(IllegalStep, match="is open: finish it, there is no second one"):
         begin(desk.books, "P1", date(2026, 1, 1), CLERK)
     with pytest.raises(NotFound, match="no period that begins on 2030-01-01"):
         begin(desk.books, "P1", date(2030, 1, 1), CLERK)

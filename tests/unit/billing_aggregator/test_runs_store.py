@@ -6,12 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from billing_aggregator.database import Database, migrate
+from billing_aggregator.database import Database, StoreRefused, migrate
 from billing_aggregator.errors import IllegalStep, NotFound
 from billing_aggregator.model import DayRange
 from billing_aggregator.runs import tables
+from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.states import RunEvent, RunState
-from billing_aggregator.runs.store import RunRecord, RunStore, Step
+from billing_aggregator.runs.store import RunStore, Step
 
 PERIOD = DayRange(date(2025, 1, 1), date(2026, 1, 1))
 AT = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)
@@ -93,7 +94,9 @@ def test_there_is_one_unfinished_run_of_a_period_at_most_and_revisions_count_up(
 
 def test_a_later_revision_supersedes_in_the_same_step(store: RunStore) -> None:
     first = finalized(store)
-    second = store.create("A", PERIOD, "a.berg", AT, "a pour came late")
+    with pytest.raises(IllegalStep, match="is there already and finalized: correct it with"):
+        store.create("A", PERIOD, "a.berg", AT)
+    second = store.create("A", PERIOD, "a.berg", AT, "a pour came late", after=first)
     assert second.revision == 2
     taken_over = Step(first, RunEvent.SUPERSEDED, "a.berg", AT, "", {"by": 2})
     ended = Step(second, RunEvent.PERIOD_ENDED, "a.berg", AT)
@@ -106,9 +109,13 @@ def test_a_later_revision_supersedes_in_the_same_step(store: RunStore) -> None:
 
 def test_happenings_are_those_known_at_an_instant(store: RunStore) -> None:
     run = finalized(store)
-    assert [each.run_no for each, _ in store.happened("A", RunEvent.FINALIZED, AT)] == [run.run_no]
-    assert store.happened("A", RunEvent.FINALIZED, AT - timedelta(milliseconds=1)) == ()
-    assert store.happened("B", RunEvent.FINALIZED, AT) == ()
+    happened = store.happened("A", AT, RunEvent.FINALIZED, RunEvent.SUBMITTED)
+    assert [(each.run_no, each.event.event) for each in happened] == [
+        (run.run_no, "submitted"),
+        (run.run_no, "finalized"),
+    ]
+    assert store.happened("A", AT - timedelta(milliseconds=1), RunEvent.FINALIZED) == ()
+    assert store.happened("B", AT, RunEvent.FINALIZED) == ()
 
 
 @pytest.mark.parametrize("table", ["runs", "run_events", "revisions"])
@@ -119,7 +126,7 @@ def test_the_database_refuses_to_change_or_delete_anything(
     database: Database, store: RunStore, table: str, change: str
 ) -> None:
     run = finalized(store)
-    with pytest.raises(sa.exc.DBAPIError, match="only ever added to"), database.writing() as connection:
+    with pytest.raises(StoreRefused, match="only ever added to"), database.writing() as connection:
         connection.execute(sa.text(change.format(table)))
     assert store.document(run) == b"second draft"
 
@@ -128,7 +135,7 @@ def test_postgresql_refuses_to_truncate(postgres_url: str) -> None:
     opened = Database(postgres_url)
     migrate(opened)
     finalized(RunStore(opened))
-    with pytest.raises(sa.exc.DBAPIError, match="only ever added to"), opened.writing() as connection:
+    with pytest.raises(StoreRefused, match="only ever added to"), opened.writing() as connection:
         connection.execute(sa.text("TRUNCATE revisions"))
     opened.close()
 
@@ -136,7 +143,7 @@ def test_postgresql_refuses_to_truncate(postgres_url: str) -> None:
 def test_the_database_refuses_bytes_for_a_finalized_revision(database: Database, store: RunStore) -> None:
     run = finalized(store)
     row = {"run_no": run.run_no, "draft": 3, "sha256": "0" * 64, "document": b"forged"}
-    with pytest.raises(sa.exc.DBAPIError, match="a finalized revision"), database.writing() as connection:
+    with pytest.raises(StoreRefused, match="a finalized revision"), database.writing() as connection:
         connection.execute(tables.revisions.insert().values(row))
     assert store.document(run) == b"second draft"
 
@@ -144,7 +151,7 @@ def test_the_database_refuses_bytes_for_a_finalized_revision(database: Database,
 def test_the_database_refuses_to_finalize_twice(database: Database, store: RunStore) -> None:
     run = finalized(store)
     again = {"run_no": run.run_no, "step": 99, "event": "finalized", "state": "finalized", "at_ms": 0}
-    with pytest.raises(sa.exc.IntegrityError), database.writing() as connection:
+    with pytest.raises(StoreRefused), database.writing() as connection:
         connection.execute(tables.run_events.insert().values(**again, actor="x", reason="", details="{}"))
 
 
