@@ -23,12 +23,7 @@ from billing_aggregator.runs.store import Step
 def submit(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:
     """Hand a draft in for review; IllegalStep with everything that stands in the way."""
     next_state(run.state, RunEvent.SUBMITTED)
-    return hand_in(books, run, decode(books.store.document(run)), actor, reason)
-
-
-def hand_in(books: Books, run: RunRecord, document: RevisionDocument, actor: str, reason: str) -> RunRecord:
-    """The same for a draft that is at hand; `document`: the run's."""
-    _refuse_obstacles(run, document, books.now())
+    _refuse_obstacles(run, decode(books.store.document(run)), books.now())
     return books.store.take(Step(run, RunEvent.SUBMITTED, actor, books.now(), reason))[-1]
 
 

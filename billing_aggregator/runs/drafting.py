@@ -1,6 +1,6 @@
 """From the end of a period to a draft, and the decisions that a draft waits for."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from billing_aggregator.days import day_of
 from billing_aggregator.errors import IllegalStep, NotFound
@@ -22,29 +22,41 @@ def begin(books: Books, property_id: str, first: date, actor: str) -> RunRecord:
 def calculate_draft(books: Books, run: RunRecord, actor: str, receipt_on: date | None = None) -> RunRecord:
     """Calculate a run as things are now; it stays `open` until its period is over, `collecting` while records are on
     their way. `receipt_on`: the planned local day of receipt."""
-    return draft_run(books, run, actor, receipt_on)[0]
-
-
-def draft_run(
-    books: Books, run: RunRecord, actor: str, receipt_on: date | None = None
-) -> tuple[RunRecord, RevisionDocument | None]:
-    """The same, and what was calculated; None where the period isn't over."""
     if run.state is not RunState.OPEN:
         next_state(run.state, RunEvent.CALCULATED)
-    now = books.now()
-    snapshot = books.snapshot(run.property, now)
-    period = snapshot.period(run.period.first).days
-    today = day_of(now, snapshot.property.time_zone)
-    if period.end is None or today < period.end:
-        return run, None
-    planned = receipt_on or _planned(books, run, today)
+    today = day_of(books.now(), books.snapshot(run.property).property.time_zone)
+    if receipt_on is not None and receipt_on < today:
+        raise IllegalStep(
+            f"nobody gets on {receipt_on} what is calculated on {today}: plan a later day of receipt"
+        )
+    planned = receipt_on or _planned_before(books, run)
     reason = books.store.events(run)[0].reason
-    document = draft(books, Purpose(run.property, run.period.first, run.revision, reason, planned))
+    document = calculate_ended(books, run.property, run.period.first, run.revision, reason, planned)
+    if document is None:
+        return run
+    return books.store.take(*list_steps(run, document, actor, books.now()))[-1]
+
+
+def calculate_ended(
+    books: Books, property_id: str, first: date, revision: int, reason: str, receipt_on: date | None = None
+) -> RevisionDocument | None:
+    """Return a revision as things are now, None while its period isn't over. `receipt_on`: else as configured."""
+    snapshot = books.snapshot(property_id)
+    end = snapshot.period(first).days.end
+    today = day_of(books.now(), snapshot.property.time_zone)
+    if end is None or today < end:
+        return None
+    if receipt_on is None or receipt_on < today:
+        receipt_on = today + timedelta(days=books.config.runs.receipt_days)
+    return draft(books, Purpose(property_id, first, revision, reason, receipt_on))
+
+
+def list_steps(run: RunRecord, document: RevisionDocument, actor: str, now: datetime) -> list[Step]:
+    """Return the steps that a calculation means for a run."""
     ended = [Step(run, RunEvent.PERIOD_ENDED, actor, now)] if run.state is RunState.OPEN else []
     waiting = document.usage.buffered_pours > 0 and run.state is not RunState.DRAFT
     event = RunEvent.WAITED if waiting else RunEvent.CALCULATED
-    step = Step(run, event, actor, now, document=encode(document))
-    return books.store.take(*ended, step)[-1], document
+    return [*ended, Step(run, event, actor, now, document=encode(document))]
 
 
 def decide(books: Books, run: RunRecord, review: str, choice: str, actor: str, reason: str) -> RunRecord:
@@ -77,9 +89,6 @@ def _named(document: RevisionDocument, wanted: str) -> tuple[str, set[str]]:
     return wanted, set.intersection(*found)
 
 
-def _planned(books: Books, run: RunRecord, today: date) -> date:
-    """Return the day that was planned before, if it hasn't passed; else so many days from today as configured."""
+def _planned_before(books: Books, run: RunRecord) -> date | None:
     content = None if run.state is RunState.OPEN else books.store.content(run.run_no)
-    before = None if content is None else decode(content).receipt_on
-    fallback = today + timedelta(days=books.config.runs.receipt_days)
-    return before if before is not None and before >= today else fallback
+    return None if content is None else decode(content).receipt_on

@@ -3,7 +3,7 @@
 One writer at a time (`Database.writing`), so what a step was judged by is still true when it is written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -60,8 +60,12 @@ class RunStore:
         at: datetime,
         reason: str = "",
         after: RunRecord | None = None,
+        then: Callable[[RunRecord], Sequence[Step]] = lambda _: (),
     ) -> RunRecord:
-        """Return a new run, `open`: of a period's first revision, or of the one `after` that, which must be final."""
+        """Return a new run, `open`: of a period's first revision, or of the one `after` that, which must be final.
+
+        `then`: steps that it takes at once, together with being created.
+        """
         if period.end is None:
             raise IllegalStep(f"the period of {property_id} from {period.first} on has no end yet: import it")
         with self._database.writing() as connection:
@@ -86,6 +90,8 @@ class RunStore:
             }
             connection.execute(runs.insert(), row)
             _append(connection, run, "created", actor, reason, {})
+            for step in then(run):
+                run = _take(connection, run, step)
         return run
 
     def take(self, *steps: Step) -> list[RunRecord]:

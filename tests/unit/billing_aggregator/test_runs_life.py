@@ -317,6 +317,8 @@ def test_a_planned_day_of_receipt_that_has_passed_has_to_be_planned_anew(desk: R
     desk.clock.at = datetime(2026, 3, 20, tzinfo=UTC)
     with pytest.raises(IllegalStep, match="planned day of receipt 2026-03-15 has passed"):
         approval.submit(desk.books, run, CLERK)
+    with pytest.raises(IllegalStep, match="plan a later day"):
+        calculate_draft(desk.books, run, CLERK, date(2026, 3, 19))
     run = calculate_draft(desk.books, run, CLERK, date(2026, 4, 30))
     assert document_of(desk, run).receipt_on == date(2026, 4, 30)
     assert desk.finish(run).state is RunState.FINALIZED
