@@ -1,6 +1,6 @@
 """Adds rows to a projection's table: a row that is there already is added up, not replaced.
 
-SQLite: one prepared statement for all rows. PostgreSQL: one statement that takes the columns as arrays.
+SQLite: one prepared statement for all rows. PostgreSQL: binary COPY into a temporary table, and from there at once.
 """
 
 import sqlite3
@@ -12,7 +12,8 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-_ARRAYS = {"BigInteger": "bigint", "Integer": "integer", "LargeBinary": "bytea"}
+from cloud_sink.ledger.bulk import insert_rows
+
 # By database, how the number that is there and the one that comes make one.
 _SQLITE = {
     "sum": "{0} + excluded.{0}",
@@ -40,8 +41,11 @@ def add_rows(
     if isinstance(raw, sqlite3.Connection):
         raw.executemany(_sqlite_statement(table, how), rows)
     elif isinstance(raw, psycopg.Connection):
-        columns = list(map(list, zip(*rows, strict=True)))
-        raw.execute(_postgres_statement(table, how), columns)
+        batch = _batch_of(table)
+        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS {batch.name} (LIKE {table.name})")
+        insert_rows(connection, batch, rows)
+        connection.exec_driver_sql(_postgres_statement(table, how))
+        connection.exec_driver_sql(f"TRUNCATE {batch.name}")
     else:
         raise TypeError(f"no way to add rows by {type(raw).__name__}")
 
@@ -54,17 +58,18 @@ def _sqlite_statement(table: sa.Table, combine: tuple[tuple[str, str], ...]) -> 
 
 
 @lru_cache
-def _postgres_statement(table: sa.Table, combine: tuple[tuple[str, str], ...]) -> bytes:
-    arrays = ",".join(f"%s::{_array(column)}[]" for column in table.columns)
+def _postgres_statement(table: sa.Table, combine: tuple[tuple[str, str], ...]) -> str:
     updates = [f"{name} = {_POSTGRES[how].format(name, table.name)}" for name, how in combine]
-    statement = f"INSERT INTO {table.name} SELECT * FROM unnest({arrays}) {_on_conflict(table, updates)}"
-    return statement.encode()
+    return f"INSERT INTO {table.name} SELECT * FROM {_batch_of(table).name} {_on_conflict(table, updates)}"
+
+
+@lru_cache
+def _batch_of(table: sa.Table) -> sa.Table:
+    """Return what the rows of one batch are put into: of this session only, emptied after each."""
+    columns = [sa.Column(column.name, column.type) for column in table.columns]
+    return sa.Table(f"{table.name}_batch", sa.MetaData(), *columns)
 
 
 def _on_conflict(table: sa.Table, updates: Sequence[str]) -> str:
     keys = ",".join(column.name for column in table.primary_key)
     return f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(updates)}" if updates else "ON CONFLICT DO NOTHING"
-
-
-def _array(column: sa.Column[Any]) -> str:
-    return next(_ARRAYS[kind.__name__] for kind in type(column.type).__mro__ if kind.__name__ in _ARRAYS)
