@@ -175,7 +175,7 @@ def _take(connection: Connection, before: RunRecord, step: Step) -> RunRecord:
         state=next_state(before.state, step.event),
         since=_whole_ms(step.at),
         steps=before.steps + 1,
-        superseded_by=details.get("by", before.superseded_by),
+        superseded_by=details["by"] if step.event is RunEvent.SUPERSEDED else before.superseded_by,
     )
     if step.document is not None:
         details["sha256"] = digest(step.document)

@@ -1,17 +1,21 @@
 """The store of runs on SQLite and PostgreSQL: steps are whole, and what is finalized can't be touched by anybody."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from billing_aggregator.database import Database, StoreRefused, migrate
 from billing_aggregator.errors import IllegalStep, NotFound
 from billing_aggregator.model import DayRange
 from billing_aggregator.runs import tables
 from billing_aggregator.runs.records import RunRecord
-from billing_aggregator.runs.states import RunEvent, RunState
+from billing_aggregator.runs.states import TRANSITIONS, RunEvent, RunState
 from billing_aggregator.runs.store import RunStore, Step
 
 PERIOD = DayRange(date(2025, 1, 1), date(2026, 1, 1))
@@ -161,3 +165,46 @@ def test_tables_are_as_the_migration_makes_them(database: Database) -> None:
         for table in tables.metadata.sorted_tables:
             columns = {column["name"]: column["nullable"] for column in there.get_columns(table.name)}
             assert columns == {column.name: column.nullable for column in table.columns}
+
+
+def test_of_two_who_take_the_same_step_at_once_one_is_told_that_it_was_taken(store: RunStore) -> None:
+    run = store.create("A", PERIOD, "a.berg", AT)
+    both_ready = Barrier(2)
+
+    def attempt(actor: str) -> str:
+        both_ready.wait(10)
+        try:
+            return store.take(Step(run, RunEvent.PERIOD_ENDED, actor, AT))[-1].state
+        except IllegalStep as refused:
+            return str(refused)
+
+    with ThreadPoolExecutor(2) as pool:
+        results = sorted(pool.map(attempt, ["a.berg", "b.weber"]))
+    assert results[0] == "collecting"
+    assert "has become collecting meanwhile" in results[1]
+    assert len(store.events(run)) == 2
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunStore]:
+    opened = Database(f"sqlite:///{tmp_path_factory.mktemp('runs') / 'billing.sqlite'}")
+    migrate(opened)
+    yield RunStore(opened)
+    opened.close()
+
+
+@given(events=st.lists(st.sampled_from(RunEvent), max_size=25))
+def test_whatever_is_tried_only_the_tables_steps_are_taken(lasting: RunStore, events: list[RunEvent]) -> None:
+    run = lasting.create(f"P{len(lasting.list())}", PERIOD, "a.berg", AT)
+    taken = ["created"]
+    for event in events:
+        is_legal = event in TRANSITIONS[run.state]
+        try:
+            run = lasting.take(Step(run, event, "a.berg", AT, details={"by": 2}))[-1]
+        except IllegalStep:
+            assert not is_legal
+        else:
+            assert is_legal
+            taken.append(event)
+        assert lasting.find(run.property, PERIOD.first) == run
+    assert [event.event for event in lasting.events(run)] == taken
