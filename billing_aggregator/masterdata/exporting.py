@@ -3,7 +3,8 @@
 What is exported can be imported: into empty books it gives a snapshot with the same hash.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from billing_aggregator.masterdata import schema
 from billing_aggregator.masterdata.columns import Column, Table
 from billing_aggregator.masterdata.facts import Fact
 from billing_aggregator.masterdata.schema import TABLES
-from billing_aggregator.masterdata.sheets import OutColumn, OutSheet, write_csv, write_workbook
+from billing_aggregator.masterdata.sheets import CsvFile, OutColumn, OutSheet, write_workbook
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.masterdata.store import MasterData
 
@@ -25,17 +26,22 @@ def export_csv(
     properties: Sequence[str] | None = None,
     known_at: datetime | None = None,
 ) -> list[Path]:
-    """Write `<table>.csv` for each table that has rows, and return the files. `properties`: by default all."""
+    """Write `<table>.csv` for every table, also where it has no rows, and return the files.
+
+    `properties`: by default all; NotFound, and nothing written, if one isn't there.
+    """
+    _refuse_unknown(masterdata, properties, known_at)
     directory.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    for table in TABLES.values():
-        rows = _rows(table, _snapshots(masterdata, properties, known_at))
-        first = next(rows, None)
-        if first is not None:
-            path = directory / f"{table.name}.csv"
-            write_csv(path, _names(table), [first], rows)
-            written.append(path)
-    return written
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(CsvFile(directory / f"{name}.csv", _names(table)))
+            for name, table in TABLES.items()
+        }
+        for snapshot in masterdata.snapshots(properties, known_at):
+            for name, table in TABLES.items():
+                for row in _rows(table, snapshot):
+                    files[name].write(row)
+    return [file.path for file in files.values()]
 
 
 def export_workbook(
@@ -45,11 +51,13 @@ def export_workbook(
     known_at: datetime | None = None,
 ) -> Path:
     """Write one workbook with a sheet for each table that has rows, and return its path."""
-    snapshots = list(_snapshots(masterdata, properties, known_at))
-    sheets = [
-        OutSheet(table.name, _out_columns(table), list(_rows(table, snapshots))) for table in TABLES.values()
-    ]
-    write_workbook(path, [sheet for sheet in sheets if sheet.rows])
+    _refuse_unknown(masterdata, properties, known_at)
+    rows: dict[str, list[Sequence[str]]] = {name: [] for name in TABLES}
+    for snapshot in masterdata.snapshots(properties, known_at):
+        for name, table in TABLES.items():
+            rows[name] += _rows(table, snapshot)
+    filled = [table for name, table in TABLES.items() if rows[name]]
+    write_workbook(path, [OutSheet(table.name, _out_columns(table), rows[table.name]) for table in filled])
     return path
 
 
@@ -59,7 +67,8 @@ def write_csv_templates(directory: Path, tables: Sequence[str] = ()) -> list[Pat
     written = []
     for table in _choose(tables):
         path = directory / f"{table.name}.csv"
-        write_csv(path, _names(table), [_example(table)], ())
+        with CsvFile(path, _names(table)) as file:
+            file.write(_example(table))
         written.append(path)
     return written
 
@@ -80,21 +89,16 @@ def facts_of(snapshot: Snapshot, table: Table) -> Sequence[Fact]:
     return rows
 
 
-def _snapshots(
+def _refuse_unknown(
     masterdata: MasterData, properties: Sequence[str] | None, known_at: datetime | None
-) -> Iterator[Snapshot]:
-    """Yield what is exported; NotFound for a property that isn't there, before anything is written of it."""
-    if properties is None:
-        yield from masterdata.snapshots(None, known_at)
-    else:
-        for name in properties:
-            yield masterdata.snapshot(name, known_at)
+) -> None:
+    for name in properties or ():
+        masterdata.snapshot(name, known_at)
 
 
-def _rows(table: Table, snapshots: Iterable[Snapshot]) -> Iterator[Sequence[str]]:
-    for snapshot in snapshots:
-        for fact in facts_of(snapshot, table):
-            yield list(table.texts(fact).values())
+def _rows(table: Table, snapshot: Snapshot) -> Iterator[Sequence[str]]:
+    for fact in facts_of(snapshot, table):
+        yield list(table.texts(fact).values())
 
 
 def _choose(tables: Sequence[str]) -> list[Table]:

@@ -14,7 +14,8 @@ from hashlib import sha256
 from io import BytesIO, StringIO
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from zipfile import BadZipFile
 
 from openpyxl import Workbook, load_workbook
@@ -176,13 +177,25 @@ def _miscounted(cells: int, columns: int, separator: str) -> str:
     return f"{cells} cells, but the header has {columns} columns, separated by {separator!r}: {remedy}"
 
 
-def write_csv(path: Path, columns: Sequence[str], *rows: Iterable[Sequence[str]]) -> None:
-    """Write one table as UTF-8, separated by commas; several sets of rows, one after the other."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for some in rows:
-            writer.writerows(some)
+class CsvFile:
+    """One table that is written as UTF-8, separated by commas. Use it as a context."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path = path
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self.write(columns)
+
+    def write(self, row: Sequence[str]) -> None:
+        self._writer.writerow(row)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
 
 
 # --- Excel
