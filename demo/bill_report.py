@@ -13,8 +13,6 @@ from demo.billing import Bill
 from demo.master_files import hundredths
 from demo.witness import UNATTRIBUTED, Expected
 
-_SHOWN_REVIEWS = 8
-
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -61,24 +59,21 @@ class BillReport:
                 writer.writerow([one.row, one.fraction, *values, "yes" if one.equal else "NO"])
 
     def print(self, console: Console, full_table: Path) -> None:
-        """Print what was decided, the rows that are worth a look, and the sums."""
-        for decided in self._bill.decided[:_SHOWN_REVIEWS]:
-            console.print(
-                f"  decided: {decided.detail} → {decided.choice}. {decided.reason}", highlight=False
-            )
-        if len(self._bill.decided) > _SHOWN_REVIEWS:
-            console.print(f"  … and {len(self._bill.decided) - _SHOWN_REVIEWS} more")
+        """Print the rows that are worth a look, and the sums."""
         console.print(self._table())
         different = [judged for judged in self.judged if not judged.equal]
         rows = len({judged.row for judged in self.judged})
         console.print(
-            f"{rows} rows in all, {len(different)} differ from the truth; all of them: {full_table}"
+            f"{rows} rows in all, {len(different)} differ from the truth; all are in {full_table}\n"
+            f"{len(self._bill.statements)} statements are in {full_table.parent / 'statements'}",
+            highlight=False,
+            soft_wrap=True,
         )
         total, charged = int(self._bill.run["total_cents"]), sum(self._charged.values())
         relation = "=" if self._sum_holds else "≠"
         console.print(
             f"Σ shares {hundredths(charged)} € {relation} apportionable costs {hundredths(total)} €; "
-            f"millilitres and truth are {'EQUAL' if not different else 'NOT EQUAL'}.",
+            f"millilitres and truth are {'NOT EQUAL' if different else 'EQUAL'}.",
             style="bold",
         )
 
@@ -88,22 +83,25 @@ class BillReport:
         table.add_column("dwelling/party", no_wrap=True)
         fractions = sorted({judged.fraction for judged in self.judged})
         for fraction in fractions:
-            for heading in ("truth", "metered", "billed"):
-                table.add_column(f"{fraction} {heading}", justify="right")
-        table.add_column("charged €", justify="right")
+            for heading in ("truth", "metered", "billed")[: self._columns(fraction)]:
+                table.add_column(f"{fraction}\n{heading}", justify="right", no_wrap=True)
+        table.add_column("charged\n€", justify="right", no_wrap=True)
         table.add_column("")
         by_key = {(judged.row, judged.fraction): judged for judged in self.judged}
         for row in self._shown_rows():
-            found = [by_key.get((row, fraction)) for fraction in fractions]
-            cells = [cell for judged in found for cell in _cells(judged)]
-            equal = all(judged is None or judged.equal for judged in found)
-            charged = hundredths(self._charged.get(row, 0))
-            table.add_row(
-                row, *cells, charged, "equal" if equal else "DIFFERENT", style="" if equal else "bold red"
-            )
-        sums = [cell for fraction in fractions for cell in self._sum_cells(fraction)]
+            found = {fraction: by_key.get((row, fraction)) for fraction in fractions}
+            cells = [cell for name, one in found.items() for cell in _cells(one)[: self._columns(name)]]
+            equal = all(one is None or one.equal for one in found.values())
+            verdict, style = ("equal", "") if equal else ("DIFFERENT", "bold red")
+            table.add_row(row, *cells, hundredths(self._charged.get(row, 0)), verdict, style=style)
+        sums = [cell for name in fractions for cell in self._sum_cells(name)[: self._columns(name)]]
         table.add_row("Σ all rows", *sums, hundredths(sum(self._charged.values())), "", style="bold")
         return table
+
+    def _columns(self, fraction: str) -> int:
+        """Return how many columns a fraction needs: what is billed differs from what is metered by a minimum alone."""
+        rows = [judged for judged in self.judged if judged.fraction == fraction]
+        return 3 if any(judged.billed_ml != judged.metered_ml for judged in rows) else 2
 
     def _shown_rows(self) -> Iterator[str]:
         """Yield the rows that differ, those that share a dwelling, and those without a resident; sorted."""

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from demo.bill_report import BillReport
-from demo.billing import Bill, Decided
+from demo.billing import Bill
 from demo.witness import UNATTRIBUTED, Expected
 
 EXPECTED = {
@@ -29,8 +29,7 @@ def row(name: str, metered_ml: int, minimum_ml: int, charged_cents: int) -> dict
 
 def bill(*rows: dict[str, Any], state: str = "finalized", costs_cents: int = 1000) -> Bill:
     run = {"state": state, "total_cents": 1000, "rows": list(rows)}
-    decided = Decided("clock_near_change", "pour 1f00a1:1:7", "WE1/T1", "The clock was right.")
-    return Bill(run, EXPECTED, costs_cents, (decided,), ())
+    return Bill(run, EXPECTED, costs_cents, ())
 
 
 GOOD = (
@@ -80,7 +79,6 @@ def test_the_table_shows_what_differs_and_the_file_has_all(tmp_path: Path) -> No
     shown = console.export_text()
     assert "WE1/T1" in shown and "DIFFERENT" in shown and "NOT EQUAL" in shown
     assert "WE2/T2" not in shown
-    assert "The clock was right." in shown
     lines = (tmp_path / "bill.csv").read_text().splitlines()
     assert lines[1:] == [
         "WE1/T1,residual,25000,20000,10000,20000,NO",
