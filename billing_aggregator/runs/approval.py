@@ -1,7 +1,7 @@
 """From draft to finalized: handing in, four eyes, the recount: what must hold besides the table of states.
 
-Whoever handed a run in can't approve it. Finalizing counts the ledger's single entries again and looks whether anything
-has come since: a draft that isn't what a recount gives is never finalized.
+Whoever handed a run in, or decided anything in it, can't approve it. Finalizing counts the ledger's single entries again
+and looks whether anything has come since: a draft that isn't what a recount gives is never finalized.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def submit(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRec
 
 
 def approve(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:
-    """Approve what somebody else handed in; IllegalStep unless `actor` may approve and isn't who handed it in."""
+    """Approve what others handed in and decided; IllegalStep unless `actor` is listed and none of these."""
     next_state(run.state, RunEvent.APPROVED)
     approvers = books.config.approval.approvers
     if actor not in approvers:
@@ -36,9 +36,13 @@ def approve(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRe
         raise IllegalStep(
             f"{actor} may not approve runs: [approval] approvers in the configuration lists {listed}"
         )
-    submitter = _last(books.store.events(run), RunEvent.SUBMITTED).actor
-    if submitter == actor:
-        raise IllegalStep(f"{actor} handed run {run} in: somebody else has to approve it (four eyes)")
+    events = books.store.events(run)
+    # What the timer handed in was decided by people: theirs are the other two eyes then.
+    involved = {each.actor for each in events if each.event == RunEvent.DECIDED}
+    if actor in {_last(events, RunEvent.SUBMITTED).actor, *involved}:
+        raise IllegalStep(
+            f"{actor} handed run {run} in or decided in it: somebody else has to approve it (four eyes)"
+        )
     details = {"sha256": digest(books.store.document(run))}
     return books.store.take(Step(run, RunEvent.APPROVED, actor, books.now(), reason, details))[-1]
 

@@ -1,20 +1,21 @@
 """Runs by themselves: each period that is over goes from nothing to `in_review` as far as nothing stands in its way.
 
-For a timer. Approval stays a person's. One property after the other, so memory stays that of one; several processes
-take properties in turn, each with connections of its own.
+For a timer. Approval stays a person's, and so does a draft that a person has worked on or sent back. One property
+after the other, so memory stays that of one; several processes take properties in turn, with connections of their own.
 """
 
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import islice
 
 from billing_aggregator.config import Config
 from billing_aggregator.days import day_of
-from billing_aggregator.errors import BillingError
+from billing_aggregator.errors import BillingError, ConfigError, StoreUnavailable
 from billing_aggregator.runs.books import Books, open_books
+from billing_aggregator.runs.document import RevisionDocument, decode
 from billing_aggregator.runs.drafting import calculate_ended, list_steps
 from billing_aggregator.runs.gates import find_obstacles
 from billing_aggregator.runs.records import RunRecord
@@ -22,8 +23,7 @@ from billing_aggregator.runs.states import RunEvent, RunState
 from billing_aggregator.runs.store import Step
 
 SYSTEM = "billing-aggregator"  # who did it, where no person did
-_CHUNK = 16
-_UNFINISHED = frozenset({RunState.OPEN, RunState.COLLECTING, RunState.DRAFT})
+_CHUNK = 64  # properties of one process at a time: opening the books costs as much as calculating a few
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,11 @@ def advance(books: Books, property_id: str, actor: str = SYSTEM, submit: bool = 
     """Bring a property's due periods as far as they get; what stands in the way of one doesn't hold up the others."""
     results = []
     with books.one_moment():
-        for first, run in _due(books, property_id):
+        for first, run in _due(books, property_id, actor):
             try:
                 results.append(_advance(books, property_id, first, run, actor, submit))
+            except (ConfigError, StoreUnavailable):
+                raise  # the next property would fare the same
             except BillingError as error:
                 results.append(Advanced(f"{property_id}/{first}", None, tuple(str(error).splitlines())))
     return results
@@ -74,7 +76,7 @@ def _advance_chunk(
         return [advance(books, property_id) for property_id in properties]
 
 
-def _due(books: Books, property_id: str) -> Iterator[tuple[date, RunRecord | None]]:
+def _due(books: Books, property_id: str, actor: str) -> Iterator[tuple[date, RunRecord | None]]:
     """Yield the periods that are over and whose run isn't in review yet, oldest first, with their run if begun."""
     snapshot = books.snapshot(property_id)
     today = day_of(books.now(), snapshot.property.time_zone)
@@ -82,8 +84,15 @@ def _due(books: Books, property_id: str) -> Iterator[tuple[date, RunRecord | Non
     for days in sorted((period.days for period in snapshot.periods), key=lambda days: days.first):
         run = latest.get(days.first)
         is_over = days.end is not None and days.end <= today
-        if is_over and (run is None or run.state in _UNFINISHED):
+        if is_over and (run is None or _may_go_on(books, run, actor)):
             yield days.first, run
+
+
+def _may_go_on(books: Books, run: RunRecord, actor: str) -> bool:
+    """True for what nobody has worked on: a draft whose last step was somebody else's is his."""
+    if run.state is RunState.DRAFT:
+        return books.store.events(run)[-1].actor == actor
+    return run.state in (RunState.OPEN, RunState.COLLECTING)
 
 
 def _advance(
@@ -105,6 +114,16 @@ def _advance(
 
     if run is None:
         run = books.store.create(property_id, document.period, actor, now, then=steps)
-    else:
+    elif not (obstacles and _is_known(books, run, document)):
         run = books.store.take(*steps(run))[-1]
     return Advanced(str(run), run.state, obstacles)
+
+
+def _is_known(books: Books, run: RunRecord, document: RevisionDocument) -> bool:
+    """True if the run's last draft says the same: a timer that finds nothing new leaves nothing behind."""
+    content = books.store.content(run.run_no)
+    if content is None:
+        return False
+    last = decode(content)
+    usage = replace(document.usage, position=last.usage.position, missing=last.usage.missing)
+    return replace(document, pins=last.pins, receipt_on=last.receipt_on, usage=usage) == last

@@ -50,16 +50,17 @@ def deadlines_of(books: Books, run: RunRecord, document: RevisionDocument | None
     received = tuple(
         Received(row, day, day <= limit, objections_until(day)) for row, day in sorted(latest.items())
     )
+    planned_in_time = run.revision == 1 if document is None else document.receipt_on <= limit
     alarms = [
         f"{each.row} got revision {run.revision} on {each.delivered_on}, after {limit}: its claim is capped (§ 556 (3) "
         "BGB), the next revision shows it"
         for each in received
-        if not each.in_time and run.revision == 1
+        if planned_in_time and not each.in_time
     ]
     soon = limit - timedelta(days=books.config.runs.alarm_days)
-    if run.state in _TO_DELIVER and run.revision == 1 and today >= soon:
+    if run.state in _TO_DELIVER and today >= soon:
         alarms.append(
-            f"statements must be there by {limit} and are {run.state}: " + _left((limit - today).days)
+            f"statements must be there by {limit} and are {run.state}: {_left((limit - today).days)}"
         )
     return Deadlines(limit, received, tuple(alarms))
 

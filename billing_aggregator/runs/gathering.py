@@ -40,7 +40,6 @@ class Purpose:
 
 def draft(books: Books, purpose: Purpose) -> RevisionDocument:
     """Calculate a revision from usage per day and all that is known now."""
-
     return calculate(gather_now(books, purpose))
 
 

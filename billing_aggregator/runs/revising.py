@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from billing_aggregator.days import day_of
-from billing_aggregator.errors import IllegalStep
+from billing_aggregator.errors import IllegalStep, InputRejected, NotFound
 from billing_aggregator.model import ReviewKind
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import RevisionDocument, decode
@@ -33,7 +33,11 @@ def propose(books: Books, final: RevisionDocument) -> Proposal | None:
     """Return the revision that is due by what is known now, None if there is nothing new for this run."""
     if _is_as_known(books, final):
         return None
-    current = _next(books, final, "proposed", None)
+    try:
+        current = _next(books, final, "proposed", None)
+    except (NotFound, InputRejected) as error:
+        reason = f"by the master data as they are now nothing can be calculated: {error}"
+        return Proposal(final.revision + 1, (reason,), ())
     reasons = tuple(_reasons(final, current))
     return Proposal(final.revision + 1, reasons, list_moves(final, current)) if reasons else None
 

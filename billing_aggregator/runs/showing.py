@@ -9,6 +9,7 @@ from datetime import date, datetime
 from fractions import Fraction
 
 from billing_aggregator.days import day_of
+from billing_aggregator.errors import ConfigError, StoreUnavailable
 from billing_aggregator.model import CAP_ROW, FractionResult, Pool, PoolShare, RowBasis, RowVolumes
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.deadlines import Deadlines, deadlines_of
@@ -89,7 +90,7 @@ def look_at(books: Books, run: RunRecord) -> RunView:
     content = books.store.content(run.run_no)
     document = None if content is None else decode(content)
     final = run.state in FINAL_STATES
-    proposal = propose(books, document) if document and final and run.superseded_by is None else None
+    proposal, unknown = _proposal(books, document if final and run.superseded_by is None else None)
     deadlines = deadlines_of(books, run, document)
     today = None if document is None else day_of(books.now(), document.time_zone)
     return RunView(
@@ -108,7 +109,7 @@ def look_at(books: Books, run: RunRecord) -> RunView:
         obstacles=() if document is None or today is None or final else find_obstacles(document, today),
         deadlines=deadlines,
         proposal=proposal,
-        alarms=tuple(_alarms(deadlines, proposal)),
+        alarms=tuple(_alarms(deadlines, proposal, unknown)),
         events=books.store.events(run),
         document=document,
     )
@@ -170,7 +171,19 @@ def _pool_view(pool: Pool, row: str) -> PoolView | None:
     )
 
 
-def _alarms(deadlines: Deadlines, proposal: Proposal | None) -> Iterator[str]:
+def _proposal(books: Books, final: RevisionDocument | None) -> tuple[Proposal | None, str]:
+    """Return the revision that is due, and why that can't be told: what is final can be looked at nevertheless."""
+    if final is None:
+        return None, ""
+    try:
+        return propose(books, final), ""
+    except (ConfigError, StoreUnavailable) as error:
+        return None, f"whether a revision is due isn't known, the ledger can't be read: {error}"
+
+
+def _alarms(deadlines: Deadlines, proposal: Proposal | None, unknown: str) -> Iterator[str]:
     yield from deadlines.alarms
     if proposal is not None:
         yield f"a revision is due: {'; '.join(proposal.reasons)}"
+    if unknown:
+        yield unknown

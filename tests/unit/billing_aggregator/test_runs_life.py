@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from billing_aggregator.config import LedgerSection
 from billing_aggregator.errors import IllegalStep, NotFound
-from billing_aggregator.masterdata.facts import OldReading
+from billing_aggregator.masterdata.facts import AgreementFact, OldReading
 from billing_aggregator.model import CAP_ROW, DayRange
-from billing_aggregator.runs import approval, calculation, delivery, revising
+from billing_aggregator.runs import approval, automatic, calculation, delivery, revising
+from billing_aggregator.runs.books import open_books
 from billing_aggregator.runs.document import RevisionDocument, balances_of, decode
 from billing_aggregator.runs.drafting import begin, calculate_draft, decide
 from billing_aggregator.runs.preview import Cause
@@ -19,7 +21,7 @@ from billing_aggregator.runs.showing import look_at
 from billing_aggregator.runs.states import RunState
 from tests.unit.billing_aggregator.pour_estates import credential, local
 from tests.unit.billing_aggregator.run_books import APPROVER, CLERK, RunDesk, advance, cost
-from tests.unit.billing_aggregator.worked_case import PERIOD
+from tests.unit.billing_aggregator.worked_case import AGREEMENT, PERIOD
 
 WORKED_CENTS = {
     "WE1/T1": 29476,
@@ -120,6 +122,19 @@ def test_whoever_handed_in_may_not_approve_and_only_who_is_listed_may(desk: RunD
     with pytest.raises(IllegalStep, match="isn't approved"):
         approval.finalize(desk.books, run, APPROVER)
     assert desk.books.store.find("P1", PERIOD.first).steps == run.steps
+
+
+def test_whoever_decided_a_review_may_not_approve_even_if_the_timer_handed_it_in(desk: RunDesk) -> None:
+    desk.estate.pour("2025-12-01 10:00", 1, 2, volume_ml=15_000)
+    desk.commit()
+    (found,) = automatic.advance(desk.books, "P1")
+    assert found.state == "draft" and "run decide" in found.obstacles[0]
+    run = desk.books.store.find("P1", PERIOD.first)
+    (review,) = document_of(desk, run).reviews
+    run = decide(desk.books, run, review.review, "controller", APPROVER, "measured")
+    run = approval.submit(desk.books, run, CLERK)
+    with pytest.raises(IllegalStep, match="or decided in it: somebody else"):
+        approval.approve(desk.books, run, APPROVER)
 
 
 def test_an_approval_is_void_once_the_run_was_sent_back(desk: RunDesk) -> None:
@@ -371,3 +386,43 @@ def test_the_period_before_is_a_source_of_estimates_once_it_is_final(desk: RunDe
     desk.clock.at = datetime(2027, 2, 1, tzinfo=UTC)
     document = document_of(desk, desk.drafted(date(2026, 1, 1)))
     assert {"2025-01-01..2025-12-31"} == {source for each in document.substitutes for source in each.sources}
+
+
+def test_the_timer_leaves_alone_what_a_person_sent_back_or_works_on(desk: RunDesk) -> None:
+    (found,) = automatic.advance(desk.books, "P1")
+    assert found.state == "in_review"
+    run = desk.books.store.find("P1", PERIOD.first)
+    run = approval.send_back(desk.books, run, APPROVER, "an invoice is missing")
+    assert automatic.advance(desk.books, "P1") == []
+    calculate_draft(desk.books, run, CLERK)
+    assert automatic.advance(desk.books, "P1") == []
+    assert desk.books.store.find("P1", PERIOD.first).state is RunState.DRAFT
+
+
+def test_the_timer_leaves_nothing_behind_where_nothing_is_new(desk: RunDesk) -> None:
+    desk.take_back(cost("17", 100_001), "another property's")
+    automatic.advance(desk.books, "P1")
+    before = desk.books.store.find("P1", PERIOD.first)
+    (again,) = automatic.advance(desk.books, "P1")
+    assert desk.books.store.find("P1", PERIOD.first) == before
+    assert any("no costs are recorded" in text for text in again.obstacles)
+    desk.enter(cost("17", 100_001))
+    assert automatic.advance(desk.books, "P1")[0].state == "in_review"
+
+
+def test_what_is_final_can_be_looked_at_while_the_ledger_is_away(desk: RunDesk, tmp_path: Path) -> None:
+    run = desk.finalized()
+    ledger = LedgerSection(url=f"sqlite:///{tmp_path / 'gone' / 'ledger.sqlite'}")
+    with open_books(desk.config.model_copy(update={"ledger": ledger}), desk.clock) as books:
+        view = look_at(books, run)
+    assert {row.row: row.charged_cents for row in view.rows} == WORKED_CENTS
+    (alarm,) = view.alarms
+    assert "whether a revision is due isn't known" in alarm
+
+
+def test_master_data_that_make_no_bill_any_more_are_a_reason_to_look(desk: RunDesk) -> None:
+    run = desk.finalized()
+    desk.take_back(AgreementFact("P1", AGREEMENT), "withdrawn")
+    view = look_at(desk.books, run)
+    assert view.proposal is not None and "nothing can be calculated" in view.proposal.reasons[0]
+    assert replay(desk.books, run).identical
