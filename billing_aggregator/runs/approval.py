@@ -1,7 +1,7 @@
 """From draft to finalized: handing in, four eyes, the recount: what must hold besides the table of states.
 
-Whoever handed a run in, or decided anything in it, can't approve it. Finalizing counts the ledger's single entries again
-and looks whether anything has come since: a draft that isn't what a recount gives is never finalized.
+Whoever handed a run in, or decided anything in it, can't approve it. Finalizing counts the ledger's single entries
+again and looks whether anything has come since: a draft that isn't what a recount gives is never finalized.
 """
 
 from collections.abc import Sequence
