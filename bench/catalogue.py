@@ -13,6 +13,7 @@ from bench import (
     resting_agent,
     sink_intake,
     spool_depth,
+    statement_printing,
 )
 from bench.table import Row
 from bench.workplace import Workplace
@@ -40,6 +41,7 @@ BENCHES: dict[str, Bench] = {
     "resting_agent": Bench(resting_agent.run, "CPU and memory of an agent with 32 locks", 4),
     "ledger_depth": Bench(ledger_depth.run, "ten million entries in the ledger", 3),
     "property_billing": Bench(property_billing.run, "a property's year, from entries to bills", 0.5),
+    "statement_printing": Bench(statement_printing.run, "statements as PDF/A, with chart and annex", 1),
     "automatic_billing": Bench(automatic_billing.run_part, "70,000 households' year, 11 million pours", 8),
     "country_billing": Bench(
         automatic_billing.run_country,

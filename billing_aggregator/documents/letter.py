@@ -13,7 +13,7 @@ from billing_aggregator.documents.money_blocks import (
     word_share,
 )
 from billing_aggregator.documents.rights_blocks import word_evidence, word_rights
-from billing_aggregator.documents.texts import Words
+from billing_aggregator.documents.texts import Words, words_of
 from billing_aggregator.documents.usage_blocks import (
     word_annex,
     word_chambers,
@@ -28,7 +28,7 @@ MAX_REGISTERS_ON_PAGE = 8  # more of them go to the annex, so that the letter it
 def word_statement(content: StatementContent) -> Letter:
     """Return the letter in the content's language; StatementUnsound if its figures contradict each other."""
     verify(content)
-    words = Words(content.language)
+    words = words_of(content.language)
     chambers = word_chambers(content, words)
     few = sum(max(1, len(line.registers)) for line in content.chambers) <= MAX_REGISTERS_ON_PAGE
     elsewhere = Prose(paragraphs=(words("chambers.elsewhere", count=len(content.chambers)),))

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from billing_aggregator.days import day_of
 from billing_aggregator.documents.blocks import AnyBlock, Column, Frame, Hashes, Prose, Report, Table
 from billing_aggregator.documents.names import NameBook
-from billing_aggregator.documents.texts import Words
+from billing_aggregator.documents.texts import Words, words_of
 from billing_aggregator.model import Decision, FractionResult, Pool, Review
 from billing_aggregator.runs.document import Balance, RevisionDocument
 
@@ -19,7 +19,7 @@ def word_overview(
     document: RevisionDocument, sha256: str, names: NameBook, dated: date, language: str, provisional: bool
 ) -> Report:
     """Return the overview in words. `sha256`: the revision's name; `dated`: the day that is printed on it."""
-    words = Words(language)
+    words = words_of(language)
     period = document.period
     if period.end is None:
         raise ValueError(f"the period from {period.first} on has no end")

@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 
+from billing_aggregator.amounts import format_cents, format_litres
 from billing_aggregator.documents.content import LANGUAGES
 from billing_aggregator.errors import ConfigError
 
@@ -45,6 +46,12 @@ def _flatten(prefix: str, table: Mapping[str, object]) -> Iterator[tuple[str, Ma
             yield from _flatten(f"{prefix}.{name}".lstrip("."), value)
 
 
+@cache
+def words_of(language: str) -> "Words":
+    """Return the words of a language, made once; ConfigError for one that there are no texts in."""
+    return Words(language)
+
+
 class Words:
     """Speaks one language. `words("key", name=…)` is a sentence; the methods write figures."""
 
@@ -73,7 +80,7 @@ class Words:
 
     def money(self, cents: int, sign: bool = False) -> str:
         """1.234,56 € or €1,234.56; `sign`: with + for what is more."""
-        amount = self.decimal(abs(cents), 2)
+        amount = format_cents(abs(cents), self.language)
         before = "\N{MINUS SIGN}" if cents < 0 else "+" if sign and cents > 0 else ""
         return f"{before}{amount}\N{NO-BREAK SPACE}€" if self.language == "de" else f"{before}€{amount}"
 
@@ -85,7 +92,7 @@ class Words:
 
     def litres(self, volume_ml: int, unit: bool = True) -> str:
         """1.385 l or 521,428 l: no places where they are all zero."""
-        text = self.number(volume_ml // 1000) if volume_ml % 1000 == 0 else self.decimal(volume_ml, 3)
+        text = format_litres(volume_ml, self.language)
         return f"{text}\N{NO-BREAK SPACE}l" if unit else text
 
     def weight(self, key: str, weight: int) -> str:
