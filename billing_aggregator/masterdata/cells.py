@@ -13,6 +13,7 @@ from typing import Any
 
 from billing_aggregator.amounts import parse_units, plain, scale
 from billing_aggregator.days import begin_of_day, format_instant, zone_of
+from wastelock.registers import lock_id
 
 Cell = str | int | Decimal | date | datetime | bool
 Reader = Callable[[Cell, str | None], Any]
@@ -25,6 +26,7 @@ _ISO_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _PSEUDONYM = re.compile(r"[0-9a-f]{32}\Z")
 _RAW_UID = re.compile(r"(?:[0-9a-f]{8}|[0-9a-f]{14}|[0-9a-f]{16}|[0-9a-f]{20})\Z")
+_SERIAL = re.compile(r"[0-9a-fA-F]{1,16}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _WORDS = {
     "yes": True,
@@ -217,6 +219,14 @@ def _read_sha256(cell: Cell, _zone: str | None) -> str:
     return text
 
 
+def _read_lock(cell: Cell, _zone: str | None) -> str:
+    """Return the one name that a lock has, however its serial number was written (`1F00A3`, `001f00a3`)."""
+    text = _text_of(cell)
+    if _SERIAL.match(text) is None:
+        raise ValueError("up to 16 hexadecimal digits are expected, as on the lock's type plate")
+    return lock_id(int(text, 16))
+
+
 def _read_zone(cell: Cell, _zone: str | None) -> str:
     return zone_of(_text_of(cell)).key
 
@@ -233,6 +243,7 @@ YES_NO = Kind("yes or no", _read_yes_no, lambda value: "yes" if value else "no")
 IDENTIFIERS = Kind("identifiers, with spaces between them", _read_ids, lambda ids: " ".join(sorted(ids)))
 PSEUDONYM = Kind("32 hexadecimal digits, as `cloud-sink pseudonym` makes them", _read_pseudonym)
 SHA256 = Kind("64 hexadecimal digits", _read_sha256)
+LOCK = Kind("up to 16 hexadecimal digits", _read_lock)
 ZONE = Kind("a name of the tz database, `Europe/Berlin`", _read_zone)
 EUROS = decimal(-(10**13), 10**13, 2, "euros, `1234.56` or `1.234,56`")
 SQUARE_METRES = decimal(1, 10**9, 2, "m², `62.40` or `62,40`")

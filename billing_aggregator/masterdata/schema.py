@@ -14,6 +14,7 @@ from billing_aggregator.masterdata.cells import (
     IDENTIFIER,
     IDENTIFIERS,
     INSTANT,
+    LOCK,
     PSEUDONYM,
     SHA256,
     SQUARE_METRES,
@@ -45,7 +46,7 @@ def _text(name: str, meaning: str, example: str, default: str | None = "") -> Co
 
 
 _DWELLING = _id("dwelling", "which dwelling", "WE1")
-_LOCK = _key("lock", "the waste lock's serial number in hexadecimal", "1f00a3")
+_LOCK = _key("lock", "the waste lock's serial number in hexadecimal", "1f00a3", LOCK)
 _FRACTION = _id("fraction", "kind of waste: residual, organic, paper, packaging …", "residual")
 _CHAMBER = _key("chamber", "number of the chamber", "1", whole(1, 4))
 _PERIOD = Column("period_first", DAY, "first day of the period that it belongs to", "2025-01-01")

@@ -37,6 +37,7 @@ from tests.unit.billing_aggregator.masterdata_files import (
     import_all,
     open_masterdata,
 )
+from tests.unit.billing_aggregator.masterdata_manual import MANUAL, rewrite
 
 
 @pytest.fixture
@@ -117,7 +118,8 @@ def test_what_was_known_at_an_instant_can_be_exported(masterdata: MasterData, tm
     assert "renamed" not in (before / "dwelling.csv").read_text()
     assert "renamed" in (after / "dwelling.csv").read_text()
     with pytest.raises(NotFound, match="no property elsewhere"):
-        export_csv(masterdata, after, ["elsewhere"])
+        export_csv(masterdata, tmp_path / "none", [NAME, "elsewhere"])
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_text_that_begins_like_a_formula_stays_a_text(masterdata: MasterData, tmp_path: Path) -> None:
@@ -155,3 +157,8 @@ def test_each_table_has_a_fact_and_a_place_in_the_snapshot() -> None:
     for table in TABLES.values():
         assert table.columns[0].name == "property"
         assert table.name == "property" or table.key_columns
+
+
+def test_the_manual_describes_the_tables_as_they_are() -> None:
+    text = MANUAL.read_text(encoding="utf-8")
+    assert text == rewrite(text), "write it anew: python -m tests.unit.billing_aggregator.masterdata_manual"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from billing_aggregator.masterdata.cells import (
     EUROS,
     INSTANT,
     LAST_DAY_INSTANT,
+    LOCK,
     SQUARE_METRES,
     TEXT,
     YES_NO,
@@ -186,6 +188,8 @@ def test_areas_may_come_in_dm2_and_last_days_instead_of_ends(files: Files, maste
         (SQUARE_METRES, "62,4", 6240),
         (YES_NO, "Ja", True),
         (YES_NO, False, False),
+        (LOCK, "001F00A3", "1f00a3"),
+        (LOCK, "a3", "0000a3"),
         (TEXT, " 01067 ", "01067"),
         (TEXT, 99999, "99999"),
     ],
@@ -211,6 +215,8 @@ def test_cells_are_read(kind: Kind, cell: Any, value: object) -> None:
         (SQUARE_METRES, "62,405", "may mean 62405"),
         (SQUARE_METRES, "0", "from 0.01"),
         (YES_NO, "x", "write yes or no"),
+        (LOCK, "1f00g3", "16 hexadecimal digits"),
+        (LOCK, Decimal("1E+4"), "format the column as text and type it again"),
         (TEXT, True, "format the column as text"),
         (TEXT, "x" * 1001, "1000 are the most"),
     ],
