@@ -44,4 +44,5 @@ def make_sources(
         previous=previous,
         year_before=find_history(books, document),
         provisional_as_of=as_of,
+        stretches=tuple(known.stretches(document.period)),
     )
