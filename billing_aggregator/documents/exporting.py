@@ -6,6 +6,7 @@
     balances.csv        per row: base, usage, cap, charged, advances, balance
     costs.csv  registers.csv  substitutes.csv  reviews.csv
     pours.csv           each billed pour with local time and offset; no transponder's number
+    recompute_run.py    a program that recomputes revision.json and shares no line with this one
 
 UTF-8, comma, one header line, `.` nowhere: money is whole cents, volume whole millilitres. No names.
 """
@@ -15,11 +16,22 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from billing_aggregator.documents import recompute_run
 from billing_aggregator.model import OwnPour
 from billing_aggregator.runs.document import RevisionDocument, encode, pools_of
 
 Cell = str | int
 _CREDENTIAL_DIGITS = 6
+_COLUMNS = {
+    "rows": "row fraction metered_ml substitute_ml minimum_ml billed_ml base_cents usage_cents",
+    "pools": "pool key row weight all_weights total_cents exact_cents cents",
+    "balances": "row base_cents usage_cents cap_cents charged_cents advances_cents balance_cents",
+    "costs": "item fraction description gross_cents document document_sha256 apportionable",
+    "registers": "lock chamber epoch first_seq last_seq register_start register_end pours lost buffered unexplained",
+    "substitutes": "row fraction lock chamber volume_ml estimate_ml method sources",
+    "reviews": "review kind at lock chamber pours volume_ml choice reason actor decided_at detail",
+    "pours": "row at lock chamber fraction volume_ml epoch seq credential clock uncertainty_s degraded jams",
+}
 
 
 def export_revision(
@@ -29,6 +41,7 @@ def export_revision(
     directory.mkdir(parents=True, exist_ok=True)
     contents = {"revision.json": encode(document)}
     contents |= {f"{name}.csv": text.encode() for name, text in list_tables(document, pours).items()}
+    contents["recompute_run.py"] = Path(recompute_run.__file__).read_bytes()
     paths = []
     for name, content in contents.items():
         path = directory / name
@@ -39,105 +52,17 @@ def export_revision(
 
 def list_tables(document: RevisionDocument, pours: Mapping[str, tuple[OwnPour, ...]]) -> dict[str, str]:
     """Return each table as CSV text, by name."""
-    tables: dict[str, tuple[Sequence[str], Iterable[Sequence[Cell]]]] = {
-        "rows": (
-            [
-                "row",
-                "fraction",
-                "metered_ml",
-                "substitute_ml",
-                "minimum_ml",
-                "billed_ml",
-                "base_cents",
-                "usage_cents",
-            ],
-            _rows(document),
-        ),
-        "pools": (
-            ["pool", "key", "row", "weight", "all_weights", "total_cents", "exact_cents", "cents"],
-            _pools(document),
-        ),
-        "balances": (
-            [
-                "row",
-                "base_cents",
-                "usage_cents",
-                "cap_cents",
-                "charged_cents",
-                "advances_cents",
-                "balance_cents",
-            ],
-            _balances(document),
-        ),
-        "costs": (
-            [
-                "item",
-                "fraction",
-                "description",
-                "gross_cents",
-                "document",
-                "document_sha256",
-                "apportionable",
-            ],
-            _costs(document),
-        ),
-        "registers": (
-            [
-                "lock",
-                "chamber",
-                "epoch",
-                "first_seq",
-                "last_seq",
-                "register_start",
-                "register_end",
-                "pours",
-                "lost",
-                "buffered",
-                "unexplained",
-            ],
-            _registers(document),
-        ),
-        "substitutes": (
-            ["row", "fraction", "lock", "chamber", "volume_ml", "estimate_ml", "method", "sources"],
-            _substitutes(document),
-        ),
-        "reviews": (
-            [
-                "review",
-                "kind",
-                "at",
-                "lock",
-                "chamber",
-                "pours",
-                "volume_ml",
-                "choice",
-                "reason",
-                "actor",
-                "decided_at",
-                "detail",
-            ],
-            _reviews(document),
-        ),
-        "pours": (
-            [
-                "row",
-                "at",
-                "lock",
-                "chamber",
-                "fraction",
-                "volume_ml",
-                "epoch",
-                "seq",
-                "credential",
-                "clock",
-                "uncertainty_s",
-                "degraded",
-                "jams",
-            ],
-            _pours(pours),
-        ),
+    lines: dict[str, Iterable[Sequence[Cell]]] = {
+        "rows": _rows(document),
+        "pools": _pools(document),
+        "balances": _balances(document),
+        "costs": _costs(document),
+        "registers": _registers(document),
+        "substitutes": _substitutes(document),
+        "reviews": _reviews(document),
+        "pours": _pours(pours),
     }
-    return {name: _csv(head, lines) for name, (head, lines) in tables.items()}
+    return {name: _csv(columns.split(), lines[name]) for name, columns in _COLUMNS.items()}
 
 
 def _csv(head: Sequence[str], lines: Iterable[Sequence[Cell]]) -> str:
