@@ -20,9 +20,9 @@ from billing_aggregator.masterdata.facts import Fact
 from billing_aggregator.masterdata.payloads import encode_fact
 from billing_aggregator.masterdata.schema import TABLES
 from billing_aggregator.masterdata.store import NewFact
-from billing_aggregator.runs import approval
+from billing_aggregator.runs import approval, delivery
 from billing_aggregator.runs.books import Books
-from billing_aggregator.runs.document import decode, open_reviews
+from billing_aggregator.runs.document import RevisionDocument, balances_of, decode, open_reviews
 from billing_aggregator.runs.drafting import begin, calculate_draft, decide
 from billing_aggregator.runs.records import RunRecord
 from cloud_sink.projections.usage_store import default_url
@@ -48,6 +48,15 @@ _LIVES = (
     ("WE4", "T5", days("2020-01-01", "2025-07-01"), 1),
     ("WE4", "owner", days("2025-07-01"), 0),
 )
+
+WORKED_CENTS = {
+    "WE1/T1": 29476,
+    "WE2/T2": 4355,
+    "WE2/T3": 13603,
+    "WE3/T4": 44389,
+    "WE4/T5": 5066,
+    "WE4/owner": 3112,
+}
 
 
 @dataclass
@@ -192,3 +201,17 @@ def _new(fact: Fact, reverses: int | None, reason: str) -> NewFact:
     table = _table(fact)
     payload = encode_fact(fact) if reverses is None else ""
     return NewFact("P1", table.name, table.key_of(fact), payload, reverses, reason)
+
+
+def document_of(desk: RunDesk, run: RunRecord) -> RevisionDocument:
+    return decode(desk.books.store.document(run))
+
+
+def charged(desk: RunDesk, run: RunRecord) -> dict[str, int]:
+    return {row: each.charged_cents for row, each in balances_of(document_of(desk, run)).items()}
+
+
+def delivered(desk: RunDesk, run: RunRecord, on: date) -> RunRecord:
+    run = delivery.deliver(desk.books, run, CLERK)
+    desk.clock.at = max(desk.clock.at, datetime(on.year, on.month, on.day, 18, tzinfo=UTC))
+    return delivery.receive(desk.books, run, on, (), CLERK)

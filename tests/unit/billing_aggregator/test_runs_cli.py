@@ -1,5 +1,6 @@
 """The commands of runs as a clerk or a timer calls them: output, JSON, exit codes."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,8 +12,7 @@ from typer.testing import CliRunner, Result
 
 from billing_aggregator.cli import app
 from billing_aggregator.commands import terminal
-from tests.unit.billing_aggregator.run_books import APPROVER, CLERK, RunDesk, cost
-from tests.unit.billing_aggregator.test_runs_life import WORKED_CENTS
+from tests.unit.billing_aggregator.run_books import APPROVER, CLERK, WORKED_CENTS, RunDesk, cost
 from tests.unit.billing_aggregator.worked_case import METERED
 
 RUN = "P1/2025-01-01"
@@ -95,6 +95,28 @@ def test_show_as_json_lets_anybody_recompute_the_run(cli: Cli) -> None:
     assert pools["base"]["total_cents"] == shares * total - Fraction(3, 10)
     assert (document["seed"], shown["state"], len(shown["sha256"])) == ("A-2025", "finalized", 64)
     assert "." not in json.dumps([document["balances"], document["charged"]])
+
+
+def test_cents_can_be_recomputed_from_what_is_shown_by_a_program_of_ones_own(cli: Cli) -> None:
+    """Largest remainder, ties by SHA-256 of `<seed>|<pool>|<row id>`: written anew here, from the design alone."""
+    finalized(cli)
+    document = cli.json("run", "show", RUN)["document"]
+    seed = document["seed"]
+    for fraction in document["fractions"]:
+        for pool in (fraction["base"], fraction["usage"]):
+            weights = {share["row"]: share["weight"] for share in pool["shares"]}
+            total, whole = pool["total_cents"], sum(weights.values())
+            cents = {row: total * weight // whole for row, weight in weights.items()}
+            order = sorted(
+                weights,
+                key=lambda row, weights=weights, total=total, whole=whole, name=pool["name"]: (
+                    -(total * weights[row] % whole),
+                    hashlib.sha256(f"{seed}|{name}|{row}".encode()).hexdigest(),
+                ),
+            )
+            for row in order[: total - sum(cents.values())]:
+                cents[row] += 1
+            assert cents == {share["row"]: share["allocated_cents"] for share in pool["shares"]}
 
 
 def test_tables_for_people_show_money_and_what_to_do(cli: Cli) -> None:
