@@ -8,13 +8,12 @@ import typer
 from billing_aggregator.commands.run_names import RunArgument, find_run
 from billing_aggregator.commands.sources import gather_sources
 from billing_aggregator.commands.terminal import ConfigOption, JsonOption, opened, print_json, progress, say
-from billing_aggregator.documents.building import build_statement
+from billing_aggregator.documents.building import Sources, build_statement, list_addressees
 from billing_aggregator.documents.exporting import export_revision
 from billing_aggregator.documents.overview import word_overview
 from billing_aggregator.documents.writing import write_overview, write_statements
 from billing_aggregator.errors import NotFound
 from billing_aggregator.model import RowBasis
-from billing_aggregator.runs.document import RevisionDocument
 from billing_aggregator.runs.states import FINAL_STATES
 
 OutOption = Annotated[Path, typer.Option("--out", help="The directory to write to; it is made if needed.")]
@@ -41,7 +40,7 @@ def statement(
     """
     with opened(config) as books:
         sources = gather_sources(books, find_run(books, run))
-        wanted = _rows(sources.document, row)
+        wanted = _rows(sources, row)
         contents = (build_statement(sources, basis) for basis in wanted)
         with progress("statements", len(wanted)) as bar:
             written = write_statements(
@@ -95,9 +94,9 @@ def export(run: RunArgument, config: ConfigOption, out: OutOption, json: JsonOpt
             say(f"{len(paths)} files are in {out}")
 
 
-def _rows(document: RevisionDocument, wanted: list[str] | None) -> list[RowBasis]:
-    known = {basis.row: basis for basis in document.basis}
+def _rows(sources: Sources, wanted: list[str] | None) -> list[RowBasis]:
+    known = {basis.row: basis for basis in list_addressees(sources)}
     unknown = [row for row in wanted or () if row not in known]
     if unknown:
         raise NotFound(f"there is no row {', '.join(unknown)}; rows: {', '.join(known)}")
-    return [known[row] for row in wanted] if wanted else list(document.basis)
+    return [known[row] for row in wanted] if wanted else list(known.values())

@@ -108,10 +108,32 @@ class Sources:
         return sums
 
 
+def list_addressees(sources: Sources) -> tuple[RowBasis, ...]:
+    """Return the rows that get a statement, by row: whoever has a dwelling, and whoever has lost it.
+
+    Somebody whom a correction drops, or who paid in advance for a dwelling that isn't his, has no weight left: he is
+    told so, and what he gets back.
+    """
+    known = {basis.row: basis for basis in sources.document.basis}
+    before = balances_of(sources.previous) if sources.previous else {}
+    rows = sorted({*known, *sources.balances, *before} - {UNATTRIBUTED_ROW, CAP_ROW})
+    return tuple(known.get(row) or RowBasis(row, *_parts_of(row), 0, 0, 0, 0, 0) for row in rows)
+
+
+def _parts_of(row: str) -> tuple[str, str]:
+    dwelling, _, party = row.partition("/")
+    return dwelling, party
+
+
 def build_statements(sources: Sources) -> Iterator[StatementContent]:
-    """Yield the statement of each row that has a dwelling, in the document's order."""
-    for basis in sources.document.basis:
+    """Yield the statement of each addressee."""
+    for basis in list_addressees(sources):
         yield build_statement(sources, basis)
+
+
+def name_engine(document: RevisionDocument) -> str:
+    """Return which rules a revision was reckoned by, as it is printed."""
+    return f"billing-aggregator {document.pins.engine_version}, tzdata {document.pins.tzdata_version}"
 
 
 def build_statement(sources: Sources, basis: RowBasis) -> StatementContent:
@@ -153,7 +175,7 @@ def build_statement(sources: Sources, basis: RowBasis) -> StatementContent:
             pins.entries_hash,
             pins.masterdata_hash,
             pins.ledger_position,
-            f"billing-aggregator {pins.engine_version}, tzdata {pins.tzdata_version}",
+            name_engine(document),
         ),
         correction=_correction(sources, basis.row),
         cap=_cap(document, basis.row),

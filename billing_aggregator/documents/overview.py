@@ -9,9 +9,10 @@ from datetime import date, timedelta
 
 from billing_aggregator.days import day_of
 from billing_aggregator.documents.blocks import AnyBlock, Column, Frame, Hashes, Prose, Report, Table
+from billing_aggregator.documents.building import name_engine
 from billing_aggregator.documents.names import NameBook
 from billing_aggregator.documents.texts import Words, words_of
-from billing_aggregator.model import Decision, FractionResult, Pool, Review
+from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW, Decision, FractionResult, Pool, Review
 from billing_aggregator.runs.document import Balance, RevisionDocument
 
 
@@ -85,7 +86,7 @@ def _blocks(document: RevisionDocument, sha256: str, names: NameBook, words: Wor
             (words("evidence.revision", revision=document.revision), sha256),
             (words("evidence.entries", position=words.number(pins.ledger_position)), pins.entries_hash),
             (words("evidence.masterdata"), pins.masterdata_hash),
-            (words("evidence.engine"), f"{pins.engine_version}, tzdata {pins.tzdata_version}"),
+            (words("evidence.engine"), name_engine(document)),
         ),
     )
 
@@ -99,7 +100,9 @@ def _rows(document: RevisionDocument, names: NameBook, words: Words) -> Table:
 
     def cells(balance: Balance) -> tuple[str, ...]:
         known = basis.get(balance.row)
-        name = names.person(known.party).address.name if known else words("overview.owner_row")
+        owners = balance.row in (UNATTRIBUTED_ROW, CAP_ROW)
+        party = names.landlord if owners else balance.row.partition("/")[2]
+        name = names.person(party).address.name
         days = words.number(known.days) if known else ""
         litres = words.litres(billed.get(balance.row, 0), unit=False)
         return (balance.row, name, days, litres, *_money(balance, words))

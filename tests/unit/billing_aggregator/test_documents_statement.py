@@ -21,6 +21,7 @@ from billing_aggregator.documents.content import (
 )
 from billing_aggregator.documents.letter import word_statement
 from billing_aggregator.documents.typesetting import Typeset, Typesetter
+from billing_aggregator.engine.weights import row_bases
 from billing_aggregator.model import Substitute
 from billing_aggregator.runs.calculation import calculate
 from billing_aggregator.runs.document import RevisionDocument
@@ -284,3 +285,21 @@ def test_row_without_any_pour_has_a_statement_too() -> None:
     basis = next(row for row in sources.document.basis if row.row == "WE4/T5")
     letter = word_statement(build_statement(sources, basis))
     assert len(letter.annex) == 1
+
+
+def test_whoever_a_correction_drops_is_told_what_he_gets_back(typesetter: Typesetter) -> None:
+    """He paid 60 € in advance for a dwelling that the correction says was never his."""
+    first = calculate(worked_inputs())
+    inputs = corrected_inputs(first)
+    stretches = tuple(
+        replace(each, party="owner", vacant=True, persons=0) if each.party == "T5" else each
+        for each in inputs.master.stretches
+    )
+    basis = row_bases(stretches, inputs.master.agreement.vacancy_persons)
+    second = calculate(replace(inputs, master=replace(inputs.master, stretches=stretches, basis=basis)))
+    moved = {**METERED, "WE2/T3": METERED["WE2/T3"] - 80_000, "WE3/T4": METERED["WE3/T4"] + 80_000}
+    content = statement_of(sources_of(second, pours_of(moved), first), "WE4/T5")
+    text = text_of(content, typesetter)
+    assert "Restmüll, Grundkosten 30,61 € 0,00 € −30,61 €" in text
+    assert "Ihr Guthaben 60,00 €" in text
+    assert "0 von 365 Tagen" in text
