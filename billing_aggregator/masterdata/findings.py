@@ -12,11 +12,15 @@ Subject = tuple[str, str]  # table and key of a row
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`subjects`: the rows that it is about, first the one to blame. `message`: what is wrong and what to do."""
+    """`subjects`: the rows that it is about, first the one to blame. `message`: what is wrong and what to do.
+
+    `missing`: a row that should be there; where the files take it back, they are to blame.
+    """
 
     subjects: tuple[Subject, ...]
     column: str | None
     message: str
+    missing: Subject | None = None
 
 
 def subject_of(fact: object) -> Subject:
@@ -30,7 +34,8 @@ def to_problem(finding: Finding, property: str, places: Mapping[Subject, Place])
 
     The others are named with their lines.
     """
-    here = next((subject for subject in finding.subjects if subject in places), None)
+    blamed = (*finding.subjects, *([finding.missing] if finding.missing is not None else []))
+    here = next((subject for subject in blamed if subject in places), None)
     told = [_name(subject, places) for subject in finding.subjects if subject != here]
     message = finding.message + (f" [{'; '.join(told)}]" if told else "")
     if here is None:

@@ -6,6 +6,7 @@ The same fact always has the same bytes, so two are compared by their payloads a
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
+from types import GenericAlias
 from typing import Any
 
 import msgspec
@@ -19,7 +20,9 @@ from billing_aggregator.masterdata.snapshot import Snapshot
 Payloads = Mapping[str, Mapping[str, str]]  # table -> key -> payload
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
-_DECODERS = {name: msgspec.json.Decoder(tuple[table.fact, ...]) for name, table in TABLES.items()}  # type: ignore[name-defined]
+_DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
+    name: msgspec.json.Decoder(GenericAlias(tuple, (table.fact, ...))) for name, table in TABLES.items()
+}
 _UNHASHED = frozenset({schema.PARTY.name})  # names and addresses are for printing only
 
 

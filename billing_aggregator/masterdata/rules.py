@@ -18,6 +18,7 @@ from billing_aggregator.masterdata.coverage import find_uncovered
 from billing_aggregator.masterdata.facts import AgreementFact, Credential, Occupancy
 from billing_aggregator.masterdata.findings import Finding, subject_of
 from billing_aggregator.masterdata.snapshot import Snapshot
+from billing_aggregator.model import COMMON
 
 _RESERVED = ("unattributed", "cap")
 _MOST_MONTHS = 12
@@ -35,6 +36,10 @@ def find_faults(snapshot: Snapshot, complete: bool) -> Iterator[Finding]:
             yield _finding(
                 dwelling, "dwelling", f"no dwelling can be called {dwelling.dwelling}: choose another id"
             )
+    for chamber in snapshot.chambers:
+        if chamber.fraction == COMMON:
+            told = f"no chamber is for {COMMON}: that is what costs of all fractions are called"
+            yield _finding(chamber, "fraction", told)
     if complete:
         yield from _references(snapshot)
         yield from find_uncovered(snapshot)
@@ -250,9 +255,8 @@ def _strange_payers(snapshot: Snapshot, dwellings: set[str], parties: set[str]) 
 
 
 def _unknown(fact: object, column: str, table: str, name: str) -> Finding:
-    return _finding(
-        fact, column, f"{name} isn't in the table {table}: correct it, or import the {table} as well"
-    )
+    message = f"{name} isn't in the table {table}: correct it, or import the {table} as well"
+    return Finding((subject_of(fact),), column, message, missing=(table, name))
 
 
 def _finding(fact: object, column: str, message: str, *others: object) -> Finding:

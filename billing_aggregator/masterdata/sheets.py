@@ -6,6 +6,7 @@ file last. Nothing is guessed: what can't be read for sure is a problem with its
 """
 
 import csv
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -16,20 +17,20 @@ from numbers import Integral, Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 from openpyxl import Workbook, load_workbook
 from openpyxl.comments import Comment
 from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 from openpyxl.utils.exceptions import InvalidFileException
-from openpyxl.worksheet.worksheet import Worksheet
 
 from billing_aggregator.errors import Problem
 from billing_aggregator.masterdata.cells import Cell
 from billing_aggregator.masterdata.schema import TABLES
 
 _MOST_BYTES = 256 * 2**20
+_MOST_UNPACKED_BYTES = 2**31
 _MOST_COLUMNS = 100
 _SHOWN = Context(prec=15)  # so many digits Excel shows; beyond them, sums end in 0000004 or 9999998
 
@@ -202,12 +203,26 @@ class CsvFile:
 
 
 def _read_workbook(path: Path, content: bytes) -> tuple[list[Sheet], list[Problem]]:
-    try:
-        workbook = load_workbook(BytesIO(content), read_only=False, data_only=False)
-    except (BadZipFile, InvalidFileException, KeyError, ValueError) as error:
-        return [], [Problem(path.name, None, None, f"isn't an Excel workbook ({error}): save it as .xlsx")]
     sheets: list[Sheet] = []
     problems: list[Problem] = []
+    try:
+        with warnings.catch_warnings():
+            # Of styles and the like that it doesn't know: nothing of that is read here.
+            warnings.simplefilter("ignore")
+            _read_worksheets(path, content, sheets, problems)
+    except (BadZipFile, InvalidFileException, SyntaxError, KeyError, ValueError) as error:
+        said = f"isn't an Excel workbook, or has a password ({error}): save it as .xlsx without one"
+        return [], [Problem(path.name, None, None, said)]
+    if not sheets and not problems:
+        problems.append(Problem(path.name, None, None, "it is empty: name each sheet after its table"))
+    return sheets, problems
+
+
+def _read_worksheets(path: Path, content: bytes, sheets: list[Sheet], problems: list[Problem]) -> None:
+    with ZipFile(BytesIO(content)) as archive:
+        if sum(part.file_size for part in archive.infolist()) > _MOST_UNPACKED_BYTES:
+            raise ValueError("it is far too large when unpacked")
+    workbook = load_workbook(BytesIO(content), read_only=True, data_only=False)
     for worksheet in workbook.worksheets:
         name = f"{path.name}[{worksheet.title}]"
         try:
@@ -217,15 +232,13 @@ def _read_workbook(path: Path, content: bytes) -> tuple[list[Sheet], list[Proble
             continue
         if sheet is not None:
             sheets.append(sheet)
-    if not sheets and not problems:
-        problems.append(Problem(path.name, None, None, "it is empty: name each sheet after its table"))
-    return sheets, problems
+    workbook.close()
 
 
-def _read_worksheet(worksheet: Worksheet, file: str, problems: list[Problem]) -> Sheet | None:
+def _read_worksheet(worksheet: Any, file: str, problems: list[Problem]) -> Sheet | None:
     columns: tuple[str, ...] | None = None
     rows = []
-    for line, cells in enumerate(worksheet.iter_rows(max_col=min(worksheet.max_column, _MOST_COLUMNS)), 1):
+    for line, cells in enumerate(worksheet.iter_rows(max_col=_MOST_COLUMNS), 1):
         if all(cell.value is None or cell.value == "" for cell in cells):
             continue
         if columns is None:
@@ -233,7 +246,7 @@ def _read_worksheet(worksheet: Worksheet, file: str, problems: list[Problem]) ->
             while columns and not columns[-1]:
                 columns = columns[:-1]
             continue
-        values = []
+        values: list[Cell] = []
         for place, cell in enumerate(cells):
             try:
                 values.append(_cell_value(cell))
@@ -245,7 +258,11 @@ def _read_worksheet(worksheet: Worksheet, file: str, problems: list[Problem]) ->
                 problems.append(
                     Problem(file, line, None, "there are cells beyond the last column: remove them")
                 )
-            rows.append(SheetRow(line, tuple(values[: len(columns)])))
+            padded = [
+                *values,
+                *[""] * (len(columns) - len(values)),
+            ]  # Excel leaves out empty cells at the end
+            rows.append(SheetRow(line, tuple(padded[: len(columns)])))
     if columns is None:
         return None
     return Sheet(file, _table_name(worksheet.title.strip()), columns, tuple(rows))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 from billing_aggregator.database import Database
-from billing_aggregator.errors import NotFound
+from billing_aggregator.errors import InputRejected, NotFound
 from billing_aggregator.masterdata import schema
 from billing_aggregator.masterdata.exporting import (
     export_csv,
@@ -22,7 +22,7 @@ from billing_aggregator.masterdata.exporting import (
     write_csv_templates,
     write_template_workbook,
 )
-from billing_aggregator.masterdata.facts import Dwelling, Fact
+from billing_aggregator.masterdata.facts import Area, Dwelling, Fact, Occupancy, Period, Persons
 from billing_aggregator.masterdata.importing import import_files, load_facts
 from billing_aggregator.masterdata.parsing import parse_sheets
 from billing_aggregator.masterdata.schema import TABLE_OF, TABLES
@@ -104,6 +104,23 @@ def test_the_order_of_rows_does_not_matter_and_each_day_is_one_row_s(
             for dwelling in snapshot.dwellings:
                 days = [row.days for row in rows if row.dwelling == dwelling.dwelling]
                 assert sum(days) == period.days.days
+
+
+@settings(max_examples=40)
+@given(estates(), st.data())
+def test_no_area_party_or_number_of_persons_within_a_period_can_be_left_out(
+    empty: Path, estate: list[Fact], data: st.DataObject
+) -> None:
+    """Design 4: every day of the period has exactly one area and one party, each resident one count of persons."""
+    periods = [fact.days for fact in estate if isinstance(fact, Period)]
+    needed = [
+        fact
+        for fact in estate
+        if isinstance(fact, Area | Occupancy | Persons) and any(fact.days.cut(days) for days in periods)
+    ]
+    left_out = data.draw(st.sampled_from(needed))
+    with two_books(empty) as (books, _, _), pytest.raises(InputRejected):
+        load_facts(books, [fact for fact in estate if fact is not left_out], "generator")
 
 
 def test_what_was_known_at_an_instant_can_be_exported(masterdata: MasterData, tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ CASES: dict[str, tuple[Callable[[Files], int], str, str]] = {
                        "from 1 to 4"),
     "chamber_volume": (append("chamber", "1f00b1,3,65536,residual,2024-01-01,"), "chamber.csv:{}:volume_ml",
                        "from 1 to 65535"),
+    "common": (append("chamber", "1f00b1,3,5000,common,2024-01-01,"), "chamber.csv:{}:fraction", "no chamber is for"),
     # ids
     "id": (append("dwelling", "WE/5,"), "dwelling.csv:{}:dwelling", "use letters A-Z, digits"),
     "umlaut": (append("party", "Müller,Müller,,,,de"), "party.csv:{}:party", "without umlauts"),

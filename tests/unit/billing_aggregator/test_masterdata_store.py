@@ -193,6 +193,15 @@ def test_a_row_entered_by_mistake_is_taken_back_once_and_may_come_again(
     assert problems_of(masterdata, files, "?") == said
 
 
+def test_taking_back_what_others_refer_to_is_refused_at_its_row(masterdata: MasterData, files: Files) -> None:
+    import_all(masterdata, files)
+    files.only("dwelling")
+    files.path("dwelling").write_text(f"property,dwelling,action\n{NAME},WE4,reverse\n")
+    found = problems_of(masterdata, files, "moved")
+    assert "dwelling.csv:2:dwelling: WE4 isn't in the table dwelling" in found[0]
+    assert any(problem.endswith("[occupancy WE4-T5: not in these files]") for problem in found)
+
+
 def test_blocking_a_credential_is_setting_its_end(masterdata: MasterData, files: Files) -> None:
     import_all(masterdata, files)
     files.only("credential")
