@@ -68,7 +68,7 @@ def compare_(
     config: ConfigOption,
     second: Annotated[
         str,
-        typer.Option("--with", help="BASE/USAGE[:KEY][:MINIMUMml]: 50/50, 30/70:persons, 30/70:area:5000ml."),
+        typer.Option("--with", help="Shares, key and minimum: 50/50, 30/70:persons, 30/70:area:5000ml."),
     ],
     first: Annotated[
         str | None, typer.Option("--against", help="Likewise; by default the agreement in force.")

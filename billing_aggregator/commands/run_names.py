@@ -13,7 +13,7 @@ RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="PROPERTY/FIRST-DAY[/REVISION]: lindenhof/2025-01-01; without the latter the latest.",
+        help="PROPERTY/FIRST-DAY, for the latest revision, or PROPERTY/FIRST-DAY/REVISION: lindenhof/2025-01-01/1.",
     ),
 ]
 

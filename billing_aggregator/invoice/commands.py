@@ -148,6 +148,7 @@ def export(
     config: ConfigOption,
     name: NameArgument,
     out: Annotated[Path, typer.Option(help="The directory to write to; it is made if it isn't there.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Write an issued invoice as files: NUMBER.xml (XRechnung) and NUMBER.pdf (ZUGFeRD), as they were issued.
 
@@ -156,13 +157,19 @@ def export(
     with _opened(config) as (_, book):
         documents, number = book.documents(name), book.show(name).invoice.number
     out.mkdir(parents=True, exist_ok=True)
+    written = []
     for suffix, content, digest in (
         ("xml", documents.xml, documents.xml_sha256),
         ("pdf", documents.pdf, documents.pdf_sha256),
     ):
         path = out / f"{number}.{suffix}"
         path.write_bytes(content)
-        say(f"{path}: {len(content)} bytes, SHA-256 {digest}")
+        written.append({"path": str(path), "bytes": len(content), "sha256": digest})
+    if as_json:
+        print_json(written)
+        return
+    for each in written:
+        say(f"{each['path']}: {each['bytes']} bytes, SHA-256 {each['sha256']}")
 
 
 def _parse_days(first: str, last: str) -> DayRange:

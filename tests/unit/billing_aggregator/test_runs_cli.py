@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from billing_aggregator.cli import app
@@ -104,19 +105,20 @@ def test_cents_can_be_recomputed_from_what_is_shown_by_a_program_of_ones_own(cli
     seed = document["seed"]
     for fraction in document["fractions"]:
         for pool in (fraction["base"], fraction["usage"]):
-            weights = {share["row"]: share["weight"] for share in pool["shares"]}
-            total, whole = pool["total_cents"], sum(weights.values())
-            cents = {row: total * weight // whole for row, weight in weights.items()}
-            order = sorted(
-                weights,
-                key=lambda row, weights=weights, total=total, whole=whole, name=pool["name"]: (
-                    -(total * weights[row] % whole),
-                    hashlib.sha256(f"{seed}|{name}|{row}".encode()).hexdigest(),
-                ),
-            )
-            for row in order[: total - sum(cents.values())]:
-                cents[row] += 1
-            assert cents == {share["row"]: share["allocated_cents"] for share in pool["shares"]}
+            shares = pool["shares"]
+            weights = {share["row"]: share["weight"] for share in shares}
+            again = divide(pool["total_cents"], weights, f"{seed}|{pool['name']}")
+            assert again == {share["row"]: share["allocated_cents"] for share in shares}
+
+
+def divide(total: int, weights: dict[str, int], tie: str) -> dict[str, int]:
+    whole = sum(weights.values())
+    cents = {row: total * weight // whole for row, weight in weights.items()}
+    hashes = {row: hashlib.sha256(f"{tie}|{row}".encode()).hexdigest() for row in weights}
+    order = sorted(weights, key=lambda row: (-(total * weights[row] % whole), hashes[row]))
+    for row in order[: total - sum(cents.values())]:
+        cents[row] += 1
+    return cents
 
 
 def test_tables_for_people_show_money_and_what_to_do(cli: Cli) -> None:
@@ -141,6 +143,27 @@ def test_illegal_steps_end_with_1_and_change_nothing(cli: Cli) -> None:
     assert cli("run", "show", "P1/2019-01-01").exit_code == 1
     assert "runs of P1: P1/2025-01-01/1" in cli("run", "show", "P1/2019-01-01").stderr
     assert cli("run", "show", "P1/yesterday").exit_code == 2
+
+
+def leaves(command: Any, name: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield name
+    for part, each in (inner or {}).items():
+        yield from leaves(each, (*name, part))
+
+
+@pytest.mark.parametrize("name", list(leaves(get_command(app))), ids=" ".join)
+def test_each_command_explains_itself_with_its_example_whole(name: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, [*name, "--help"], catch_exceptions=False, env={"COLUMNS": "400"})
+    assert result.exit_code == 0
+    assert f"Example: billing-aggregator {' '.join(name)} " in result.stdout
+    assert "--json" in result.stdout
+
+
+def test_brackets_in_what_people_wrote_are_shown_as_they_are(cli: Cli, desk: RunDesk) -> None:
+    desk.take_back(cost("17", 100_001), "wrong [/b] invoice [red]")
+    assert "wrong [/b] invoice [red]" in cli("history", "P1", "--table", "cost_item").stdout
 
 
 def test_a_wrong_configuration_ends_with_78_and_an_absent_ledger_too(tmp_path: Path) -> None:
