@@ -13,8 +13,6 @@ from billing_aggregator.masterdata.findings import Finding, subject_of
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.model import DayRange
 
-_HEADER = "property,occupancy,dwelling,party,from,to_exclusive"
-
 
 def find_uncovered(snapshot: Snapshot) -> Iterator[Finding]:
     """Yield what is missing on days of the periods."""
@@ -58,8 +56,9 @@ def _vacancy(
             subject_of(period),
         ),
         "to_exclusive" if before else "dwelling",
-        f"{dwelling} is nobody's {_on(gap)}: correct the rows around it, or, if it was vacant, add to the "
-        f"table occupancy:\n{_HEADER}\n{row}\n",
+        f"{dwelling} is nobody's {_on(gap)}: correct the rows around it, or, if it was vacant, add what is below "
+        "to the table occupancy",
+        paste=("property,occupancy,dwelling,party,from,to_exclusive", row),
     )
 
 
@@ -84,9 +83,11 @@ def _without_persons(snapshot: Snapshot) -> Iterator[Finding]:
                 yield Finding(
                     (subject_of(occupancy), *(subject_of(persons) for persons in mine[-1:])),
                     "occupancy",
-                    f"{occupancy.occupancy} has no number of persons {_on(gap)}: add to the table persons:\n"
-                    "property,occupancy,count,from,to_exclusive\n"
-                    f"{occupancy.property},{occupancy.occupancy},1,{gap.first},{gap.end}\n",
+                    f"{occupancy.occupancy} has no number of persons {_on(gap)}: how many? Add it to the table persons:",
+                    paste=(
+                        "property,occupancy,count,from,to_exclusive",
+                        f"{occupancy.property},{occupancy.occupancy},1,{gap.first},{gap.end}",
+                    ),
                 )
 
 

@@ -14,13 +14,15 @@ Subject = tuple[str, str]  # table and key of a row
 class Finding:
     """`subjects`: the rows that it is about, first the one to blame. `message`: what is wrong and what to do.
 
-    `missing`: a row that should be there; where the files take it back, they are to blame.
+    `missing`: a row that should be there; where the files take it back, they are to blame. `paste`: lines of a CSV file
+    that would put it right, the header first.
     """
 
     subjects: tuple[Subject, ...]
     column: str | None
     message: str
     missing: Subject | None = None
+    paste: tuple[str, ...] = ()
 
 
 def subject_of(fact: object) -> Subject:
@@ -38,6 +40,7 @@ def to_problem(finding: Finding, property: str, places: Mapping[Subject, Place])
     here = next((subject for subject in blamed if subject in places), None)
     told = [_name(subject, places) for subject in finding.subjects if subject != here]
     message = finding.message + (f" [{'; '.join(told)}]" if told else "")
+    message = "\n".join([message, *finding.paste])
     if here is None:
         return Problem("", None, None, f"property {property}: {message}")
     return Problem(places[here].file, places[here].line, finding.column, message)

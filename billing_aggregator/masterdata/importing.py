@@ -16,7 +16,7 @@ from billing_aggregator.masterdata.differences import Difference, Kind, compare
 from billing_aggregator.masterdata.facts import Fact
 from billing_aggregator.masterdata.judging import judge
 from billing_aggregator.masterdata.parsing import ParsedRow, parse_sheets
-from billing_aggregator.masterdata.schema import TABLE_OF
+from billing_aggregator.masterdata.schema import TABLE_OF, TABLES
 from billing_aggregator.masterdata.sheets import FileContents, read_file
 from billing_aggregator.masterdata.store import Change, ImportedFile, MasterData, NewFact
 
@@ -33,14 +33,14 @@ class Report:
     unchanged: Mapping[str, int]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return, by table, how many rows are added, changed, reversed and unchanged."""
+        """Return, by table in their order, how many rows are added, changed, reversed and unchanged."""
         counts: dict[str, dict[str, int]] = {}
         names = (*(kind.value for kind in Kind), "unchanged")
         for difference in self.differences:
             counts.setdefault(difference.table, dict.fromkeys(names, 0))[difference.kind.value] += 1
         for table, number in self.unchanged.items():
             counts.setdefault(table, dict.fromkeys(names, 0))["unchanged"] += number
-        return counts
+        return {table: counts[table] for table in TABLES if table in counts}
 
 
 def import_files(
