@@ -83,7 +83,7 @@ def _without_persons(snapshot: Snapshot) -> Iterator[Finding]:
                 yield Finding(
                     (subject_of(occupancy), *(subject_of(persons) for persons in mine[-1:])),
                     "occupancy",
-                    f"{occupancy.occupancy} has no number of persons {_on(gap)}: how many? Add it to the table persons:",
+                    f"{occupancy.occupancy} has no number of persons {_on(gap)}: add how many to the table persons",
                     paste=(
                         "property,occupancy,count,from,to_exclusive",
                         f"{occupancy.property},{occupancy.occupancy},1,{gap.first},{gap.end}",
