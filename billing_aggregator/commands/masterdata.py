@@ -147,11 +147,13 @@ def _print_report(report: Report, dry_run: bool) -> None:
     what = "would change" if dry_run else "nothing changed" if report.import_no is None else "taken"
     print_table(f"Master data: {what}", ("table", *columns), rows, "lrrrr")
     for difference in report.differences[:_SHOWN] if dry_run else ():
-        cells = ", ".join(
-            f"{column}: {before or '-'} -> {after or '-'}"
+        cells = [
+            f"{column} {before} -> {after or 'empty'}"
             for column, (before, after) in difference.changed_columns().items()
-        )
-        say(f"{difference.kind} {difference.property} {difference.table} {difference.key}: {cells}")
+            if before
+        ]
+        told = f": {', '.join(cells)}" if cells else ""
+        say(f"{difference.kind} {difference.property} {difference.table} {difference.key}{told}")
     if dry_run and len(report.differences) > _SHOWN:
         say(f"and {len(report.differences) - _SHOWN} more; --json lists all")
 

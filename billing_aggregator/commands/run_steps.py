@@ -56,7 +56,8 @@ def approve(
     Example: billing-aggregator run approve lindenhof/2025-01-01 --actor b.weber --config config/billing-aggregator.toml
     """
     with opened(config) as books:
-        run_tables.print_step(approval.approve(books, find_run(books, run), name_actor(actor), reason), json)
+        record = approval.approve(books, find_run(books, run), name_actor(actor), reason)
+        run_tables.print_step(record, json, "approved (finalizing is next)")
 
 
 @app.command(name="send-back")

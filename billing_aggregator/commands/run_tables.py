@@ -62,12 +62,12 @@ def print_lines(lines: Sequence[RunLine], as_json: bool) -> None:
     print_table("Runs", ("run", "state", "claims until", "alarms"), rows)
 
 
-def print_step(run: RunRecord, as_json: bool) -> None:
-    """Print where a run is after a step."""
+def print_step(run: RunRecord, as_json: bool, what: str = "") -> None:
+    """Print where a run is after a step. `what`: what is to be told of it, if the state doesn't."""
     if as_json:
         print_json({"run": str(run), "state": run.state, "since": run.since})
     else:
-        say(f"run {run} is {run.state} now")
+        say(f"run {run} is {what or run.state} now")
 
 
 def print_run(view: RunView, as_json: bool) -> None:
@@ -78,7 +78,10 @@ def print_run(view: RunView, as_json: bool) -> None:
     say(f"run {view.run}: {view.state}{by}, sha256 {view.sha256 or '-'}")
     if view.document is not None:
         rows = [_row(row) for row in view.rows]
-        total = ("Σ", "", "", format_cents(view.charged_cents), "", "")
+        advances = sum(row.advances_cents for row in view.rows)
+        balance = view.charged_cents - advances
+        sums = (format_cents(cents) for cents in (view.charged_cents, advances, balance))
+        total = ("Σ", "", "", *sums)
         print_table(
             f"{view.property} {view.period_first}, total {format_cents(view.total_cents)}",
             ("row", "billed l", "base + usage", "charged", "advances", "balance"),
