@@ -140,7 +140,9 @@ class Counter1Driver:
             )
         if not self._epoch and int(self._wall()) <= self._taken_names_s:
             # Nothing is known of an epoch before; but a spool may have been lost that held one, begun just now.
-            raise ClockUntrusted("a derived journal is named by the second it begins in: waiting for the next")
+            raise ClockUntrusted(
+                "a derived journal is named by the second it begins in: waiting for the next"
+            )
         counts = {number: self._read_register(chamber) for number, chamber in self._chambers.items()}
         self.status_at, wall_s = self._clock(), self._wall()
         if len(self._runs) < MAX_RUNS:

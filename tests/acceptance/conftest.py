@@ -10,8 +10,9 @@ import pytest
 from demo.chain import Chain
 from demo.estate import Estate
 from demo.layout import Layout, Settings
-from tests.acceptance.estates import QUIET_NIGHT, small_estate
+from tests.acceptance.estates import small_estate
 from tests.acceptance.ledger import export
+from tests.support.calendar import QUIET_NIGHT
 from tests.support.ports import free_port
 
 StartChain = Callable[..., Chain]

@@ -1,16 +1,9 @@
-"""The estates that faults are tried on: small, quick to set up, with both kinds of line; and when they are."""
-
-from datetime import datetime
-from zoneinfo import ZoneInfo
+"""The estates that faults are tried on: small, quick to set up, with both kinds of line."""
 
 from demo.estate import Bus, Estate, Lock
 
 TCP = Bus("tower", "tcp")
 RTU = Bus("courtyard", "rtu", baudrate=921_600)  # a pseudo-terminal that answers at once
-
-# What the residents' calendar shows when a chain is made, whatever day it really is: an hour at which nobody is at a
-# lock, neither residents nor truck nor technician, and nobody comes for hours. A test says itself who comes when.
-QUIET_NIGHT = datetime(2026, 11, 18, 1, 15, tzinfo=ZoneInfo("Europe/Berlin"))
 
 
 def small_estate(

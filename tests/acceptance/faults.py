@@ -28,13 +28,14 @@ from demo.layout import Layout, Settings
 from demo.process import ProcessFailed
 from demo.report import print_comparison, report_console
 from tests.acceptance.conftest import QUICK_SINK
-from tests.acceptance.estates import QUIET_NIGHT, small_estate
+from tests.acceptance.estates import small_estate
 from tests.acceptance.ledger import export
 from tests.acceptance.plan import Fault, draw_plan
 from tests.acceptance.proxy import Link
 from tests.acceptance.strikes import Strikes
 from tests.acceptance.supervisor import Supervisor
 from tests.acceptance.wire import Bystander
+from tests.support.calendar import QUIET_NIGHT
 from tests.support.ports import free_port
 
 # Some three pours a second, and rings that no run of a thousand faults fills: nothing may be lost physically.

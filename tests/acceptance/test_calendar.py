@@ -13,8 +13,9 @@ from demo.screen import open_screen
 from firmware_sim.residents import Neighbourhood
 from tests.acceptance.conftest import QUICK_SINK, StartChain
 from tests.acceptance.deeds import pour
-from tests.acceptance.estates import QUIET_NIGHT, small_estate
+from tests.acceptance.estates import small_estate
 from tests.acceptance.ledger import export
+from tests.support.calendar import QUIET_NIGHT
 from tests.support.ports import free_port
 
 TECHNICIAN_AT_2B0001 = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)  # until 12:51

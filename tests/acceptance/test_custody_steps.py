@@ -10,10 +10,11 @@ from demo.control import SimulatorGone
 from demo.layout import Layout, Settings
 from tests.acceptance.conftest import QUICK_SINK
 from tests.acceptance.deeds import kill_at, pour, restart
-from tests.acceptance.estates import QUIET_NIGHT, small_estate
+from tests.acceptance.estates import small_estate
 from tests.acceptance.launcher import STEPS
 from tests.acceptance.ledger import export
 from tests.acceptance.oracle import assert_ledger_is_truth, assert_nobody_promised_too_much
+from tests.support.calendar import QUIET_NIGHT
 from tests.support.ports import free_port
 
 SIGKILLED = -9

@@ -37,8 +37,11 @@ def test_full_disk_stops_confirming_and_goes_on_by_itself_when_there_is_room(sta
     chain.wait_equal(60)
     disk = Path(f"/proc/{chain.agent.pid}/root") / str(chain.layout.directory / "disk")[1:]
     chain.sink.stop()  # so that nothing can be pruned
-    fill(disk / "somebody-elses-file")
-    pour_until(chain, lambda: "the disk is full" in chain.agent.log.read_text())
+    pour_until(
+        chain,
+        lambda: "the disk is full" in chain.agent.log.read_text(),
+        meanwhile=lambda: fill(disk / "somebody-elses-file"),  # whatever room the agent still makes
+    )
     assert chain.agent.running
     pour(chain, 20)
     assert chain.unconfirmed() >= 20, "confirmed, though nothing could be written"
@@ -115,8 +118,8 @@ def test_spool_restored_from_an_old_copy_loses_and_doubles_nothing(start_chain: 
 
 
 def fill(path: Path) -> None:
-    """Write until the disk is full."""
-    with path.open("wb", buffering=0) as file:
+    """Write on until the disk is full."""
+    with path.open("ab", buffering=0) as file:
         for size in (64 * 1024, 4096, 1):
             try:
                 while file.write(bytes(size)):
@@ -125,11 +128,12 @@ def fill(path: Path) -> None:
                 continue
 
 
-def pour_until(chain: Chain, reached: Callable[[], bool]) -> None:
+def pour_until(chain: Chain, reached: Callable[[], bool], meanwhile: Callable[[], None]) -> None:
     """Let residents pour until then."""
     for _ in range(300):
         if reached():
             return
+        meanwhile()
         pour(chain, 2)
         chain.agent.check()
     raise AssertionError(f"not reached after 600 pours\n{chain.story()}")

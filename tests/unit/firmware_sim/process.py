@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.calendar import quiet_night_options
+
 READY_S = 60.0
 ANSWER_S = 15.0
 
@@ -52,7 +54,10 @@ mac_key_id = 1
 
 
 class Simulator:
-    """A running `firmware-sim run` in a directory; context manager. `kill` is kill -9, `stop` is SIGTERM."""
+    """A running `firmware-sim run` in a directory; context manager. `kill` is kill -9, `stop` is SIGTERM.
+
+    Its residents begin in the quiet night; killed and started again, it goes on in the same calendar.
+    """
 
     def __init__(
         self, directory: Path, *options: str, extra: str = "dwellings = 0", pace: str = "none"
@@ -62,7 +67,7 @@ class Simulator:
         self.config.write_text(ESTATE.format(extra=extra, pace=pace), encoding="utf-8")
         self.truth_path = directory / "truth.jsonl"
         self.control_path = directory / "control"
-        self._options = options
+        self._options = [*quiet_night_options(), *options]
         self._process: subprocess.Popen[bytes] | None = None
         self.buses: dict[str, Any] = {}
 
