@@ -21,7 +21,7 @@ from cloud_sink.errors import ConfigError
 from cloud_sink.ledger.commits import last
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.migrating import check
-from cloud_sink.ledger.tables import entries, facts, pages
+from cloud_sink.ledger.tables import FINGERPRINT, entries, facts, pages
 from cloud_sink.patience import Patience
 from cloud_sink.projections.usage import LocalDays, fold
 from cloud_sink.projections.usage_store import UsageStore
@@ -49,15 +49,22 @@ class Projector:
 
     def prepare(self, anew: bool = False) -> int:
         """Get the tables ready, from nothing if wanted, and return the position that they go up to."""
-        self._position = self.store.prepare(anew)
-        return self._position
+        position, end = self.store.prepare(anew), self.last_position()
+        if position > end:
+            _log.warning("the ledger ends before usage does: it was restored; building anew", ledger=end)
+            position = self.store.prepare(anew=True)
+        self._position = position
+        return position
 
     def step(self) -> int:
         """Take the next batch of entries; return how many it had, 0 if there is none yet."""
         position = self.prepare() if self._position is None else self._position
         with self._ledger.reading() as connection:
             added = fold(_next_entries(connection, position, self._batch_entries), self._days)
-        if added.entries:
+            end = position if added.entries else last(connection).position
+        if end < position:
+            self.prepare()
+        elif added.entries:
             # Where another projector was quicker, the next step asks anew how far usage goes.
             self._position = added.position if self.store.add(position, added) else None
         return added.entries
@@ -96,14 +103,12 @@ class Projector:
         self.store.close()
 
     def _fingerprint(self) -> str:
-        """Return what tells this ledger from another: its pseudonym key's fingerprint, and when it began."""
+        """Return what tells this ledger from another: the fingerprint of the pseudonym key that it is tied to."""
         with self._ledger.reading() as connection:
-            known = connection.execute(sa.select(facts.c.value).order_by(facts.c.name)).scalars().all()
-        if not known:
-            raise ConfigError(
-                ["the ledger is empty and tied to no pseudonym key: start `cloud-sink run` once"]
-            )
-        return " ".join(known)
+            known = connection.scalar(sa.select(facts.c.value).where(facts.c.name == FINGERPRINT))
+        if known is None:
+            raise ConfigError(["the ledger is tied to no pseudonym key yet: start `cloud-sink run` once"])
+        return str(known)
 
 
 def _next_entries(connection: Connection, position: int, limit: int) -> Sequence[Any]:

@@ -115,8 +115,8 @@ class LedgerReader:
     def lock_records(self, position: int | None = None) -> Iterator[LockRecords]:
         """Locks' records up to a position (None: the newest), in one snapshot: for whoever reckons with them."""
         with self._database.reading() as connection:
-            newest = _last_position(connection, None)
-            yield LockRecords(connection, newest if position is None else position)
+            last = _last_position(connection, None)
+            yield LockRecords(connection, last if position is None else position, last)
 
     def page_gaps(self) -> list[PageGap]:
         """Return the pages that are missing in the middle, or by a gateway's report at the end, of its journal."""

@@ -21,12 +21,12 @@ _HALF = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Between two records of a chamber its register counted `pours` that aren't here. `after` may be an opening's."""
+    """Between a reading of a register (at `after_s`) and a record, it counted `pours` that aren't here."""
 
     epoch: int
     chamber: int
     pours: int
-    after: LockRecord | None
+    after_s: int
     before: LockRecord
 
 
@@ -168,13 +168,13 @@ def _begin(
     ]
     if not fitting:
         return _Run(record.chamber, record.seq, start, record, counted)
-    register = max(fitting, key=lambda opening: opening.at_s).register
-    unseen = (start - register) % _MOD
+    opening = max(fitting, key=lambda opening: opening.at_s)
+    unseen = (start - opening.register) % _MOD
     _, buffered = holes.use(0, record.seq, unseen)
     lost = unseen - buffered  # nobody can be named for them, whether there ever were records of them or not
     if lost:
-        found.lacks.append(Lack(record.epoch, record.chamber, lost, None, record))
-    return _Run(record.chamber, record.seq, register, record, counted, lost, buffered)
+        found.lacks.append(Lack(record.epoch, record.chamber, lost, opening.at_s, record))
+    return _Run(record.chamber, record.seq, opening.register, record, counted, lost, buffered)
 
 
 def _take(found: EpochRegisters, run: _Run, record: LockRecord, holes: Holes, decided: int) -> None:
@@ -185,7 +185,7 @@ def _take(found: EpochRegisters, run: _Run, record: LockRecord, holes: Holes, de
         run.lost += lost
         run.buffered += buffered
         if lost:
-            found.lacks.append(Lack(record.epoch, record.chamber, lost, run.last, record))
+            found.lacks.append(Lack(record.epoch, record.chamber, lost, run.last.filed_s, record))
     run.pours += counted
     run.last = record
 

@@ -6,7 +6,7 @@ faults, unverified records ─▶ reviews ┘
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from billing_aggregator.ledger_door import LedgerView, LockRecord
 from billing_aggregator.model import (
@@ -192,16 +192,16 @@ class Resolving:
 
     def _add_lacks(self, lock: str, found: EpochRegisters) -> None:
         for lack in found.lacks:
-            first = self._holders.first if lack.after is None else self._holders.day_of(lack.after.filed_s)
-            self._lose(lock, lack, first, self._holders.day_of(lack.before.filed_s) + _DAY, "lost_records")
+            self._lose(lock, lack, "lost_records")
 
-    def _lose(self, lock: str, lack: Lack, first: date, end: date, cause: str) -> None:
+    def _lose(self, lock: str, lack: Lack, cause: str) -> None:
         """Add a lost volume: by the chamber before it, or after it where none was known before."""
         holders = self._holders
-        instants = [record.filed_s for record in (lack.after, lack.before) if record is not None]
+        instants = (lack.after_s, lack.before.filed_s)
         known = [holders.chamber_at(lock, lack.chamber, at_s) for at_s in instants]
         chamber = next((chamber for chamber in known if chamber is not None), None)
-        first, end = max(first, holders.first), min(end, holders.end)
+        first = max(holders.day_of(instants[0]), holders.first)
+        end = min(holders.day_of(instants[1]) + _DAY, holders.end)
         if first >= end:
             first, end = holders.first, holders.end
         if chamber is None:
@@ -239,9 +239,8 @@ class Resolving:
         self._reviews.append(review)
         if self._decided.about(review) == AS_LOST:
             first = by_seq[run.first_seq]
-            lack = Lack(run.epoch, run.chamber, run.unexplained, first, last)
-            days = self._holders.day_of(first.filed_s), self._holders.day_of(last.filed_s) + _DAY
-            self._lose(run.lock, lack, *days, "unexplained")
+            lack = Lack(run.epoch, run.chamber, run.unexplained, first.filed_s, last)
+            self._lose(run.lock, lack, "unexplained")
 
     def _count_waiting(self, lock: str, missing: Sequence[MissingRecords], ends: dict[int, int]) -> None:
         """Count pours on their way: those that registers tell of, and records where no register tells of any."""

@@ -24,9 +24,7 @@ from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.journals import PlacedPage, Standing
 from cloud_sink.ledger.migrating import migrate
 from cloud_sink.ledger.quarantine import Quota
-from cloud_sink.ledger.tables import facts, unread
-
-_FINGERPRINT = "pseudonym key fingerprint"
+from cloud_sink.ledger.tables import FINGERPRINT, facts, unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +57,9 @@ class Book:
         """
         revision = migrate(self._database)
         with self._database.writing() as connection:
-            there = connection.scalar(sa.select(facts.c.value).where(facts.c.name == _FINGERPRINT))
+            there = connection.scalar(sa.select(facts.c.value).where(facts.c.name == FINGERPRINT))
             if there is None:
-                connection.execute(facts.insert(), {"name": _FINGERPRINT, "value": fingerprint})
+                connection.execute(facts.insert(), {"name": FINGERPRINT, "value": fingerprint})
         if there not in (None, fingerprint):
             raise ConfigError(
                 [f"the ledger was written with another pseudonym key (its fingerprint is {there}, this one's "

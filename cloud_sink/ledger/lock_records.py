@@ -75,10 +75,11 @@ _FILED_S = sa.case((_NEVER_SET, _e.read_ms / sa.literal_column("1000")), else_=_
 class LockRecords:
     """Locks' records up to a position, in one snapshot of the ledger. Locks go by their numbers in it."""
 
-    def __init__(self, connection: Connection, position: int) -> None:
-        """`position`: the newest entry to be seen."""
+    def __init__(self, connection: Connection, position: int, last_position: int) -> None:
+        """`position`: the newest entry to be seen; `last_position`: of all there are."""
         self.connection = connection
         self.position = position
+        self._last_position = last_position
 
     def numbers(self, names: Sequence[str]) -> dict[str, int]:
         """Return the numbers of these locks; one that the ledger doesn't know is left out."""
@@ -167,6 +168,8 @@ class LockRecords:
 
     def came_later(self, lock_no: int) -> list[tuple[int, int]]:
         """Return (epoch, seq) of a lock's records that were committed after this snapshot's position, by number."""
+        if self.position >= self._last_position:
+            return []
         query = (
             sa.select(_e.epoch, _e.seq)
             # "+ 0": by the lock's index, not through everything that came from all locks since.

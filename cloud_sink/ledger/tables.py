@@ -37,6 +37,7 @@ def _table(name: str, *columns: "sa.schema.SchemaItem") -> sa.Table:
 
 
 # What must be known about the ledger as a whole: the fingerprint of the pseudonym key that it was written with.
+FINGERPRINT = "pseudonym key fingerprint"
 facts = _table(
     "facts", sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
 )

@@ -208,9 +208,10 @@ def test_one_lost_record_explains_a_pour_of_one_chamber_only(estate: PourEstate)
 
 def test_the_register_at_the_takeover_is_where_the_first_run_starts(estate: PourEstate) -> None:
     """Pours between the reading at the takeover and the first record are lost: the register says how many."""
-    opening = OpeningRegister("P1", estate.lock.name, 1, 90, local("2025-01-01 00:00"))
+    opening = OpeningRegister("P1", estate.lock.name, 1, 90, local("2025-01-15 10:00"))
     other = OpeningRegister("P1", estate.lock.name, 2, 5, local("2025-01-01 00:00"))
-    estate.change(opening_registers=(opening, other))
+    older = OpeningRegister("P1", estate.lock.name, 1, 10, local("2024-01-01 00:00"))
+    estate.change(opening_registers=(older, opening, other))
     estate.registers = {1: 100, 2: 4}
     estate.pour("2025-02-01 12:00", chamber=1)
     estate.pour("2025-02-01 12:01", chamber=2)
@@ -218,7 +219,7 @@ def test_the_register_at_the_takeover_is_where_the_first_run_starts(estate: Pour
     usage = estate.usage()
     assert [short(run) for run in usage.registers] == [(1, 90, 101, 1, 10, 0, 0), (2, 4, 5, 1, 0, 0, 0)]
     assert [(x.pours, x.first_day, x.end_day) for x in usage.lost] == [
-        (10, date(2025, 1, 1), date(2025, 2, 2))
+        (10, date(2025, 1, 15), date(2025, 2, 2))
     ]
 
 

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_sink.errors import ConfigError, SinkError
+from cloud_sink.ledger.tables import commits, entries
 from cloud_sink.projections import usage_tables as t
 from cloud_sink.projections.usage import FIRST_DAY, LocalDays
 from cloud_sink.projections.usage_reading import UsageReader
@@ -198,6 +199,23 @@ def test_two_projectors_take_turns_and_count_each_entry_once(
     assert sum(row[6] for row in rows_of(projector, t.days)) == 100
     assert other.prepare() == ledger.reader.last_position()
     other.close()
+
+
+def test_a_ledger_that_was_restored_to_an_earlier_state_is_counted_anew(
+    ledger: Ledger, gateway: FakeGateway, lock: FakeLock, projector: Projector
+) -> None:
+    """Its positions are given out a second time: what was counted of the first ones must not stay."""
+    ledger.take(gateway.seal(lock.pours(10)))
+    catch_up(projector)
+    with ledger.database.writing() as connection:
+        connection.execute(entries.delete().where(entries.c.position > 4))
+        connection.execute(commits.update().values(last_position=4))
+    assert projector.step() == 0
+    assert projector.step() == 4, "one that runs notices once nothing comes"
+    assert sum(row[6] for row in rows_of(projector, t.days)) == 4
+    with ledger.database.writing() as connection:
+        connection.execute(commits.update().values(last_position=3))
+    assert project(ledger.url, 7).prepare() == 0, "one that starts notices at once"
 
 
 def test_another_zone_means_building_anew(
