@@ -7,7 +7,7 @@ would differ by a factor of a thousand.
 import re
 from decimal import Decimal
 
-_SHAPE = re.compile(r"([+-]?)(\d[\d.,]*)\Z")
+_SHAPE = re.compile(r"([+-]?)(\d[\d.,]*)\Z", re.ASCII)
 _GROUP = 3  # digits between thousands' separators
 _MAX_DIGITS = 15
 

@@ -20,9 +20,9 @@ Reader = Callable[[Cell, str | None], Any]
 
 ID = re.compile(r"[A-Za-z0-9._-]+")
 _ID_LENGTH, _TEXT_LENGTH = 100, 1000
-_ISO_DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})\Z")
-_GERMAN_DAY = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})\Z")
-_ISO_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
+_ISO_DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})\Z", re.ASCII)
+_GERMAN_DAY = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})\Z", re.ASCII)
+_ISO_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _PSEUDONYM = re.compile(r"[0-9a-f]{32}\Z")
 _RAW_UID = re.compile(r"(?:[0-9a-f]{8}|[0-9a-f]{14}|[0-9a-f]{16}|[0-9a-f]{20})\Z")

@@ -10,6 +10,8 @@ branch_labels = None
 depends_on = None
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+# Ordered by code points on any server: `1f00a3/` to `1f00a30` are the keys that begin with this lock.
+IDENTIFIER = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _TABLES = ("facts", "imports")
 
 
@@ -26,9 +28,9 @@ def upgrade() -> None:
     op.create_table(
         "facts",
         sa.Column("fact_no", BIG, primary_key=True, autoincrement=False),
-        sa.Column("property", sa.Text, nullable=False),
-        sa.Column("table_name", sa.Text, nullable=False),
-        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("property", IDENTIFIER, nullable=False),
+        sa.Column("table_name", IDENTIFIER, nullable=False),
+        sa.Column("key", IDENTIFIER, nullable=False),
         sa.Column("payload", sa.Text, nullable=False),
         sa.Column("import_no", BIG, nullable=False),
         sa.Column("reverses", BIG),

@@ -36,6 +36,7 @@ def test_amounts_are_read_as_written(text: str, cents: int) -> None:
         ("", "only digits"),
         ("12 €", "only digits"),
         ("1e3", "only digits"),
+        ("١٢", "only digits"),
         ("1 234,56", "only digits"),
         ("9" * 16, "too large"),
     ],

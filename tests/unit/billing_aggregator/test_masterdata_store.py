@@ -329,6 +329,25 @@ def test_the_migrations_make_the_tables_that_the_code_knows(masterdata: MasterDa
     database.close()
 
 
+def test_keys_are_ordered_by_code_points_on_any_server(masterdata: MasterData, url: str) -> None:
+    """In other collations `/` counts less, and a lock's chambers aren't between `lock/` and `lock0`."""
+    database = Database(url)
+    if database.dialect == "postgresql":
+        asked = "SELECT DISTINCT collation_name FROM information_schema.columns WHERE table_name = 'facts'"
+        asked += " AND column_name IN ('property', 'table_name', 'key')"
+        with database.reading() as connection:
+            assert connection.execute(sa.text(asked)).scalars().all() == ["C"]
+    keys = ["1f00a3/1/x", "1f00a30/1/x", "1f00a3/2/x"]
+    with database.writing() as connection:
+        row = {"property": NAME, "table_name": "chamber", "payload": "{}", "import_no": 1, "reason": ""}
+        connection.execute(
+            facts.insert(), [{**row, "fact_no": number, "key": key} for number, key in enumerate(keys)]
+        )
+    with masterdata.trying() as change:
+        assert len(change.chambers_of("1f00a3")) == 2
+    database.close()
+
+
 def test_books_of_a_newer_release_are_refused(masterdata: MasterData, url: str) -> None:
     database = Database(url)
     with database.writing() as connection:
