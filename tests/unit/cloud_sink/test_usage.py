@@ -215,7 +215,9 @@ def test_a_ledger_that_was_restored_to_an_earlier_state_is_counted_anew(
     assert sum(row[6] for row in rows_of(projector, t.days)) == 4
     with ledger.database.writing() as connection:
         connection.execute(commits.update().values(last_position=3))
-    assert project(ledger.url, 7).prepare() == 0, "one that starts notices at once"
+    other = project(ledger.url, 7)
+    assert other.prepare() == 0, "one that starts notices at once"
+    other.close()
 
 
 def test_another_zone_means_building_anew(
