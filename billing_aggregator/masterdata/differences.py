@@ -12,7 +12,7 @@ from billing_aggregator.masterdata.schema import TABLES
 from billing_aggregator.masterdata.store import Change, State
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What becomes of a row's key."""
 
     ADDED = "added"
@@ -34,11 +34,11 @@ class Difference:
     place: Place | None
 
     @builtins.property
-    def kind(self) -> Kind:
+    def kind(self) -> ChangeKind:
         """What becomes of the key."""
         if self.before is None:
-            return Kind.ADDED
-        return Kind.REVERSED if self.after is None else Kind.CHANGED
+            return ChangeKind.ADDED
+        return ChangeKind.REVERSED if self.after is None else ChangeKind.CHANGED
 
     def changed_columns(self) -> dict[str, tuple[str, str]]:
         """Return, by column, the cells before and after where they differ; "" where there was or will be no row."""
@@ -95,7 +95,7 @@ def compare(
 
 
 def _unreasoned(difference: Difference) -> str:
-    if difference.kind is Kind.REVERSED:
+    if difference.kind is ChangeKind.REVERSED:
         return "it would be taken back: say why, with --reason or in a column reason"
     told = ", ".join(
         f"{column} {before or 'empty'} -> {after or 'empty'}"

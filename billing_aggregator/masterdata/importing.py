@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from billing_aggregator.errors import InputRejected, Problem
-from billing_aggregator.masterdata.differences import Difference, Kind, compare
+from billing_aggregator.masterdata.differences import ChangeKind, Difference, compare
 from billing_aggregator.masterdata.facts import Fact
 from billing_aggregator.masterdata.judging import judge
 from billing_aggregator.masterdata.parsing import ParsedRow, parse_sheets
@@ -35,7 +35,7 @@ class Report:
     def counts(self) -> dict[str, dict[str, int]]:
         """Return, by table in their order, how many rows are added, changed, reversed and unchanged."""
         counts: dict[str, dict[str, int]] = {}
-        names = (*(kind.value for kind in Kind), "unchanged")
+        names = (*(kind.value for kind in ChangeKind), "unchanged")
         for difference in self.differences:
             counts.setdefault(difference.table, dict.fromkeys(names, 0))[difference.kind.value] += 1
         for table, number in self.unchanged.items():
