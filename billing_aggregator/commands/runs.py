@@ -138,6 +138,8 @@ def auto(
 ) -> None:
     """Bring each period that is over as far as it gets without a person: for a timer. Approval is a person's.
 
+    With --json one line of JSON for each period, as they come.
+
     Example: billing-aggregator run auto --processes 2 --config config/billing-aggregator.toml
     """
     with exit_codes():

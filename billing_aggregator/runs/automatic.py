@@ -23,7 +23,9 @@ from billing_aggregator.runs.states import RunEvent, RunState
 from billing_aggregator.runs.store import Step
 
 SYSTEM = "billing-aggregator"  # who did it, where no person did
-_CHUNK = 64  # properties of one process at a time: opening the books costs as much as calculating a few
+_MOST_AT_ONCE = (
+    64  # properties of one process at a time: opening the books costs as much as calculating a few
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ def advance_all(
             for property_id in properties:
                 yield advance(books, property_id)
         return
-    chunks = iter([properties[at : at + _CHUNK] for at in range(0, len(properties), _CHUNK)])
+    size = max(1, min(_MOST_AT_ONCE, len(properties) // (4 * processes)))
+    chunks = iter([properties[at : at + size] for at in range(0, len(properties), size)])
     # Forked children would share this process's database connections.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=spawn) as pool:

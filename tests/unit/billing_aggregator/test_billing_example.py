@@ -110,6 +110,7 @@ def test_example_comes_out_to_the_cent_from_files_to_statements(
     assert len(written) == 6
     text = "".join(page.extract_text() for page in pypdf.PdfReader(written[0]["path"]).pages)
     assert "294,76" in text and "Erika Beispiel" in text
+    assert call(config, "statement", RUN, "--out", str(out), "--row", "WE9/T9").exit_code == 1
     call_json(config, "overview", RUN, "--out", str(out))
     exported = call_json(config, "run", "export", RUN, "--out", str(tmp_path / "revision"))
     content = Path(exported[0]).read_bytes()

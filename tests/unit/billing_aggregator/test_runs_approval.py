@@ -114,6 +114,19 @@ def test_a_planned_day_of_receipt_that_has_passed_has_to_be_planned_anew(desk: R
     assert desk.finish(run).state is RunState.FINALIZED
 
 
+def test_what_a_register_does_not_explain_blocks_until_a_person_has_said_why(desk: RunDesk) -> None:
+    desk.estate.registers[2] += 3
+    desk.estate.pour("2025-12-01 10:00", 1, 2)
+    desk.commit()
+    run = desk.drafted()
+    with pytest.raises(IllegalStep, match="register_unexplained"):
+        approval.submit(desk.books, run, CLERK)
+    run = desk.finished_by_acknowledging(run)
+    assert run.state is RunState.FINALIZED
+    assert [each.reason for each in document_of(desk, run).decisions] == ["looked at it"]
+    assert replay(desk.books, run).identical
+
+
 def test_a_run_without_costs_goes_nowhere(desk: RunDesk) -> None:
     desk.take_back(cost("17", 100_001), "another property's")
     run = desk.drafted()
