@@ -4,6 +4,7 @@ It is the worked case of the design, with advances: its pours are put into a rea
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,6 +60,18 @@ def files(tmp_path: Path) -> Path:
         text = path.read_bytes().decode()
         for example, uid in HELD.items():
             text = text.replace(example, pseudonym(uid))
+        (directory / path.name).write_text(text)
+    return directory
+
+
+def write_second_property(files: Path) -> Path:
+    """Write the same property once more, with another name, lock and transponders; nobody ever threw there."""
+    directory = files.with_name("second")
+    directory.mkdir()
+    for path in files.iterdir():
+        text = path.read_text().replace("musterhof", "zweithof").replace("1f00b1", "1f00b2")
+        if path.name == "credential.csv":
+            text = re.sub("[0-9a-f]{32}", lambda match: match[0][::-1], text)
         (directory / path.name).write_text(text)
     return directory
 
@@ -169,9 +182,13 @@ def test_program_itself_ends_with_the_codes_of_its_messages(config: Path, files:
         )
 
     assert start("import", str(files)).returncode == 0
-    auto = start("run", "auto", "--processes", "2")
+    assert start("import", str(write_second_property(files))).returncode == 0
+    auto = start("run", "auto", "--processes", "2", "--json")
     assert (auto.returncode, auto.stderr) == (0, "")
-    assert f"{RUN}/1: in_review" in auto.stdout
+    assert [json.loads(line) for line in auto.stdout.splitlines()] == [
+        {"run": f"{name}/2025-01-01/1", "state": "in_review", "obstacles": []}
+        for name in ("musterhof", "zweithof")
+    ]
     assert start("run", "finalize", RUN).returncode == 1
     assert start("run", "show", "nobody/2025-01-01").returncode == 1
     config.write_text(config.read_text().replace("[ledger]", "[ledgers]"))
