@@ -151,10 +151,16 @@ class LedgerDoor:
         """
         with _billing_errors():
             if self._usage is None:
-                self._usage = UsageReader(self._projections_url)
+                self._usage = UsageReader(self._projections_url, self._ledger.fingerprint())
             with self._ledger.lock_records() as records:
                 numbers = records.numbers(locks)
             window = self._usage.read(list(numbers.values()), day_number(first), day_number(end))
+            if window.position > self._ledger.last_position():
+                raise ConfigError(
+                    [
+                        "usage per day goes further than the ledger, which was restored: run `cloud-sink rebuild usage`"
+                    ]
+                )
         found = {lock: window.locks[number] for lock, number in numbers.items()}
         return DailyUsage(window.position, window.zone, found)
 

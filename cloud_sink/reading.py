@@ -20,7 +20,7 @@ from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.instants import from_ms, to_ms
 from cloud_sink.ledger.lock_records import LockRecord, LockRecords
 from cloud_sink.ledger.migrating import check
-from cloud_sink.ledger.tables import commits, entries, journals, locks, pages
+from cloud_sink.ledger.tables import FINGERPRINT, commits, entries, facts, journals, locks, pages
 from cloud_sink.listings import DisputeLine, JournalLine, QuarantineLine
 from cloud_sink.projections.usage import INCIDENTS
 from cloud_sink.projections.usage_reading import LockUsage, UsageReader
@@ -142,6 +142,11 @@ class LedgerReader:
         """Yield what wasn't taken or can't be read."""
         with self._database.reading() as connection:
             yield from listings.list_quarantine(connection)
+
+    def fingerprint(self) -> str:
+        """Return what tells this ledger from another: the fingerprint of its pseudonym key, "" while it has none."""
+        with self._database.reading() as connection:
+            return str(connection.scalar(sa.select(facts.c.value).where(facts.c.name == FINGERPRINT)) or "")
 
     def last_position(self) -> int:
         """Return the position of the newest entry, 0 while there is none."""

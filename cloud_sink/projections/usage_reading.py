@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -64,16 +65,23 @@ class UsageWindow:
 class UsageReader:
     """Read-only, beside a running projector."""
 
-    def __init__(self, url: str) -> None:
-        """ConfigError if there is no usage per day of this release in this database."""
+    def __init__(self, url: str, ledger: str) -> None:
+        """`ledger`: its fingerprint. ConfigError if there is no usage per day of it, and of this release, there."""
         self._database = Database(url, read_only=True)
+        name = self._database.url.render_as_string()
+        if self._database.dialect == "sqlite" and not Path(self._database.url.database or "").exists():
+            raise ConfigError([f"{name}: no usage per day is kept there: run `cloud-sink project --once`"])
         with self._database.reading() as connection:
             there = sa.inspect(connection).has_table(t.state.name)
-            version = connection.scalar(sa.select(t.state.c.version)) if there else None
-        if version != t.VERSION:
+            found = (
+                connection.execute(sa.select(t.state.c.version, t.state.c.ledger)).first() if there else None
+            )
+        if found is None or tuple(found) != (t.VERSION, ledger):
             self._database.close()
             raise ConfigError(
-                [f"{url}: holds no usage per day of this release: run `cloud-sink project --once`"]
+                [
+                    f"{name}: holds no usage per day of this ledger and release: run `cloud-sink project --once`"
+                ]
             )
 
     def close(self) -> None:

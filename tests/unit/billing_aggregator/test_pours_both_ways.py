@@ -1,6 +1,8 @@
 """Usage per day and the recount from raw entries give the same, whatever happens on an estate."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from billing_aggregator.ledger_door import LedgerDoor
 from billing_aggregator.masterdata.facts import LockAccess
 from billing_aggregator.model import DayRange, PropertyUsage
 from billing_aggregator.pours.annex import read_own_pours
@@ -206,7 +209,7 @@ def estate(tmp_path: Path) -> Iterator[PourEstate]:
     made.close()
 
 
-def test_where_no_usage_per_day_is_kept_the_recount_answers(estate: PourEstate) -> None:
+def test_where_days_of_another_zone_are_kept_the_recount_answers(estate: PourEstate) -> None:
     estate.pour("2025-03-20 12:00")
     estate.commit()
     exact = estate.usage()
@@ -215,6 +218,25 @@ def test_where_no_usage_per_day_is_kept_the_recount_answers(estate: PourEstate) 
     found = read_daily_usage(estate.door(), elsewhere, PERIOD, [])
     assert found.entries_hash == exact.entries_hash
     assert found == read_usage(estate.door(), elsewhere, PERIOD, [])
+
+
+def test_where_none_is_kept_or_not_of_this_ledger_the_recount_answers(
+    estate: PourEstate, tmp_path: Path
+) -> None:
+    estate.pour("2025-03-20 12:00")
+    estate.commit()
+    estate.door()
+    exact = estate.usage(period=PERIOD)
+    kept = tmp_path / "ledger-projections.sqlite"
+    for name, change in (("other.sqlite", "ledger = 'another'"), ("ahead.sqlite", "position = position + 1")):
+        with closing(sqlite3.connect(kept)) as source, closing(sqlite3.connect(tmp_path / name)) as copy:
+            source.backup(copy)
+            copy.execute(f"UPDATE usage_state SET {change}")
+            copy.commit()
+    for name in ("nowhere.sqlite", "other.sqlite", "ahead.sqlite"):
+        door = LedgerDoor(estate.url, f"sqlite:///{tmp_path / name}")
+        assert read_daily_usage(door, estate.snapshot, PERIOD, []) == exact
+        door.close()
 
 
 def test_usage_per_day_answers_as_of_the_position_that_it_goes_up_to(estate: PourEstate) -> None:

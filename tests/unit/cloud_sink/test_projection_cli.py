@@ -27,15 +27,15 @@ def config(ledger: Ledger, tmp_path: Path) -> Path:
     return path
 
 
-def position(config: Path) -> int:
-    reader = UsageReader(load_config(config).projections_url)
+def position(config: Path, ledger: Ledger) -> int:
+    reader = UsageReader(load_config(config).projections_url, ledger.reader.fingerprint())
     found = reader.read([], 0, 0).position
     reader.close()
     return found
 
 
-def has_come_to(config: Path, end: int) -> bool:
-    return position(config) == end
+def has_come_to(config: Path, ledger: Ledger, end: int) -> bool:
+    return position(config, ledger) == end
 
 
 def test_project_once_catches_up_and_ends(
@@ -45,9 +45,9 @@ def test_project_once_catches_up_and_ends(
     result = run(app, ["project", "--config", str(config), "--once"])
     assert result.exit_code == 0, result.output
     assert "usage per day" in result.stderr
-    assert position(config) == 30
+    assert position(config, ledger) == 30
     assert run(app, ["rebuild", "usage", "--config", str(config)]).exit_code == 0
-    assert position(config) == 30
+    assert position(config, ledger) == 30
 
 
 def test_project_follows_the_ledger_until_it_is_asked_to_stop(
@@ -67,7 +67,7 @@ def test_project_follows_the_ledger_until_it_is_asked_to_stop(
         for pours in (3, 4):
             ledger.take(gateway.seal(lock.pours(pours)))
             end = ledger.reader.last_position()
-            wait_until(partial(has_come_to, config, end), 30, "usage to follow")
+            wait_until(partial(has_come_to, config, ledger, end), 30, "usage to follow")
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     finally:

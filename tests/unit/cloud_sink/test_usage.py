@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_sink.errors import ConfigError, SinkError
+from cloud_sink.errors import ConfigError
 from cloud_sink.ledger.tables import commits, entries
 from cloud_sink.projections import usage_tables as t
 from cloud_sink.projections.usage import FIRST_DAY, LocalDays
@@ -235,11 +235,14 @@ def test_another_zone_means_building_anew(
 def test_a_reader_sees_only_usage_of_its_own_release(
     ledger: Ledger, gateway: FakeGateway, lock: FakeLock, projector: Projector
 ) -> None:
-    with pytest.raises(SinkError):
-        UsageReader(default_url(ledger.url))
+    fingerprint = ledger.reader.fingerprint()
+    with pytest.raises(ConfigError, match="cloud-sink project"):
+        UsageReader(default_url(ledger.url), fingerprint)
     ledger.take(gateway.seal(lock.pours(5)))
     catch_up(projector)
-    reader = UsageReader(default_url(ledger.url))
+    with pytest.raises(ConfigError, match="of this ledger"):
+        UsageReader(default_url(ledger.url), "another")
+    reader = UsageReader(default_url(ledger.url), fingerprint)
     day = (START.astimezone(BERLIN).date() - _1970).days
     window = reader.read([1], day, day + 1)
     assert (window.position, window.zone) == (5, "Europe/Berlin")
@@ -249,7 +252,7 @@ def test_a_reader_sees_only_usage_of_its_own_release(
     with projector.store.database.writing() as connection:
         connection.execute(t.state.update().values(version=t.VERSION + 1))
     with pytest.raises(ConfigError, match="cloud-sink project"):
-        UsageReader(default_url(ledger.url))
+        UsageReader(default_url(ledger.url), fingerprint)
     assert projector.prepare() == 0, "and a projector builds it anew"
 
 
