@@ -87,7 +87,7 @@ def _run(case: Case, plan: Plan) -> int:
     )
     for bus in estate.buses:
         screen.say(f"  bus {bus.name}: {bus.description}, {len(estate.locks_on(bus.name))} locks")
-    screen.say("  (at the pace of a wire, a year of pours would take a quarter of an hour)")
+    screen.say("  (at the pace of a wire with 19,200 Bd, a year of pours would take a quarter of an hour)")
     began = time.monotonic()
     chain = Chain(layout, Settings(), case.seed, case.backlog_days, _RESIDENTS_SPEED, keep_pace=True)
     reports: list[BillReport] = []

@@ -93,8 +93,8 @@ def demo_estate(
 
     `chambers_ml`, `households`: by lock.
     """
-    # Without a wire's pace: at 19200 Bd five records take 0.15 s, and a year of pours a quarter of an hour.
-    buses = (Bus("courtyard", "rtu", pace="none"), Bus("tower", "tcp"))
+    # Faster than any wire: at 19200 Bd five records take 0.15 s, and a year of pours a quarter of an hour.
+    buses = (Bus("courtyard", "rtu", baudrate=460_800, pace="none"), Bus("tower", "tcp"))
     units = [("courtyard", 1), ("courtyard", 2), ("courtyard", 3), ("tower", 1), ("tower", 2)]
     locks = (Lock(serial=0x1F00A1 + i, bus=bus, unit=unit) for i, (bus, unit) in enumerate(units))
     locks_with_people = tuple(

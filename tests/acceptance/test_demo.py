@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from demo.chain import ask
 from demo.compare import Line, compare, read_lines
@@ -54,7 +55,8 @@ def test_demo_without_an_empty_directory_says_what_to_do(tmp_path: Path) -> None
     assert "empty" in done.stderr
 
 
-def test_demo_interrupted_ends_all_that_it_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bills", [False, True], ids=["at the start", "while it bills"])
+def test_demo_interrupted_ends_all_that_it_started(tmp_path: Path, bills: bool) -> None:
     with subprocess.Popen(
         [*DEMO, "--out", str(tmp_path / "out")],
         cwd=ROOT,
@@ -66,6 +68,8 @@ def test_demo_interrupted_ends_all_that_it_started(tmp_path: Path) -> None:
         try:
             own = psutil.Process(demo.pid)
             wait_until(lambda: len(own.children(recursive=True)) >= 4, 60, "the programs to run")
+            if bills:
+                wait_until((tmp_path / "out" / "billing.toml").exists, 120, "the first step of billing")
             children = own.children(recursive=True)
             time.sleep(0.5)  # some are still starting: that must make no difference
             os.kill(demo.pid, signal.SIGINT)
