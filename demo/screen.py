@@ -56,7 +56,7 @@ class LiveScreen(Screen):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=8, transient=False)
+        self._live = self._new_live()
         self._heading = ""
 
     def say(self, text: str) -> None:
@@ -81,8 +81,11 @@ class LiveScreen(Screen):
     def rest(self) -> None:
         self._live.transient = True
         self.close()
-        self._live.transient = False
+        self._live = self._new_live()  # one that is started again draws over what was printed meanwhile
         self._heading = ""
+
+    def _new_live(self) -> Live:
+        return Live(console=self._console, refresh_per_second=8, transient=False)
 
     def close(self) -> None:
         if self._live.is_started:
@@ -213,7 +216,7 @@ def _pours_table(pours: Sequence[Pour]) -> Table:
             f"{pour.volume_ml / 1000:.0f} l",
             pour.credential,
             f"{pour.read_at:%H:%M:%S.%f}"[:-5],
-            f"{_since(pour, 'sealed')}, page {pour.page}",
+            f"{_since(pour, 'sealed')}, p. {pour.page}",
             _since(pour, "committed"),
         )
     return table
