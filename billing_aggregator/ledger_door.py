@@ -11,7 +11,7 @@ Locks go by their names here, days are local days; what the sink's reader raises
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 from billing_aggregator.errors import ConfigError, StoreUnavailable
 from billing_aggregator.model import MissingRecords
@@ -31,6 +31,7 @@ from cloud_sink.reading import ConfigError as SinkConfigError
 __all__ = ["INCIDENTS", "DailyUsage", "LedgerDoor", "LedgerView", "LockRecord", "LockUsage"]
 
 _1970 = date(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BUFFERED = "buffered"
 
 
@@ -99,6 +100,12 @@ class LedgerView:
             return {}
         spans = self._records.register_spans(number, first_s, end_s)
         return {span.epoch: self._records.register_records(number, span) for span in spans}
+
+    def disputed(self, lock: str, known_at: datetime) -> dict[tuple[int, int], str]:
+        """Return, by (epoch, seq), the kind of dispute about an entry (`record`, `mac`) that was open at an instant."""
+        number = self._number(lock)
+        known_ms = (known_at - _EPOCH) // timedelta(milliseconds=1)
+        return {} if number is None else self._records.disputed(number, known_ms)
 
     def missing(self, lock: str) -> list[MissingRecords]:
         """Return what this view lacks of a lock's journal; what came after its position was still on its way."""

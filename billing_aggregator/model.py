@@ -111,11 +111,14 @@ class RowUsage:
 class ReviewKind(StrEnum):
     """Why a person must look at something before a run can be finalized."""
 
-    CLOCK_NEAR_CHANGE = "clock_near_change"  # within its uncertainty the pour may belong to another holder or period
+    CLOCK_NEAR_CHANGE = (
+        "clock_near_change"  # within its uncertainty the pour may belong to another holder or period
+    )
     CLOCK_NEVER_SET = "clock_never_set"
     UNKNOWN_CHAMBER = "unknown_chamber"
     VOLUME_DISAGREES = "volume_disagrees"
     UNVERIFIED = "unverified"  # the record's CRC-32 never held
+    DISPUTED = "disputed"  # another record claims to be the same, or its MAC turned out to be wrong
     UNATTRIBUTED_SHARE = "unattributed_share"  # above 5 % of Σ billed
     VACANCY_SHARE = "vacancy_share"  # above 20 % of area × days
     NO_BASE_WEIGHT = "no_base_weight"  # Σ w_base = 0: area × days was taken

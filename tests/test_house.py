@@ -49,6 +49,7 @@ FLOORS = {
     "cloud_sink.config": 1,
     "cloud_sink.ledger.book": 2,
     "cloud_sink.intake": 3,
+    "cloud_sink.projector": 3,
     "cloud_sink.sink": 4,
     "cloud_sink.cli": 5,
     "billing_aggregator.errors": 0,

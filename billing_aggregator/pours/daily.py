@@ -5,7 +5,8 @@ pours of one credential through one chamber come to the same. All other days' re
 """
 
 from array import array
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
 from hashlib import sha256
 from itertools import chain
 
@@ -37,10 +38,13 @@ class Daily:
         self._stretches: list[int] = []  # each by the second of its first noon
         self._cut()
 
-    def split(self, lock: str) -> tuple[list[tuple[PourGroup, Outcome]], set[int]]:
+    def split(
+        self, lock: str, disputed: Sequence[LockRecord] = ()
+    ) -> tuple[list[tuple[PourGroup, Outcome]], set[int]]:
         """Return what may be counted as it is, and the days (by number) that have to be looked at record by record.
 
-        Those are the days on which something changes, and all of a stretch where somebody has to look at a pour.
+        Those are the days on which something changes, and all of a stretch where somebody has to look at a pour, be it
+        one of these that are `disputed`.
         """
         usage = self._locks.get(lock, _UNKNOWN_LOCK)
         counts: dict[tuple[int, int, int, int, int], int] = {}
@@ -54,7 +58,7 @@ class Daily:
                 key = (stretch, chamber, credential_no, volume_ml, traits)
                 counts[key] = counts.get(key, 0) + pours
         found = []
-        noisy = set()
+        noisy = {self._stretch_on(self._holders.day_of(record.filed_s)) for record in disputed}
         for key, pours in counts.items():
             group = self._group(lock, usage, key, pours)
             outcome = outcome_at(self._holders, group, group.at_s)
@@ -63,7 +67,9 @@ class Daily:
             ):
                 noisy.add(key[0])
             found.append((key[0], group, outcome))
-        single_days |= {first + i for i, stretch in enumerate(stretch_of) if stretch in noisy}
+        single_days |= {
+            first + i for i, stretch in enumerate(stretch_of) if stretch is not None and stretch in noisy
+        }
         return [(group, outcome) for stretch, group, outcome in found if stretch not in noisy], single_days
 
     def records_on(self, view: LedgerView, lock: str, days: set[int]) -> list[LockRecord]:
@@ -113,6 +119,10 @@ class Daily:
                 return None
             runs.append(run)
         return runs
+
+    def _stretch_on(self, day: date) -> int | None:
+        place = day_number(day) - self._first
+        return self._stretch_of[place] if 0 <= place < len(self._stretch_of) else None
 
     def digest(self) -> str:
         """Return a SHA-256 over the counts, in place of one over the entries."""

@@ -79,6 +79,7 @@ class Holders:
         self.locks = tuple(sorted({lock for lock, _ in self._chambers} | self._access.keys()))
         self.fractions = tuple(sorted({chamber.fraction for chamber in snapshot.chambers}))
         self.openings = snapshot.opening_registers
+        self.known_at = snapshot.known_at
         self._changes: dict[tuple[str, bytes | None], list[int]] = {}
 
     def begin_of(self, day: date) -> int:

@@ -28,10 +28,14 @@ _MASTER_DATA, _CONTROLLER = "master_data", "controller"
 
 @dataclass(slots=True)
 class Judge:
-    """Decides of pours, one after the other, and keeps the reviews that it came across."""
+    """Decides of pours, one after the other, and keeps the reviews that it came across.
+
+    `disputes`: the kind of dispute about a record, by lock, epoch and seq.
+    """
 
     holders: Holders
     decided: Decided
+    disputes: dict[tuple[str, int, int], str] = field(default_factory=dict)
     reviews: list[Review] = field(default_factory=list)
 
     def judge(self, group: PourGroup) -> Billed | None:
@@ -41,7 +45,10 @@ class Judge:
             return None  # wherever in its uncertainty it lies, it changes no bill of this period
         never_set = group.quality is not None and group.quality.grade is ClockGrade.NEVER_SET
         outcome = next(iter(outcomes))
-        if never_set:
+        dispute = self.disputes.get((group.lock, group.epoch, group.seq))
+        if dispute is not None:
+            outcome = self._ask(ReviewKind.DISPUTED, f":{dispute}", group, outcomes, None)
+        elif never_set:
             outcome = self._ask(ReviewKind.CLOCK_NEVER_SET, f":{group.boot}", group, outcomes, None)
         elif len(outcomes) > 1:
             outcome = self._ask(ReviewKind.CLOCK_NEAR_CHANGE, "", group, outcomes, None)
@@ -76,6 +83,7 @@ class Judge:
         if kind is not ReviewKind.CLOCK_NEAR_CHANGE:
             choices.setdefault(NOT_BILLED, Outcome(NOT_BILLED))
         text = {
+            ReviewKind.DISPUTED: "it is disputed, `cloud-sink disputes` says how: as it stands it is billed",
             ReviewKind.UNVERIFIED: "its CRC-32 never held: what it says may be wrong",
             ReviewKind.CLOCK_NEVER_SET: "the lock's clock was never set: its time was reckoned back",
         }.get(kind, "its clock isn't exact enough to tell which side of a change it lies on")

@@ -52,6 +52,7 @@ class Resolving:
         self._judge = Judge(holders, decided)
         self._tally = Tally(holders)
         self._accepted: dict[tuple[str, int], set[int]] = {}
+        self._disputed: dict[str, dict[tuple[int, int], str]] = {}
         self._reviews: list[Review] = []
         self._lost: list[LostVolume] = []
         self._runs: list[RegisterRun] = []
@@ -60,11 +61,21 @@ class Resolving:
 
     def group_of(self, lock: str, record: LockRecord) -> PourGroup:
         """Return a record as a pour: when it was, as far as can be told, and how sure that is."""
+        self._learn_disputes(lock)
         at_s, quality = self._instant_of(lock, record)
         return PourGroup(
             lock, record.chamber, record.credential, record.volume_ml, record.flags, 1, at_s, quality, record.epoch,
             record.seq, record.boot, record.began_clock_s,
         )  # fmt: skip
+
+    def disputed_records(self, lock: str) -> list[LockRecord]:
+        """Return a lock's records that somebody has to look at since they are disputed."""
+        numbers: dict[int, list[int]] = {}
+        for epoch, seq in self._learn_disputes(lock):
+            numbers.setdefault(epoch, []).append(seq)
+        return [
+            record for epoch, mine in numbers.items() for record in self._view.of_numbers(lock, epoch, mine)
+        ]
 
     def take(self, group: PourGroup) -> Billed | None:
         """Count complete pours whose records were verified; return what counts, None if nothing of it does."""
@@ -143,6 +154,13 @@ class Resolving:
         if anchor is None or ago_s < 0:
             return record.filed_s, quality
         return anchor.began_clock_s - ago_s, anchored(quality_of(anchor))
+
+    def _learn_disputes(self, lock: str) -> dict[tuple[int, int], str]:
+        found = self._disputed.get(lock)
+        if found is None:
+            found = self._disputed[lock] = self._view.disputed(lock, self._holders.known_at)
+            self._judge.disputes |= {(lock, *identity): kind for identity, kind in found.items()}
+        return found
 
     def _unverified_group(self, lock: str, record: LockRecord) -> PourGroup:
         group = self.group_of(lock, record)

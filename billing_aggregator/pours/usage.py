@@ -71,7 +71,7 @@ def read_daily_usage(
     with door.view(daily.position) as view:
         resolving = Resolving(holders, Decided(decisions), view)
         for lock in holders.locks:
-            counted, single_days = daily.split(lock)
+            counted, single_days = daily.split(lock, resolving.disputed_records(lock))
             for group, outcome in counted:
                 resolving.count(group, outcome)
             loose = daily.loose(view, lock)

@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloud_sink.ledger.tables import entries, locks, pages
+from cloud_sink.ledger.disputes import DisputeKind
+from cloud_sink.ledger.tables import disputes, entries, locks, pages
 from wastelock.clock_grade import GOOD_WITHIN_S
 from wastelock.record import ClockStatus, Kind, PourResult
 
 _CLOCK_BITS = 0b11
 _IN_CHUNK = 400
+# Of these the entry that stands may be the wrong one of two; a second unreadable copy changes nothing.
+_RECORD_DISPUTES = (DisputeKind.RECORD, DisputeKind.MAC)
 _POURS_AND_REPORTS = (Kind.POUR, Kind.REGISTER_REPORT)
 
 
@@ -178,6 +181,17 @@ class LockRecords:
             .order_by(_e.epoch, _e.seq)
         )
         return [(epoch, seq) for epoch, seq in self.connection.execute(query)]
+
+    def disputed(self, lock_no: int, known_ms: int) -> dict[tuple[int, int], str]:
+        """Return, by (epoch, seq), the kind of dispute about a lock's entries that was open at an instant (ms)."""
+        d = disputes.c
+        query = (
+            sa.select(d.epoch, d.seq, d.kind)
+            .where(d.lock_no == lock_no, d.position.is_not(None), d.kind.in_(_RECORD_DISPUTES))
+            .where(d.noticed_ms <= known_ms, sa.or_(d.resolved_ms.is_(None), d.resolved_ms > known_ms))
+            .order_by(d.epoch, d.seq, d.kind)
+        )
+        return {(epoch, seq): kind for epoch, seq, kind in self.connection.execute(query)}
 
     def _of(self, lock_no: int, newest_first: bool = False) -> sa.Select[Any]:
         order = (_e.epoch, _e.seq, _e.unverified)
