@@ -22,6 +22,9 @@ from billing_aggregator.masterdata.store import Change, ImportedFile, MasterData
 
 MOST_PROBLEMS = 200
 _FILES = (".csv", ".xlsx")
+# What may hold a table, too, and can't be read: in a directory they are refused, lest they be left out in silence.
+_OTHER_SHEETS = (".xls", ".xlsm", ".xlsb", ".ods", ".tsv")
+_NOT_MEANT = ("~$", ".")  # what Excel and others lay beside a file while it is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,11 @@ def _list_files(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in _FILES)
+            inside = sorted(
+                each
+                for each in path.iterdir()
+                if each.suffix.lower() in _FILES + _OTHER_SHEETS and not each.name.startswith(_NOT_MEANT)
+            )
             if not inside:
                 raise InputRejected(
                     [Problem(str(path), None, None, "there are no .csv or .xlsx files in it")]

@@ -15,6 +15,7 @@ from hashlib import sha256
 from io import BytesIO, StringIO
 from numbers import Integral, Real
 from pathlib import Path
+from stat import S_ISREG
 from types import TracebackType
 from typing import Any, Self
 from zipfile import BadZipFile, ZipFile
@@ -95,13 +96,17 @@ def read_file(path: Path) -> FileContents:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise _Unreadable(f"it has more than {_MOST_BYTES >> 20} MiB: split it into several imports")
-        return path.read_bytes()
+        if not S_ISREG(path.stat().st_mode):
+            raise _Unreadable("it is no file: name a .csv or .xlsx file, or a directory of them")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise _Unreadable("isn't there: check the name") from None
     except OSError as error:
         raise _Unreadable(f"can't be read: {error.strerror}") from error
+    if len(content) > _MOST_BYTES:
+        raise _Unreadable(f"it has more than {_MOST_BYTES >> 20} MiB: split it into several imports")
+    return content
 
 
 def _table_name(name: str) -> str:
