@@ -20,7 +20,6 @@ from billing_aggregator.commands.terminal import (
 )
 from billing_aggregator.errors import IllegalStep
 from billing_aggregator.runs import approval, delivery, revising
-from billing_aggregator.runs.states import RunState
 
 RowsOption = Annotated[
     list[str] | None, typer.Option("--row", help="Only this party (WE1/T1); may be given several times.")
@@ -115,9 +114,9 @@ def deliver(
         raise typer.BadParameter("--row goes with --received-on")
     with opened(config) as books:
         record, who = find_run(books, run), name_actor(actor)
-        if record.state is RunState.FINALIZED or day is None:
+        if day is None:
             record = delivery.deliver(books, record, who, reason)
-        if day is not None:
+        else:
             record = delivery.receive(books, record, day, row or (), who, reason)
         run_tables.print_step(record, json)
 

@@ -132,6 +132,9 @@ def print_moves(revised: RunRecord | None, moves: Sequence[Move], as_json: bool)
         print_json({"run": None if revised is None else str(revised), "moves": moves})
         return
     say("preview only" if revised is None else f"run {revised} is {revised.state} now")
+    if not moves:
+        say("nobody moves")
+        return
     rows = [
         (
             move.row,

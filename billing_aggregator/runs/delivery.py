@@ -1,7 +1,7 @@
 """After finalizing: sending out, who got it when (a person's entry), objections, the end."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 from billing_aggregator.days import day_of
 from billing_aggregator.errors import IllegalStep
@@ -9,7 +9,7 @@ from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import RevisionDocument, decode
 from billing_aggregator.runs.records import RunRecord
-from billing_aggregator.runs.states import RunEvent, next_state
+from billing_aggregator.runs.states import RunEvent, RunState, next_state
 from billing_aggregator.runs.store import Step
 
 
@@ -17,15 +17,19 @@ def deliver(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRe
     """Note that the statements were sent out; the planned day of receipt is in the revision."""
     next_state(run.state, RunEvent.DELIVERED)
     document = decode(books.store.document(run))
-    details = {"receipt_on": document.receipt_on.isoformat()}
-    return books.store.take(Step(run, RunEvent.DELIVERED, actor, books.now(), reason, details))[-1]
+    return books.store.take(_sending(run, document, actor, books.now(), reason))[-1]
 
 
 def receive(
     books: Books, run: RunRecord, delivered_on: date, rows: Sequence[str], actor: str, reason: str = ""
 ) -> RunRecord:
-    """Note on which local day these parties got their statements (no rows: all of them). The latest entry counts."""
-    next_state(run.state, RunEvent.RECEIVED)
+    """Note on which local day these parties got their statements (no rows: all of them). The latest entry counts.
+
+    What was received was sent: of a run that is finalized that is noted with it, or, if the entry is wrong, neither.
+    """
+    unsent = run.state is RunState.FINALIZED
+    if not unsent:
+        next_state(run.state, RunEvent.RECEIVED)
     document = decode(books.store.document(run))
     known = list_addressed(document)
     unknown = [row for row in rows if row not in known]
@@ -39,7 +43,9 @@ def receive(
             f"nobody got on {delivered_on} what was finalized on {finalized_on}: correct the day"
         )
     details = {"rows": list(rows or known), "delivered_on": delivered_on.isoformat()}
-    return books.store.take(Step(run, RunEvent.RECEIVED, actor, books.now(), reason, details))[-1]
+    at = books.now()
+    sending = [_sending(run, document, actor, at, reason)] if unsent else []
+    return books.store.take(*sending, Step(run, RunEvent.RECEIVED, actor, at, reason, details))[-1]
 
 
 def object_to(books: Books, run: RunRecord, row: str, actor: str, reason: str) -> RunRecord:
@@ -61,6 +67,11 @@ def settle(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRec
 def list_addressed(document: RevisionDocument) -> tuple[str, ...]:
     """Return the rows that get a statement: those of dwellings, the owner's among them."""
     return tuple(row.row for row in document.balances if row.row not in (CAP_ROW, UNATTRIBUTED_ROW))
+
+
+def _sending(run: RunRecord, document: RevisionDocument, actor: str, at: datetime, reason: str) -> Step:
+    details = {"receipt_on": document.receipt_on.isoformat()}
+    return Step(run, RunEvent.DELIVERED, actor, at, reason, details)
 
 
 def _finalized_on(books: Books, run: RunRecord, time_zone: str) -> date:

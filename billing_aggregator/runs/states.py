@@ -73,10 +73,27 @@ TRANSITIONS: dict[RunState, dict[RunEvent, RunState]] = {
 FINAL_STATES = frozenset({_S.FINALIZED, _S.DELIVERED, _S.OBJECTED, _S.SETTLED, _S.SUPERSEDED})
 
 
+# What a person calls for a step; the others happen by themselves.
+_COMMANDS = {
+    _E.CALCULATED: "run new",
+    _E.DECIDED: "run decide",
+    _E.SUBMITTED: "run submit",
+    _E.SENT_BACK: "run send-back",
+    _E.APPROVED: "run approve",
+    _E.FINALIZED: "run finalize",
+    _E.DELIVERED: "run deliver",
+    _E.RECEIVED: "run deliver --received-on",
+    _E.OBJECTED: "run object",
+    _E.SETTLED: "run settle",
+    _E.SUPERSEDED: "run revise",
+}
+
+
 def next_state(state: RunState, event: RunEvent) -> RunState:
     """Return the state after this event; IllegalStep, saying what can be done instead, if it isn't allowed."""
     allowed = TRANSITIONS[state]
     if event not in allowed:
-        possible = ", ".join(allowed) or "nothing"
-        raise IllegalStep(f"a run that is {state} can't be {event}: what can happen now is {possible}")
+        possible = ", ".join(_COMMANDS[each] for each in allowed if each in _COMMANDS) or "waiting"
+        names = f"a run that is {state} can't be {event}".replace("_", " ")
+        raise IllegalStep(f"{names}: what can happen now is {possible}")
     return allowed[event]

@@ -289,3 +289,25 @@ def test_history_shows_who_said_what(cli: Cli, desk: RunDesk) -> None:
         (CLERK, "another property's"),
     ]
     assert "takes back" in cli("history", "P1", "--table", "cost_item").stdout
+
+
+def test_a_wrong_day_of_receipt_leaves_a_run_that_nobody_has_sent_as_it_is(cli: Cli) -> None:
+    finalized(cli)
+    result = cli("run", "deliver", RUN, "--received-on", "2099-01-01")
+    assert (result.exit_code, cli.json("run", "show", RUN)["state"]) == (1, "finalized")
+    assert "lies ahead" in result.stderr
+    assert cli.step("deliver", CLERK, "--received-on", "2026-03-01", "--row", "WE1/T1") == "delivered"
+    events = [event["event"] for event in cli.json("run", "show", RUN)["events"]]
+    assert events[-3:] == ["finalized", "delivered", "received"]
+
+
+def test_a_refused_step_names_the_commands_that_are_possible(cli: Cli) -> None:
+    finalized(cli)
+    refused = cli("run", "send-back", RUN, "--reason", "too late")
+    assert refused.exit_code == 1
+    assert "finalized can't be sent back: what can happen now is run deliver, run revise" in refused.stderr
+
+
+def test_a_preview_in_which_nothing_changes_says_so(cli: Cli) -> None:
+    finalized(cli)
+    assert cli("run", "revise", RUN, "--preview").stdout == "preview only\nnobody moves\n"
