@@ -63,6 +63,7 @@ class Chain:
         """
         self.layout = layout
         self.settings = settings
+        self.backlog_days = backlog_days
         self._export = export
         self._leave_out = frozenset(leave_out)
         # A socket's path must be short (108 bytes), and nobody knows how deep `layout.directory` lies.

@@ -96,7 +96,7 @@ def _run(case: Case, plan: Plan) -> int:
             f"All programs run after {time.monotonic() - began:.1f} s; "
             f"the locks' life begins {case.backlog_days:.0f} days ago."
         )
-        Demonstration(chain, plan, screen, case, lambda shown: reports.append(_bill(case, shown))).run()
+        Demonstration(chain, plan, screen, case.seed, lambda shown: reports.append(_bill(case, shown))).run()
     # Everything has ended: what is compared now is what stays in the directory.
     ledger = layout.directory / "ledger.jsonl"
     ledger.write_text(chain.ask_sink("export"))

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from demo.case import Case
 from demo.chain import Chain, NotEqual
 from demo.observer import Observer
 from demo.period import DAY_S
@@ -32,20 +31,25 @@ class Demonstration:
     """One run on a chain that was started. Ctrl-C ends it as KeyboardInterrupt, wherever it is."""
 
     def __init__(
-        self, chain: Chain, plan: Plan, screen: Screen, case: Case, bill: Callable[[Screen], None]
+        self,
+        chain: Chain,
+        plan: Plan,
+        screen: Screen,
+        seed: int,
+        bill: Callable[[Screen], None] | None = None,
     ) -> None:
-        """`bill`: what is done once the past is in the ledger."""
+        """`bill`: what is done once the past is in the ledger (None: nothing)."""
         self._chain = chain
         self._plan = plan
         self._screen = screen
         self._bill = bill
-        self._begins_s = case.now.timestamp() - case.backlog_days * DAY_S
+        self._begins_s = time.time() - chain.backlog_days * DAY_S
         estate = chain.layout.estate
         self._meter = ProgressMeter(estate)
         self._observer = Observer(
             chain.layout.broker_port, GatewayTopics(estate.site, estate.gateway), chain.layout.pseudonym_key
         )
-        self._residents = LiveResidents(chain.control, [lock.name for lock in estate.locks], case.seed)
+        self._residents = LiveResidents(chain.control, [lock.name for lock in estate.locks], seed)
         self._end = time.monotonic() + plan.deadline_s
 
     def run(self) -> None:
@@ -53,8 +57,9 @@ class Demonstration:
         self._observer.start()
         try:
             self._drain()
-            self._bill(self._screen)
-            self._chain.check()
+            if self._bill is not None:
+                self._bill(self._screen)
+                self._chain.check()
             self._live()
             self._finish()
         finally:
@@ -120,7 +125,7 @@ class Demonstration:
 
     def _lived_share(self, progress: Progress) -> float:
         lived_s = progress.lived_until_s - self._begins_s
-        return min(1.0, max(0.0, lived_s / (time.time() - self._begins_s)))
+        return min(1.0, max(0.0, lived_s / max(1.0, time.time() - self._begins_s)))
 
     def _progress(self) -> Progress:
         return self._meter.read(self._chain.rings(), self._observer.seen())
