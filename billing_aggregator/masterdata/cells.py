@@ -26,6 +26,12 @@ _ISO_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _PSEUDONYM = re.compile(r"[0-9a-f]{32}\Z")
 _RAW_UID = re.compile(r"(?:[0-9a-f]{8}|[0-9a-f]{14}|[0-9a-f]{16}|[0-9a-f]{20})\Z")
+# The same within a sentence, wherever it stood; eight digits may be a day there, and stay.
+_RAW_UID_IN_TEXT = re.compile(
+    r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{14}|[0-9A-Fa-f]{16}|[0-9A-Fa-f]{20}|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){6,9})"
+    r"(?![0-9A-Za-z])"
+)
+_LONGEST_UID = 20
 _SERIAL = re.compile(r"[0-9a-fA-F]{1,16}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _WORDS = {
@@ -200,11 +206,17 @@ def _read_ids(cell: Cell, zone: str | None) -> frozenset[str]:
     return frozenset(_read_id(part, zone) for part in _text_of(cell).split())
 
 
+def hide_transponders(text: str) -> str:
+    """Return a message without what may be a transponder's own number: a row's cells may stand one column too far."""
+    return _RAW_UID_IN_TEXT.sub("(perhaps a transponder's own number)", text)
+
+
 def _read_pseudonym(cell: Cell, _zone: str | None) -> str:
     text = _text_of(cell).lower()
-    if _PSEUDONYM.match(text):
+    padded = len(text.strip("0")) <= _LONGEST_UID  # a number filled up with zeros is no pseudonym
+    if _PSEUDONYM.match(text) and not padded:
         return text
-    if _RAW_UID.match(text.replace(":", "").replace(" ", "")):
+    if _PSEUDONYM.match(text) or _RAW_UID.match(text.replace(":", "").replace(" ", "")):
         raise ValueError(
             "this is a transponder's own number, which has no place here: turn it into its pseudonym with "
             "`cloud-sink pseudonym`, and delete this file"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from billing_aggregator.errors import InputRejected, Problem
+from billing_aggregator.masterdata.cells import hide_transponders
 from billing_aggregator.masterdata.differences import ChangeKind, Difference, compare
 from billing_aggregator.masterdata.facts import Fact
 from billing_aggregator.masterdata.judging import judge
@@ -132,8 +133,18 @@ def _weigh(
 
 
 def _bounded(problems: list[Problem]) -> list[Problem]:
+    """Return them in order, each once, no transponder's own number among them (a log may keep them)."""
+    hidden = (
+        Problem(
+            each.file,
+            each.line,
+            each.column and hide_transponders(each.column),
+            hide_transponders(each.message),
+        )
+        for each in problems
+    )
     ordered = sorted(
-        dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line or 0, problem.column or "")
+        dict.fromkeys(hidden), key=lambda problem: (problem.file, problem.line or 0, problem.column or "")
     )
     if len(ordered) <= MOST_PROBLEMS:
         return ordered

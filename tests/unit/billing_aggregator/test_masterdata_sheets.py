@@ -234,6 +234,26 @@ def test_a_transponder_s_own_number_is_never_repeated_in_a_message(
     assert "04A1B2C3D4E5F6" not in problem.upper()
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "{uid},0123456789abcdef0123456789abcdef,WE1-T1,no,2025-01-01,",
+        f"{NAME},0123456789abcdef0123456789abcdef,{{uid}},no,2025-01-01,",
+        f"{NAME},0123456789abcdef0123456789abcdef,WE1-T1,{{uid}},2025-01-01,",
+        f"{NAME},0123456789abcdef0123456789abcdef,WE1-T1,no,{{uid}},",
+        f"{NAME},0000000000000000{{uid}},WE1-T1,no,2025-01-01,",
+    ],
+)
+@pytest.mark.parametrize("uid", ["E0040150ABCDEF12", "E0:04:01:50:AB:CD:EF:12"])
+def test_a_transponder_s_own_number_is_not_repeated_either_where_it_stands_in_another_s_place(
+    files: Files, masterdata: MasterData, row: str, uid: str
+) -> None:
+    line = files.append("credential", row.format(uid=uid))
+    problems = problems_of(masterdata, files)
+    assert any(f"credential.csv:{line}:" in problem for problem in problems)
+    assert uid not in "".join(problems).upper()
+
+
 # --- Excel
 
 
