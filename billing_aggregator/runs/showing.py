@@ -3,6 +3,7 @@
 `RunView` is what `run show --json` prints, the document itself among it: enough to recompute the run elsewhere.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,7 +11,7 @@ from fractions import Fraction
 
 from billing_aggregator.days import day_of
 from billing_aggregator.errors import ConfigError, StoreUnavailable
-from billing_aggregator.model import CAP_ROW, FractionResult, Pool, PoolShare, RowBasis, RowVolumes
+from billing_aggregator.model import CAP_ROW, FractionResult, Pool, RowBasis, RowVolumes
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.deadlines import Deadlines, deadlines_of
 from billing_aggregator.runs.document import RevisionDocument, balances_of, decode, digest
@@ -118,11 +119,15 @@ def look_at(books: Books, run: RunRecord) -> RunView:
 def list_rows(document: RevisionDocument) -> tuple[RowView, ...]:
     """Return each row with its volumes, weights, exact shares and cents."""
     basis = {row.row: row for row in document.basis}
+    fractions: dict[str, list[FractionView]] = defaultdict(list)
+    for part in document.fractions:
+        for row, view in _fraction_views(part).items():
+            fractions[row].append(view)
     return tuple(
         RowView(
             row=row,
             basis=basis.get(row),
-            fractions=tuple(_fractions(document, row)) if row != CAP_ROW else (),
+            fractions=tuple(fractions[row]) if row != CAP_ROW else (),
             base_cents=balance.base_cents,
             usage_cents=balance.usage_cents,
             cap_cents=balance.cap_cents,
@@ -134,41 +139,38 @@ def list_rows(document: RevisionDocument) -> tuple[RowView, ...]:
     )
 
 
-def _fractions(document: RevisionDocument, row: str) -> Iterator[FractionView]:
-    for part in document.fractions:
-        volumes = next((each for each in part.volumes if each.row == row), None)
-        base, usage = _pool_view(part.base, row), _pool_view(part.usage, row)
-        if volumes is not None or base is not None or usage is not None:
-            yield _fraction_view(part, volumes or RowVolumes(row, 0, 0, 0, 0), base, usage)
+def _fraction_views(part: FractionResult) -> dict[str, FractionView]:
+    volumes = {each.row: each for each in part.volumes}
+    base, usage = _pool_views(part.base), _pool_views(part.usage)
+    views = {}
+    for row in {**volumes, **base, **usage}:
+        each = volumes.get(row) or RowVolumes(row, 0, 0, 0, 0)
+        views[row] = FractionView(
+            fraction=part.fraction,
+            metered_ml=each.metered_ml,
+            substitute_ml=each.substitute_ml,
+            minimum_ml=each.minimum_ml,
+            billed_ml=each.billed_ml,
+            base=base.get(row),
+            usage=usage.get(row),
+        )
+    return views
 
 
-def _fraction_view(
-    part: FractionResult, volumes: RowVolumes, base: PoolView | None, usage: PoolView | None
-) -> FractionView:
-    return FractionView(
-        fraction=part.fraction,
-        metered_ml=volumes.metered_ml,
-        substitute_ml=volumes.substitute_ml,
-        minimum_ml=volumes.minimum_ml,
-        billed_ml=volumes.billed_ml,
-        base=base,
-        usage=usage,
-    )
-
-
-def _pool_view(pool: Pool, row: str) -> PoolView | None:
-    share: PoolShare | None = next((each for each in pool.shares if each.row == row), None)
-    if share is None:
-        return None
-    return PoolView(
-        pool=pool.name,
-        key=pool.key,
-        total_cents=pool.total_cents,
-        weight=share.weight,
-        all_weights=sum(each.weight for each in pool.shares),
-        exact=share.exact,
-        cents=share.allocated_cents,
-    )
+def _pool_views(pool: Pool) -> dict[str, PoolView]:
+    all_weights = sum(share.weight for share in pool.shares)
+    return {
+        share.row: PoolView(
+            pool=pool.name,
+            key=pool.key,
+            total_cents=pool.total_cents,
+            weight=share.weight,
+            all_weights=all_weights,
+            exact=share.exact,
+            cents=share.allocated_cents,
+        )
+        for share in pool.shares
+    }
 
 
 def _proposal(books: Books, final: RevisionDocument | None) -> tuple[Proposal | None, str]:
