@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from billing_aggregator.amounts import format_cents, format_litres
-from billing_aggregator.commands.terminal import print_json, print_table, progress, say
+from billing_aggregator.commands.terminal import PROGRAM, print_json, print_table, progress, say
 from billing_aggregator.runs.automatic import Advanced
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.deadlines import deadlines_of
@@ -119,11 +119,13 @@ def print_reviews(document: RevisionDocument, as_json: bool) -> None:
     elif not waiting:
         say("nothing waits for a decision")
     else:
-        rows = [
-            (each.review, each.group, each.kind, each.detail, "|".join(each.choices), each.nominal)
-            for each in waiting
-        ]
-        print_table("Open reviews", ("review", "group", "kind", "what it is", "choices", "until then"), rows)
+        # One below the other, each name on a line of its own: it has to be typed, or copied, into the decision.
+        for each in waiting:
+            say(f"{each.review}\n    {each.detail}")
+            if each.group:
+                say(f"    all of this cause: {each.group}")
+            say(f"    choices: {', '.join(each.choices)} (until then: {each.nominal})")
+        say(f"{len(waiting)} wait for a decision: `{PROGRAM} run decide RUN REVIEW CHOICE --reason TEXT`")
 
 
 def print_moves(revised: RunRecord | None, moves: Sequence[Move], as_json: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -86,7 +86,10 @@ def print_table(
     """Print a table for people. `right`: first letters of the columns' places, "r" for those set to the right."""
     table = Table(title=title, title_justify="left")
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if right[place : place + 1] == "r" else "left")
+        side: Literal["left", "right"] = "right" if right[place : place + 1] == "r" else "left"
+        table.add_column(
+            column, justify=side, overflow="fold"
+        )  # what is too wide goes on below: ids aren't cut
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     # Into a file or a pipe nothing is cut: there is no edge of a screen.

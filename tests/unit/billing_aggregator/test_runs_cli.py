@@ -230,6 +230,10 @@ def test_a_review_is_listed_and_decided(cli: Cli, desk: RunDesk) -> None:
     desk.commit()
     cli("run", "new", RUN, "--actor", CLERK)
     (review,) = cli.json("run", "review", RUN)
+    listed = cli("run", "review", RUN).stdout.splitlines()
+    assert listed[0] == review["review"]  # whole, on a line of its own: it is typed into the decision
+    assert listed[2] == f"    all of this cause: {review['group']}"
+    assert "choices: master_data, controller (until then: master_data)" in listed[3]
     decided = cli.json(
         "run", "decide", RUN, review["group"], "master_data", "--reason", "measured", "--actor", CLERK
     )
@@ -311,3 +315,12 @@ def test_a_refused_step_names_the_commands_that_are_possible(cli: Cli) -> None:
 def test_a_preview_in_which_nothing_changes_says_so(cli: Cli) -> None:
     finalized(cli)
     assert cli("run", "revise", RUN, "--preview").stdout == "preview only\nnobody moves\n"
+
+
+def test_a_table_on_a_narrow_terminal_cuts_no_name(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    terminal.print_table("T", ("run", "alarm"), [("lindenhof-am-alten-markt/2025-01-01/12", "x" * 60)])
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert printed.count("x") == 60
