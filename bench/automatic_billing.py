@@ -69,14 +69,9 @@ class _Memory:
             self.most_mib = max(self.most_mib, sum(sizes) / 2**20)
 
 
-def run_part(place: Workplace) -> list[Row]:
-    """A tenth of the country."""
+def run(place: Workplace) -> list[Row]:
+    """A tenth of the country (`country_billing` is all of it)."""
     return run_properties(place, place.pick(COUNTRY // 10, 60))
-
-
-def run_country(place: Workplace) -> list[Row]:
-    """All of it: about an hour, 15 GB of disk."""
-    return run_properties(place, place.pick(COUNTRY, 60))
 
 
 def run_properties(place: Workplace, properties: int) -> list[Row]:

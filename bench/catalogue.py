@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench import (
     automatic_billing,
     bus_use,
+    country_billing,
     journal_drain,
     ledger_depth,
     property_billing,
@@ -42,9 +43,9 @@ BENCHES: dict[str, Bench] = {
     "ledger_depth": Bench(ledger_depth.run, "ten million entries in the ledger", 3),
     "property_billing": Bench(property_billing.run, "a property's year, from entries to bills", 0.5),
     "statement_printing": Bench(statement_printing.run, "statements as PDF/A, with chart and annex", 1),
-    "automatic_billing": Bench(automatic_billing.run_part, "70,000 households' year, 11 million pours", 8),
+    "automatic_billing": Bench(automatic_billing.run, "70,000 households' year, 11 million pours", 8),
     "country_billing": Bench(
-        automatic_billing.run_country,
+        country_billing.run,
         "700,000 households' year, 110 million pours; 15 GB",
         60,
         only_by_name=True,

@@ -71,9 +71,15 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("[ledger", "isn't TOML"),
         ('[ledger]\nurl = "what"', "isn't a database URL"),
         ('[ledger]\nurl = "sqlite://"', "names no database"),
-        ('[ledger]\nurl = "sqlite:///x"\n[projections]\ntime_zone = "Berlin"', "expected a name such as Europe/Berlin"),
+        (
+            '[ledger]\nurl = "sqlite:///x"\n[projections]\ntime_zone = "Berlin"',
+            "expected a name such as Europe/Berlin",
+        ),
         ('[ledger]\nurl = "sqlite:///x"\n[projections]\nurl = "mysql://x/y"', "isn't supported"),
-        ('[ledger]\nurl = "sqlite:///x"\n[projections]\nurl = "sqlite:///no/x"', "projections.url: there is no"),
+        (
+            '[ledger]\nurl = "sqlite:///x"\n[projections]\nurl = "sqlite:///no/x"',
+            "projections.url: there is no",
+        ),
         ('[ledger]\nurl = "sqlite:///no/such/directory/x.sqlite"', "directory"),
         ('[ledger]\nurl = "sqlite:///x"\n[mqtt]\nca_file = "nowhere.crt"', "mqtt.ca_file"),
         (
