@@ -6,6 +6,7 @@ baseline  the same with one page of each of the 64 locks
 Both spools are open at the same time and take turns, so that both meet the same moods of the machine.
 """
 
+import os
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -128,6 +129,7 @@ def run(place: Workplace) -> list[Row]:
     place.say(f"sealing {records:,} records into a spool")
     full = Depot(place.directory, records // _PAGE_RECORDS)
     empty = Depot(place.directory, _EMPTY_PAGES)
+    os.sync()  # what is still on its way to the disk from filling isn't what is measured
     try:
         return [_compare(place, full, empty, f"{records:,}", *action) for action in ACTIONS]
     finally:
