@@ -27,6 +27,9 @@ from billing_aggregator.masterdata.exporting import (
     write_template_workbook,
 )
 from billing_aggregator.masterdata.importing import Report, import_files
+from billing_aggregator.masterdata.payloads import decode_fact
+from billing_aggregator.masterdata.schema import TABLES
+from billing_aggregator.masterdata.store import HistoryEntry
 
 TablesOption = Annotated[
     list[str] | None, typer.Option("--table", help="Only this table (cost_item); may be given several times.")
@@ -126,18 +129,28 @@ def history(
         if json:
             print_json([asdict(each) for each in entries])
             return
+        told = {each.fact_no: _tell(each) for each in entries}
         rows = [
             (
                 f"{each.at:%Y-%m-%d %H:%M:%S}Z",
                 each.actor,
                 each.table,
                 each.key,
-                each.payload or f"takes back {each.reverses}",
+                told[each.fact_no] if each.reverses is None else f"taken back: {told[each.reverses]}",
                 each.reason,
             )
             for each in entries
         ]
         print_table(f"History of {property_id}", ("when", "who", "table", "key", "what", "why"), rows)
+
+
+def _tell(entry: HistoryEntry) -> str:
+    """Return the cells of what was entered, by column; "" for what only takes something back."""
+    if entry.reverses is not None:
+        return ""
+    table = TABLES[entry.table]
+    texts = table.texts(decode_fact(table, entry.payload))
+    return ", ".join(f"{column} {text}" for column, text in texts.items() if text and column != "property")
 
 
 def _print_report(report: Report, dry_run: bool) -> None:

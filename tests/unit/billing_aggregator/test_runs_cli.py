@@ -161,6 +161,14 @@ def test_each_command_explains_itself_with_its_example_whole(name: tuple[str, ..
     assert "--json" in result.stdout
 
 
+def test_history_is_told_in_the_words_of_the_tables(cli: Cli, desk: RunDesk) -> None:
+    desk.take_back(cost("17", 100_001), "typing error")
+    told = " ".join(cli("history", "P1", "--table", "cost_item").stdout.split())
+    assert "fraction residual" in told
+    assert "amount 1000.01" in told
+    assert "taken back: " in told
+
+
 def test_brackets_in_what_people_wrote_are_shown_as_they_are(cli: Cli, desk: RunDesk) -> None:
     desk.take_back(cost("17", 100_001), "wrong [/b] invoice [red]")
     assert "wrong [/b] invoice [red]" in cli("history", "P1", "--table", "cost_item").stdout
@@ -292,7 +300,7 @@ def test_history_shows_who_said_what(cli: Cli, desk: RunDesk) -> None:
         (CLERK, ""),
         (CLERK, "another property's"),
     ]
-    assert "takes back" in cli("history", "P1", "--table", "cost_item").stdout
+    assert "taken back" in cli("history", "P1", "--table", "cost_item").stdout
 
 
 def test_a_wrong_day_of_receipt_leaves_a_run_that_nobody_has_sent_as_it_is(cli: Cli) -> None:
