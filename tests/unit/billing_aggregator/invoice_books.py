@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from billing_aggregator.database import Database
-
 from billing_aggregator.invoice.book import InvoiceBook
 from billing_aggregator.invoice.cii import Specification
 from billing_aggregator.invoice.rules import Rulebook
