@@ -64,6 +64,9 @@ class FileContents:
     problems: tuple[Problem, ...]
 
 
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
 class _Unreadable(Exception):
     """A file, or a sheet, can't be read at all."""
 
@@ -131,7 +134,11 @@ def _read_csv(path: Path, content: bytes) -> tuple[list[Sheet], list[Problem]]:
 
 def _decode(content: bytes) -> str:
     """Return the text of UTF-8 bytes; _Unreadable says where it isn't that and how to save it."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:4096]:
+    sample = content[:4096]
+    nothing = sample.count(0)
+    if nothing and nothing * 3 < len(sample) and not sample.startswith(_UTF_16_MARKS):
+        raise _Unreadable('it is no text, it holds zero bytes: save the table as "CSV UTF-8"', 1)
+    if nothing or sample.startswith(_UTF_16_MARKS):
         raise _Unreadable('it is UTF-16 ("Unicode text"), UTF-8 is expected: save it as "CSV UTF-8"', 1)
     try:
         return content.decode("utf-8-sig")

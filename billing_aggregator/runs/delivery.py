@@ -7,7 +7,7 @@ from billing_aggregator.days import day_of
 from billing_aggregator.errors import IllegalStep
 from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW
 from billing_aggregator.runs.books import Books
-from billing_aggregator.runs.document import RevisionDocument, decode
+from billing_aggregator.runs.document import RevisionDocument, balances_of, decode
 from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.states import RunEvent, RunState, next_state
 from billing_aggregator.runs.store import Step
@@ -31,7 +31,7 @@ def receive(
     if not unsent:
         next_state(run.state, RunEvent.RECEIVED)
     document = decode(books.store.document(run))
-    known = list_addressed(document)
+    known = _list_addressed(books, run, document)
     unknown = [row for row in rows if row not in known]
     if unknown:
         raise IllegalStep(f"run {run} has no statement for {', '.join(unknown)}: it has {', '.join(known)}")
@@ -53,7 +53,7 @@ def object_to(books: Books, run: RunRecord, row: str, actor: str, reason: str) -
     next_state(run.state, RunEvent.OBJECTED)
     if not reason.strip():
         raise IllegalStep("say what the objection is about: --reason TEXT")
-    known = list_addressed(decode(books.store.document(run)))
+    known = _list_addressed(books, run, decode(books.store.document(run)))
     if row not in known:
         raise IllegalStep(f"run {run} has no statement for {row}: it has {', '.join(known)}")
     return books.store.take(Step(run, RunEvent.OBJECTED, actor, books.now(), reason, {"row": row}))[-1]
@@ -64,9 +64,13 @@ def settle(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRec
     return books.store.take(Step(run, RunEvent.SETTLED, actor, books.now(), reason))[-1]
 
 
-def list_addressed(document: RevisionDocument) -> tuple[str, ...]:
-    """Return the rows that get a statement: those of dwellings, the owner's among them."""
-    return tuple(row.row for row in document.balances if row.row not in (CAP_ROW, UNATTRIBUTED_ROW))
+def _list_addressed(books: Books, run: RunRecord, document: RevisionDocument) -> tuple[str, ...]:
+    """Return the rows that get a statement: whoever has a dwelling, and whoever a correction has dropped."""
+    rows = set(balances_of(document))
+    for earlier in books.store.revisions(run.property, run.period.first):
+        if earlier.revision == run.revision - 1:
+            rows |= set(balances_of(decode(books.store.document(earlier))))
+    return tuple(sorted(rows - {CAP_ROW, UNATTRIBUTED_ROW}))
 
 
 def _sending(run: RunRecord, document: RevisionDocument, actor: str, at: datetime, reason: str) -> Step:

@@ -77,6 +77,13 @@ def test_utf_16_is_refused(encoding: str, files: Files, masterdata: MasterData) 
     ]
 
 
+def test_what_is_no_text_is_refused_as_such(files: Files, masterdata: MasterData) -> None:
+    files.path("party").write_bytes(b"%PDF-1.7 " + bytes(range(256)) * 4)
+    assert problems_of(masterdata, files) == [
+        'party.csv:1: it is no text, it holds zero bytes: save the table as "CSV UTF-8"'
+    ]
+
+
 def test_a_decimal_comma_among_commas_is_refused_with_the_remedy(
     files: Files, masterdata: MasterData
 ) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from billing_aggregator.errors import IllegalStep
-from billing_aggregator.masterdata.facts import AgreementFact
+from billing_aggregator.masterdata.facts import AgreementFact, Occupancy, Persons
 from billing_aggregator.model import CAP_ROW
 from billing_aggregator.runs import delivery, revising
 from billing_aggregator.runs.drafting import decide
@@ -13,7 +13,7 @@ from billing_aggregator.runs.preview import Cause
 from billing_aggregator.runs.replaying import replay
 from billing_aggregator.runs.showing import look_at
 from billing_aggregator.runs.states import RunState
-from tests.unit.billing_aggregator.pour_estates import credential, local
+from tests.unit.billing_aggregator.pour_estates import credential, days, local
 from tests.unit.billing_aggregator.run_books import CLERK, WORKED_CENTS, RunDesk, advance, charged, delivered
 from tests.unit.billing_aggregator.worked_case import AGREEMENT, PERIOD
 
@@ -107,6 +107,22 @@ def test_receipts_are_entered_for_rows_there_are_on_days_that_can_be(desk: RunDe
         delivery.receive(desk.books, run, date(2026, 2, 28), (), CLERK)
     with pytest.raises(IllegalStep, match="what the objection is about"):
         delivery.object_to(desk.books, run, "WE1/T1", CLERK, "")
+
+
+def test_whoever_a_correction_drops_gets_a_statement_and_may_object_to_it(desk: RunDesk) -> None:
+    first = delivered(desk, desk.finalized(), date(2026, 3, 20))
+    lived = days("2025-01-01", "2025-07-01")
+    for fact in (
+        Occupancy("P1", "WE4-T5", "WE4", "T5", days("2020-01-01", "2025-07-01")),
+        Persons("P1", "WE4-T5", 1, days("2020-01-01", "2025-07-01")),
+    ):
+        desk.take_back(fact, "never moved in")
+    desk.enter(Occupancy("P1", "WE4-none", "WE4", "owner", lived), reason="stood empty")
+    second, _ = revising.revise(desk.books, first, CLERK, "T5 never moved in")
+    assert "WE4/T5" not in charged(desk, second)
+    second = delivery.deliver(desk.books, desk.finished_by_acknowledging(second), CLERK)
+    second = delivery.receive(desk.books, second, date(2026, 3, 20), ["WE4/T5"], CLERK)
+    assert delivery.object_to(desk.books, second, "WE4/T5", CLERK, "I did").state is RunState.OBJECTED
 
 
 def test_master_data_that_make_no_bill_any_more_are_a_reason_to_look(desk: RunDesk) -> None:
