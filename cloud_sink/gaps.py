@@ -25,6 +25,21 @@ class Whereabouts(StrEnum):
     LOST = "lost"
 
 
+class Cause(StrEnum):
+    """Why something is missing, for machines and other languages; `reason` says the same in words."""
+
+    SPOOL_UNREPORTED = "spool_unreported"
+    OTHER_JOURNAL = "other_journal"
+    IN_SPOOL = "in_spool"
+    SPOOL_BEGINS_LATER = "spool_begins_later"
+    PAGES_WAITING = "pages_waiting"
+    LOCK_UNREPORTED = "lock_unreported"
+    NEWER_EPOCH = "newer_epoch"
+    NOT_READ_YET = "not_read_yet"
+    STILL_IN_RING = "still_in_ring"
+    OVERWRITTEN = "overwritten"
+
+
 @dataclass(frozen=True, slots=True)
 class PageGap:
     """Pages first..last of a journal never came."""
@@ -36,6 +51,7 @@ class PageGap:
     last: int
     state: Whereabouts
     reason: str
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +65,7 @@ class RecordGap:
     state: Whereabouts
     reason: str
     before_first: bool
+    cause: Cause
 
 
 def page_gaps(connection: Connection) -> Iterator[PageGap]:
@@ -72,17 +89,21 @@ def _classify_pages(
 ) -> Iterator[PageGap]:
     key = journal.key
 
-    def gap(part: Span, state: Whereabouts, reason: str) -> PageGap:
-        return PageGap(key.site, key.gateway, key.journal, *part, state, reason)
+    def gap(part: Span, state: Whereabouts, cause: Cause, reason: str) -> PageGap:
+        return PageGap(key.site, key.gateway, key.journal, *part, state, reason, cause)
 
     if report is None or report.journal is None:
         yield gap(
-            (first, last), Whereabouts.BUFFERED, "sealed at the gateway, which hasn't reported its spool"
+            (first, last),
+            Whereabouts.BUFFERED,
+            Cause.SPOOL_UNREPORTED,
+            "sealed at the gateway, which hasn't reported its spool",
         )
     elif report.journal != key.journal:
         yield gap(
             (first, last),
             Whereabouts.LOST,
+            Cause.OTHER_JOURNAL,
             "the gateway has begun another journal; their records may have come again in that one",
         )
     else:
@@ -90,9 +111,10 @@ def _classify_pages(
         away = "" if report.online else "; it is offline"
         for part, there in spans.cut((first, last), oldest):
             if there:
-                yield gap(part, Whereabouts.BUFFERED, f"in the gateway's spool{away}")
+                yield gap(part, Whereabouts.BUFFERED, Cause.IN_SPOOL, f"in the gateway's spool{away}")
             else:
-                yield gap(part, Whereabouts.LOST, f"the gateway's spool begins at page {oldest}")
+                reason = f"the gateway's spool begins at page {oldest}"
+                yield gap(part, Whereabouts.LOST, Cause.SPOOL_BEGINS_LATER, reason)
 
 
 def record_gaps(connection: Connection, lock: str | None = None) -> Iterator[RecordGap]:
@@ -134,43 +156,41 @@ def _of_lock(
         for gap in spans.missing(here, 1, last):
             gateway = (found[0], found[1]) if found else _last_gateway(connection, lock_no)
             pages_waiting = waiting.concerns(gateway)
-            for part, state, reason in _classify_records(gap, epoch, report, pages_waiting):
+            for part, state, cause, reason in _classify_records(gap, epoch, report, pages_waiting):
                 before_first = bool(here) and part[1] < here[0][0]
-                yield RecordGap(name, epoch, *part, state, reason, before_first)
+                yield RecordGap(name, epoch, *part, state, reason, before_first, cause)
 
 
 def _classify_records(
     gap: Span, epoch: int, report: LockState | None, pages_waiting: bool
-) -> Iterator[tuple[Span, Whereabouts, str]]:
+) -> Iterator[tuple[Span, Whereabouts, Cause, str]]:
     waiting = "its gateway has pages that haven't come yet"
     if report is None or report.epoch is None or report.epoch != epoch:
         if pages_waiting:
-            yield gap, Whereabouts.BUFFERED, waiting
+            yield gap, Whereabouts.BUFFERED, Cause.PAGES_WAITING, waiting
         elif report is None or report.epoch is None:
-            yield (
-                gap,
-                Whereabouts.LOST,
-                "all pages of its gateway are here, and the lock hasn't reported its journal",
-            )
+            reason = "all pages of its gateway are here, and the lock hasn't reported its journal"
+            yield gap, Whereabouts.LOST, Cause.LOCK_UNREPORTED, reason
         else:
             reason = f"all pages of its gateway are here, and the controller is at epoch {report.epoch} now"
-            yield gap, Whereabouts.LOST, reason
+            yield gap, Whereabouts.LOST, Cause.NEWER_EPOCH, reason
         return
     read = max(report.spooled_seq or 0, report.confirmed_seq or 0)
     oldest = report.oldest_seq or 1
     for part, unread in spans.cut(gap, read + 1):
         if unread:
-            yield part, Whereabouts.BUFFERED, "in the controller's ring, not read yet"
+            reason = "in the controller's ring, not read yet"
+            yield part, Whereabouts.BUFFERED, Cause.NOT_READ_YET, reason
         elif pages_waiting:
-            yield part, Whereabouts.BUFFERED, waiting
+            yield part, Whereabouts.BUFFERED, Cause.PAGES_WAITING, waiting
         else:
             for piece, in_ring in spans.cut(part, oldest):
                 if in_ring:
                     reason = "in no page, but still in the controller's ring: a new journal at the gateway reads it"
-                    yield piece, Whereabouts.BUFFERED, reason
+                    yield piece, Whereabouts.BUFFERED, Cause.STILL_IN_RING, reason
                 else:
                     reason = f"in no page, and the controller's ring begins at record {oldest}"
-                    yield piece, Whereabouts.LOST, reason
+                    yield piece, Whereabouts.LOST, Cause.OVERWRITTEN, reason
 
 
 def _locks(connection: Connection, lock: str | None) -> Sequence[tuple[str, int | None]]:

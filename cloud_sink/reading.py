@@ -178,6 +178,15 @@ def _last_position(connection: Connection, before_ms: int | None) -> int:
 
 
 def _entries(connection: Connection, position: int, limit: int, lock: str | None) -> Iterator[Entry]:
+    query = entry_query().where(entries.c.position > position).order_by(entries.c.position).limit(limit)
+    if lock is not None:
+        query = query.where(locks.c.lock == lock)
+    for row in connection.execute(query):
+        yield entry_of(row)
+
+
+def entry_query() -> sa.Select[Any]:
+    """Return the query of entries with what `entry_of` wants to know; the caller says which, and in what order."""
     e, c = entries.c, commits.c
     # One seek for each entry: the entries of one lock lie far apart, and many thousands of commits between them.
     committed_ms = (
@@ -188,7 +197,7 @@ def _entries(connection: Connection, position: int, limit: int, lock: str | None
         .limit(1)
         .scalar_subquery()
     )
-    query = (
+    return (
         sa.select(
             entries,
             locks.c.lock,
@@ -202,17 +211,11 @@ def _entries(connection: Connection, position: int, limit: int, lock: str | None
         .join(locks, locks.c.lock_no == e.lock_no)
         .join(pages, pages.c.page_no == e.page_no)
         .join(journals, journals.c.journal_no == pages.c.journal_no)
-        .where(e.position > position)
-        .order_by(e.position)
-        .limit(limit)
     )
-    if lock is not None:
-        query = query.where(locks.c.lock == lock)
-    for row in connection.execute(query):
-        yield _entry(row)
 
 
-def _entry(row: sa.Row[Any]) -> Entry:
+def entry_of(row: sa.Row[Any]) -> Entry:
+    """Return the entry that a row of `entry_query` holds."""
     never_set = row.flags & _CLOCK_STATUS_BITS == ClockStatus.NEVER_SET
     return Entry(
         position=row.position,

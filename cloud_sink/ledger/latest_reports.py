@@ -46,6 +46,13 @@ def gateways(connection: Connection) -> dict[tuple[str, str], GatewayState]:
     return {(row.site, row.gateway): GatewayState.model_validate_json(row.report) for row in rows}
 
 
+def gateway(connection: Connection, site: str, name: str) -> GatewayState | None:
+    """Return the latest report of one gateway, None if there is none."""
+    r = gateway_reports.c
+    report = connection.scalar(sa.select(r.report).where(r.site == site, r.gateway == name))
+    return None if report is None else GatewayState.model_validate_json(report)
+
+
 def lock_names(connection: Connection, name: str | None = None) -> list[str]:
     """Return the names of all locks that ever reported; `name`: of this one only."""
     query = sa.select(lock_reports.c.lock)
