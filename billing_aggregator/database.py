@@ -25,14 +25,14 @@ from billing_aggregator.errors import BillingError, ConfigError, StoreUnavailabl
 _SCRIPTS = Path(__file__).parent / "migrations"
 _WRITE_LOCK = 0x5742_494C_4C49_4E47  # "WBILLING": this lock's number among PostgreSQL's advisory locks
 _BUSY_TIMEOUT_S = 30
+# A program that froze in the middle of a transaction must not keep the others waiting for its lock.
+_POSTGRES_OPTIONS = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=300s"
 _POSTGRES_ARGS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
-    # A program that froze in the middle of a transaction must not keep the others waiting for its lock.
-    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=300s",
 }
 # The database's own word that this will never be taken: a constraint, or a trigger that guards what isn't changed.
 _REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, psycopg.IntegrityError, psycopg.DataError,
@@ -47,11 +47,14 @@ class StoreRefused(BillingError):
 class Database:
     """Billing's own books: master data, runs, invoices. Each transaction has a connection of its own."""
 
-    def __init__(self, url: str) -> None:
-        """`url`: `sqlite:///path` or `postgresql+psycopg://…`. Nothing is opened yet."""
+    def __init__(self, url: str, read_only: bool = False) -> None:
+        """`url`: `sqlite:///path` or `postgresql+psycopg://…`. Nothing is opened yet.
+
+        `read_only`: for whoever only looks; the database itself refuses to write then.
+        """
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
-        self._engine = self._make_engine()
+        self._engine = self._make_engine(read_only)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -98,9 +101,11 @@ class Database:
                 raise StoreRefused(said) from error
             raise StoreUnavailable(f"billing's database {self.url.render_as_string()}: {said}") from error
 
-    def _make_engine(self) -> Engine:
+    def _make_engine(self, read_only: bool) -> Engine:
         if self.dialect != "sqlite":
-            return sa.create_engine(self.url, connect_args=_POSTGRES_ARGS, pool_size=2, max_overflow=2)
+            options = _POSTGRES_OPTIONS + (" -c default_transaction_read_only=on" if read_only else "")
+            args = {**_POSTGRES_ARGS, "options": options}
+            return sa.create_engine(self.url, connect_args=args, pool_size=2, max_overflow=2)
         path = self.url.database or ""
 
         def connect() -> sqlite3.Connection:
@@ -115,6 +120,8 @@ class Database:
             "sqlite://", creator=connect, poolclass=sa.QueuePool, pool_size=2, max_overflow=2
         )
         event.listen(engine, "connect", _set_pragmas)
+        if read_only:
+            event.listen(engine, "connect", _refuse_writing)
         return engine
 
 
@@ -153,6 +160,12 @@ def _set_pragmas(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> No
     # FULL, because NORMAL may lose the last commits on a power cut: an invoice's number was told to a customer.
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA cache_size = -65536")
+    cursor.close()
+
+
+def _refuse_writing(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only = ON")
     cursor.close()
 
 

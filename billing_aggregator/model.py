@@ -215,7 +215,7 @@ class OwnPour:
 
     `clock`: the grade of its time (`ntp`, `rtc`, `derived`, `uncertain`, `lost`, `never_set`), `uncertainty_s` what
     that means in seconds. `jams`: when attempts before it jammed (never billed). `credential`: the
-    pseudonym of the transponder; only its first digits are printed.
+    pseudonym of the transponder; only its first digits are printed. `register`: the chamber's after this pour.
     """
 
     row: str
@@ -231,6 +231,7 @@ class OwnPour:
     epoch: int
     seq: int
     credential: str = ""
+    register: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 The same fact always has the same bytes, so two are compared by their payloads and a snapshot is hashed over them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from types import GenericAlias
@@ -33,8 +33,13 @@ def encode_fact(fact: Fact) -> str:
 
 def decode_fact(table: Table, payload: str) -> Fact:
     """Return the fact that a payload holds."""
-    found: tuple[Fact, ...] = _DECODERS[table.name].decode(f"[{payload}]")
+    found: tuple[Fact, ...] = decode_all(table, [payload])
     return found[0]
+
+
+def decode_all(table: Table, payloads: Sequence[str]) -> Any:
+    """Return the facts of one table that these payloads hold, as a tuple."""
+    return _DECODERS[table.name].decode(f"[{','.join(payloads)}]")
 
 
 def make_snapshot(payloads: Payloads, known_at: datetime) -> Snapshot | None:

@@ -19,7 +19,8 @@ from sqlalchemy.engine import Connection
 
 from billing_aggregator.database import Database
 from billing_aggregator.errors import NotFound
-from billing_aggregator.masterdata.payloads import make_snapshot
+from billing_aggregator.masterdata.facts import Property
+from billing_aggregator.masterdata.payloads import decode_all, make_snapshot
 from billing_aggregator.masterdata.schema import CHAMBER, PROPERTY
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.masterdata.tables import facts, imports
@@ -93,6 +94,14 @@ class MasterData:
         """Return the ids of all properties, in order."""
         with self._database.reading() as connection:
             return _list_properties(connection, _last_import(connection, known_at))
+
+    def property_facts(self) -> tuple[Property, ...]:
+        """Return what holds of each property itself (name, place …), in the order of their ids: one query for all."""
+        with self._database.reading() as connection:
+            states = read_states(connection, None, None, PROPERTY.name)
+        rows = [fact.payload for state in states.values() for fact in state.get(PROPERTY.name, {}).values()]
+        found: tuple[Property, ...] = decode_all(PROPERTY, rows)
+        return found
 
     def snapshot(self, property: str, known_at: datetime | None = None) -> Snapshot:
         """Return a property as it was known at an instant, by default now. NotFound says which ones there are."""
@@ -237,12 +246,18 @@ class Change:
 
 
 def read_states(
-    connection: Connection, properties: Sequence[str], last_import: int | None, table: str | None = None
+    connection: Connection,
+    properties: Sequence[str] | None,
+    last_import: int | None,
+    table: str | None = None,
 ) -> dict[str, State]:
-    """Return what holds of these properties after an import (None: after the last one), in the order of entry."""
+    """Return what holds of these properties (None: of all) after an import (None: after the last one), in the order of
+    entry."""
     f = facts.c
     query = sa.select(f.property, f.fact_no, f.table_name, f.key, f.payload, f.reverses)
-    query = query.where(f.property.in_(properties)).order_by(f.property, f.fact_no)
+    query = query.order_by(f.property, f.fact_no)
+    if properties is not None:
+        query = query.where(f.property.in_(properties))
     if last_import is not None:
         query = query.where(f.import_no <= last_import)
     if table is not None:

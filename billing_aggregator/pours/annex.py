@@ -40,6 +40,7 @@ def read_own_pours(
             records = view.in_time(lock, holders.start_s - MARGIN_S, holders.end_s + MARGIN_S)
             verified = [record for record in records if not record.unverified]
             jams = jams_before(verified)
+            registers = {(record.epoch, record.seq): record.register_after for record in records}
             billed = [
                 resolving.take(resolving.group_of(lock, record))
                 for record in verified
@@ -48,7 +49,8 @@ def read_own_pours(
             billed += resolving.take_unverified(lock, [record for record in records if record.unverified])
             for each in billed:
                 if each is not None and each.outcome.row not in (UNATTRIBUTED_ROW, LOST):
-                    found.setdefault(each.outcome.row, []).append(_own_pour(holders, each, jams))
+                    register = registers.get((each.group.epoch, each.group.seq))
+                    found.setdefault(each.outcome.row, []).append(_own_pour(holders, each, jams, register))
     return {
         row: tuple(sorted(pours, key=lambda pour: (pour.at, pour.lock, pour.epoch, pour.seq)))
         for row, pours in sorted(found.items())
@@ -80,7 +82,7 @@ def jams_before(records: Iterable[LockRecord]) -> Jams:
     return found
 
 
-def _own_pour(holders: Holders, billed: Billed, jams: Jams) -> OwnPour:
+def _own_pour(holders: Holders, billed: Billed, jams: Jams, register: int | None) -> OwnPour:
     group, outcome = billed.group, billed.outcome
     zone = zone_of(holders.zone)
 
@@ -103,4 +105,5 @@ def _own_pour(holders: Holders, billed: Billed, jams: Jams) -> OwnPour:
         epoch=group.epoch,
         seq=group.seq,
         credential="" if group.credential is None else group.credential.hex(),
+        register=register,
     )

@@ -7,6 +7,7 @@ again and looks whether anything has come since: a draft that isn't what a recou
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from enum import StrEnum
 
 from billing_aggregator.days import day_of
 from billing_aggregator.errors import IllegalStep
@@ -20,6 +21,13 @@ from billing_aggregator.runs.states import FINAL_STATES, RunEvent, next_state
 from billing_aggregator.runs.store import Step
 
 
+class Barred(StrEnum):
+    """Why somebody can't approve a run."""
+
+    NOT_LISTED = "not_listed"  # the configuration doesn't name them as an approver
+    INVOLVED = "involved"  # they handed it in, or decided something in it
+
+
 def submit(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:
     """Hand a draft in for review; IllegalStep with everything that stands in the way."""
     next_state(run.state, RunEvent.SUBMITTED)
@@ -30,21 +38,28 @@ def submit(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRec
 def approve(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRecord:
     """Approve what others handed in and decided; IllegalStep unless `actor` is listed and none of these."""
     next_state(run.state, RunEvent.APPROVED)
-    approvers = books.config.approval.approvers
-    if actor not in approvers:
-        listed = ", ".join(approvers) or "nobody yet"
-        raise IllegalStep(
-            f"{actor} may not approve runs: [approval] approvers in the configuration lists {listed}"
-        )
+    match why_not_approve(books, run, actor):
+        case Barred.NOT_LISTED:
+            listed = ", ".join(books.config.approval.approvers) or "nobody yet"
+            raise IllegalStep(
+                f"{actor} may not approve runs: [approval] approvers in the configuration lists {listed}"
+            )
+        case Barred.INVOLVED:
+            raise IllegalStep(
+                f"{actor} handed run {run} in or decided in it: somebody else has to approve it (four eyes)"
+            )
+    details = {"sha256": digest(books.store.document(run))}
+    return books.store.take(Step(run, RunEvent.APPROVED, actor, books.now(), reason, details))[-1]
+
+
+def why_not_approve(books: Books, run: RunRecord, actor: str) -> Barred | None:
+    """Return what bars a person from approving a run that is in review, None if nothing does."""
+    if actor not in books.config.approval.approvers:
+        return Barred.NOT_LISTED
     events = books.store.events(run)
     # What the timer handed in was decided by people: theirs are the other two eyes then.
     involved = {each.actor for each in events if each.event == RunEvent.DECIDED}
-    if actor in {_last(events, RunEvent.SUBMITTED).actor, *involved}:
-        raise IllegalStep(
-            f"{actor} handed run {run} in or decided in it: somebody else has to approve it (four eyes)"
-        )
-    details = {"sha256": digest(books.store.document(run))}
-    return books.store.take(Step(run, RunEvent.APPROVED, actor, books.now(), reason, details))[-1]
+    return Barred.INVOLVED if actor in {_last(events, RunEvent.SUBMITTED).actor, *involved} else None
 
 
 def send_back(books: Books, run: RunRecord, actor: str, reason: str) -> RunRecord:

@@ -60,12 +60,16 @@ class Books:
 
 
 @contextmanager
-def open_books(config: Config, now: Callable[[], datetime]) -> Iterator[Books]:
-    """Open the books, brought to this release's schema, and close them again."""
-    database = Database(config.database.url)
+def open_books(config: Config, now: Callable[[], datetime], read_only: bool = False) -> Iterator[Books]:
+    """Open the books, brought to this release's schema, and close them again.
+
+    `read_only`: nothing can be written through them; the schema must be this release's already.
+    """
+    database = Database(config.database.url, read_only)
     books = Books(config, database, now)
     try:
-        migrate(database)
+        if not read_only:
+            migrate(database)
         yield books
     finally:
         books.close()

@@ -41,11 +41,17 @@ class Provisional:
 def look_ahead(books: Books, property_id: str, on: date) -> Provisional:
     """Return how the period that `on` lies in stands at the end of that local day; NotFound if none does."""
     inputs, days = gather_until(books, property_id, on)
+    return estimate(inputs, days, on)
+
+
+def estimate(inputs: Inputs, days: int, on: date) -> Provisional:
+    """The same of inputs that are there already; IllegalStep if no costs are known. `days`: of the whole period."""
     recorded = inputs.master.costs
     scaled, basis = _scale(inputs, days)
     if not recorded and not scaled:
         raise IllegalStep(
-            f"no costs are known of {property_id}, neither of this period nor of the one before: import cost items"
+            f"no costs are known of {inputs.master.property}, neither of this period nor of the one before: import "
+            "cost items"
         )
     likely = _calculate(inputs, scaled or recorded)
     others = [_calculate(inputs, costs) for costs in (recorded, scaled) if costs]
