@@ -7,7 +7,6 @@ Messages are acknowledged by hand, and only on the connection that they came on:
 those that weren't acknowledged again, and their numbers may have been given to others.
 """
 
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -24,9 +23,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from cloud_sink.broker_identity import identify
 from cloud_sink.checking import Message
 from cloud_sink.config import MqttSection
-from cloud_sink.errors import ConfigError
 from wastelock.messages import SinkState
 from wastelock.page import MAX_PAGE_BYTES
 from wastelock.topics import ALL_GATEWAY_STATES, ALL_LOCK_STATES, ALL_PAGES, SINK_STATE, shared
@@ -143,10 +142,7 @@ class Session:
         )
         client.max_queued_messages_set(_OUTGOING_MAX)
         client.reconnect_delay_set(1, _RECONNECT_MAX_S)
-        if settings.username is not None:
-            client.username_pw_set(settings.username, _read_password(settings))
-        if settings.ca_file is not None:
-            _use_tls(client, settings)
+        identify(client, settings)
         client.will_set(SINK_STATE, self._state(online=False), qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -240,24 +236,6 @@ class Session:
                 self._handlers.report(topic, bytes(message.payload))
         except Exception as error:  # noqa: BLE001 - entry point of a callback: whatever it is must stop the process
             self._handlers.fail(error)
-
-
-def _read_password(settings: MqttSection) -> str | None:
-    if settings.password_file is None:
-        return None
-    try:
-        return settings.password_file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"mqtt.password_file: {settings.password_file} can't be read: {error}"]) from error
-
-
-def _use_tls(client: paho.Client, settings: MqttSection) -> None:
-    files = (settings.ca_file, settings.cert_file, settings.key_file)
-    ca, cert, key = (str(file) if file else None for file in files)
-    try:
-        client.tls_set(ca, cert, key)
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise ConfigError([f"mqtt: ca_file, cert_file or key_file can't be used: {error}"]) from error
 
 
 def _properties(packet: int) -> Properties:
