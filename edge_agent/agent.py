@@ -31,6 +31,7 @@ from edge_agent.forwarder import Forwarder
 from edge_agent.log import configure_log
 from edge_agent.poller import Poller
 from edge_agent.reporter import Intervals, LockStates, Reporter, Subject, offline
+from edge_agent.sight import Show, Sight, show_nobody
 from edge_agent.spool import Spool, SpoolLimits
 from edge_agent.spool_pages import Sealer
 from edge_agent.spool_reader import SpoolReader
@@ -40,6 +41,7 @@ from wastelock.topics import GatewayTopics
 
 _log = structlog.get_logger(__name__)
 
+_MIB = 1024 * 1024
 _STUCK_AFTER_S = 60.0
 _JOIN_S = 4.0  # all in all the agent ends within 5 s
 _LOOK_S = 0.5
@@ -50,9 +52,15 @@ class Agent:
     """Everything of one run; built once, run once. `stop` is the process's, `halt` this run's."""
 
     def __init__(
-        self, config: AgentConfig, stop: threading.Event, alarms: Alarms, random: Random | None = None
+        self,
+        config: AgentConfig,
+        stop: threading.Event,
+        alarms: Alarms,
+        show: Show = show_nobody,
+        random: Random | None = None,
     ) -> None:
         self._config = config
+        self._show = show
         self._stop = stop
         self._halt = threading.Event()
         self._random = random or SystemRandom()
@@ -70,6 +78,7 @@ class Agent:
         try:
             self._run_beside(spool)
         finally:
+            self._show(None)
             self._halt.set()
             self._wake.set()
             late = self._crew.join(_JOIN_S)
@@ -126,6 +135,8 @@ class Agent:
             locks=len(self._config.locks),
             incarnation=spool.incarnation,
         )
+        max_bytes = self._config.spool.max_mib * _MIB
+        self._show(Sight(spool, max_bytes, uplink, forwarder, field, watchdog, self._clock))
         self._watch(spool)
         for bus in field.buses:
             bus.close()
@@ -139,9 +150,9 @@ class Agent:
     def _build_spool(self) -> Spool:
         settings = self._config.spool
         limits = SpoolLimits(
-            max_bytes=settings.max_mib * 1024 * 1024,
+            max_bytes=settings.max_mib * _MIB,
             keep_ms=round(settings.keep_days * 86_400_000),
-            reserve_bytes=settings.reserve_mib * 1024 * 1024,
+            reserve_bytes=settings.reserve_mib * _MIB,
         )
         return Spool(
             settings.path,
@@ -173,13 +184,13 @@ class Agent:
         )
 
 
-def _run_again_and_again(config: AgentConfig, stop: threading.Event) -> None:
+def _run_again_and_again(config: AgentConfig, stop: threading.Event, alarms: Alarms, show: Show) -> None:
     """Run the agent; begin again from what is on disk where that is what an error asks for."""
-    alarms, pause_s = Alarms(), _PAUSE_FIRST_S
+    pause_s = _PAUSE_FIRST_S
     while not stop.is_set():
         began_s = monotonic()
         try:
-            Agent(config, stop, alarms).run()
+            Agent(config, stop, alarms, show).run()
         except (SpoolCorrupt, JournalForked, SpoolFull) as error:
             if monotonic() - began_s > _STUCK_AFTER_S:
                 pause_s = _PAUSE_FIRST_S
@@ -188,13 +199,27 @@ def _run_again_and_again(config: AgentConfig, stop: threading.Event) -> None:
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
 
+def _start_monitoring(config: AgentConfig, stop: threading.Event, alarms: Alarms) -> Show:
+    """Serve metrics where that is configured, as long as the process lives; return who has to be told of runs."""
+    address = config.metrics.address
+    if address is None:
+        return show_nobody
+    from edge_agent.metrics import Monitor  # only whoever is looked at pays for it in memory
+    from edge_agent.metrics_server import MetricsServer
+
+    monitor = Monitor(alarms)
+    server = MetricsServer(address, monitor.respond)
+    threading.Thread(target=server.run, args=(stop,), name="metrics", daemon=True).start()
+    return monitor.show
+
+
 def _poller_beat(poller: Poller) -> Beat:
     return Beat(lambda: poller.progressed_at, _STUCK_AFTER_S)
 
 
-def serve(config_file: Path) -> int:
+def serve(config_file: Path, log_format: str = "auto") -> int:
     """Run the agent as a service: signals, log, exit code (0 asked to stop, 1 an error, 78 configuration)."""
-    configure_log()
+    configure_log(log_format=log_format)
     os.umask(
         0o027
     )  # the spool holds transponders' numbers: nobody's business but the agent's and its group's
@@ -203,7 +228,8 @@ def serve(config_file: Path) -> int:
         signal.signal(number, lambda *_: stop.set())
     started_s = monotonic()
     try:
-        _run_again_and_again(load_config(config_file), stop)
+        config, alarms = load_config(config_file), Alarms()
+        _run_again_and_again(config, stop, alarms, _start_monitoring(config, stop, alarms))
     except ConfigError as error:
         for line in str(error).splitlines():
             _log.error("configuration", problem=line)

@@ -37,3 +37,8 @@ class Alarms:
         """Return `name: text` of what is wrong now, at most 32."""
         with self._lock:
             return tuple(f"{name}: {text}" for name, text in sorted(self._texts.items())[:_MAX])
+
+    def names(self) -> tuple[str, ...]:
+        """Return what is wrong now, by name only."""
+        with self._lock:
+            return tuple(sorted(self._texts))

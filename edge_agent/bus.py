@@ -63,10 +63,15 @@ class Bus:
 
     def statistics(self) -> BusStatistics:
         """Return the counts since the start; `wire_busy_permille` is over the time since the last call."""
-        now, counters = self._clock(), self._line.counters
-        elapsed, wire_s = now - self._counted_at, counters.wire_s - self._counted_wire_s
-        self._counted_at, self._counted_wire_s = now, counters.wire_s
-        busy = min(1000, round(1000 * wire_s / elapsed)) if self._line.has_wire and elapsed > 0 else None
+        now, wire_s = self._clock(), self._line.counters.wire_s
+        elapsed, busy_s = now - self._counted_at, wire_s - self._counted_wire_s
+        self._counted_at, self._counted_wire_s = now, wire_s
+        busy = min(1000, round(1000 * busy_s / elapsed)) if self._line.has_wire and elapsed > 0 else None
+        return self.counts().model_copy(update={"wire_busy_permille": busy})
+
+    def counts(self) -> BusStatistics:
+        """Return the counts since the start; asking changes nothing."""
+        counters = self._line.counters
         return BusStatistics(
             bus=self.name,
             requests=self._requests,
@@ -75,8 +80,17 @@ class Bus:
             crc_errors=counters.crc_errors,
             exceptions=self._exceptions,
             breaker_open_units=tuple(unit for unit, b in sorted(self._breakers.copy().items()) if b.is_open),
-            wire_busy_permille=busy,
         )
+
+    @property
+    def wire_s(self) -> float | None:
+        """For how long bytes were on the wire since the start; None where there is no wire (TCP)."""
+        return self._line.counters.wire_s if self._line.has_wire else None
+
+    @property
+    def is_open(self) -> bool:
+        """True while the device or connection is open."""
+        return self._line.is_open
 
     def close(self) -> None:
         """Close the line once the transaction under way has ended."""

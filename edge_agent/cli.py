@@ -15,6 +15,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["run", "--config", file] if not file.startswith("-"):
             sys.exit(run(Path(file)))
+        case ["run", "--config", file, "--log-format", ("auto" | "json" | "logfmt") as log_format]:
+            sys.exit(run(Path(file), log_format))
         case _:
             from edge_agent.commands import app
 

@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -24,12 +24,17 @@ ConfigOption = Annotated[
 
 
 @app.command()
-def run(config: ConfigOption) -> None:
+def run(
+    config: ConfigOption,
+    log_format: Annotated[
+        Literal["auto", "json", "logfmt"], typer.Option(help="auto: logfmt on a terminal, else JSON.")
+    ] = "auto",
+) -> None:
     """Run the agent until SIGTERM. Log lines go to stderr.
 
-    Example: edge-agent run --config /etc/wastelock/edge-agent.toml
+    Example: edge-agent run --config /etc/wastelock/edge-agent.toml --log-format json
     """
-    raise typer.Exit(running.run(config))
+    raise typer.Exit(running.run(config, log_format))
 
 
 @app.command("check-config")

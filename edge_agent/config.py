@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 
+from wastelock.monitoring import Address, parse_address
 from wastelock.registers import lock_id
 
 MAX_BUSES = 32
@@ -109,6 +110,30 @@ class ClockSettings(Section):
 class ReportingSettings(Section):
     telemetry_interval_s: Annotated[int, Field(ge=1, le=86_400), Rule("seconds, 1..86400", "e.g. 60")] = 60
     state_interval_s: Annotated[int, Field(ge=1, le=86_400), Rule("seconds, 1..86400", "e.g. 300")] = 300
+
+
+def _is_address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+class MetricsSettings(Section):
+    """Without `listen` nothing is served."""
+
+    listen: (
+        Annotated[
+            str,
+            AfterValidator(_is_address),
+            Rule(
+                "IP address and port", 'e.g. "127.0.0.1:9465"; port 0 takes a free one, which the log tells'
+            ),
+        ]
+        | None
+    ) = None
+
+    @property
+    def address(self) -> Address | None:
+        return None if self.listen is None else parse_address(self.listen)
 
 
 class RtuBus(Section):
@@ -224,5 +249,6 @@ class AgentConfig(Section):
     mqtt: MqttSettings
     clock: ClockSettings
     reporting: ReportingSettings
+    metrics: MetricsSettings
     buses: tuple[BusSettings, ...]
     locks: tuple[LockSettings, ...]

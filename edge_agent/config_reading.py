@@ -23,6 +23,7 @@ from edge_agent.config import (
     GatewaySettings,
     JournalLock,
     LockSettings,
+    MetricsSettings,
     MqttSettings,
     ReportingSettings,
     RtuBus,
@@ -40,6 +41,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "mqtt": MqttSettings,
     "clock": ClockSettings,
     "reporting": ReportingSettings,
+    "metrics": MetricsSettings,
 }
 _BUS_KINDS: dict[str, type[Section]] = {"rtu": RtuBus, "tcp": TcpBus}
 _DRIVERS: dict[str, type[Section]] = {"wlc-1": JournalLock, "counter-1": CounterLock}

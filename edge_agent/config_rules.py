@@ -15,6 +15,7 @@ from edge_agent.config import (
     ClockSettings,
     CounterLock,
     GatewaySettings,
+    MetricsSettings,
     MqttSettings,
     ReportingSettings,
     RtuBus,
@@ -45,10 +46,11 @@ def load_config(file: Path, *, key_must_exist: bool = True) -> AgentConfig:
     s = draft.sections
     assert isinstance(s["gateway"], GatewaySettings) and isinstance(s["spool"], SpoolSettings)
     assert isinstance(s["mqtt"], MqttSettings) and isinstance(s["clock"], ClockSettings)
-    assert isinstance(s["reporting"], ReportingSettings)
+    assert isinstance(s["reporting"], ReportingSettings) and isinstance(s["metrics"], MetricsSettings)
     return AgentConfig(
         file=file, gateway=s["gateway"], spool=s["spool"], mqtt=s["mqtt"], clock=s["clock"],
-        reporting=s["reporting"], buses=tuple(draft.buses.values()), locks=tuple(draft.locks.values()),
+        reporting=s["reporting"], metrics=s["metrics"], buses=tuple(draft.buses.values()),
+        locks=tuple(draft.locks.values()),
     )  # fmt: skip
 
 

@@ -39,6 +39,19 @@ _PACKET_OVERHEAD = 1024  # topic, key id, signature and what MQTT adds
 _IDLE_S = 1.0
 
 
+@dataclass(slots=True)
+class Tally:
+    """What happened since the start. `received`: pages whose arrival a receipt told; the broker's word counts nothing.
+
+    `lost`: pages that were believed lost on their way, and so sent again.
+    """
+
+    sent: int = 0
+    receipts: int = 0
+    received: int = 0
+    lost: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _InHand:
     """A page in paho's hands."""
@@ -48,7 +61,7 @@ class _InHand:
 
 
 class Forwarder:
-    """`run` is the thread; nothing else is called from outside but `progressed_at`."""
+    """`run` is the thread; nothing else is called from outside but `progressed_at` and `tally`."""
 
     def __init__(
         self,
@@ -78,6 +91,7 @@ class Forwarder:
         self._session = 0
         self._live_after = 0
         self._turn = 0
+        self.tally = Tally()
         self.progressed_at = monotonic()
 
     def run(self, stop: threading.Event) -> None:
@@ -164,6 +178,9 @@ class Forwarder:
         self._pace.note_receipt(
             now_s, arrived=progress.arrived, lost=progress.lost, all_received=self._all_quiet()
         )
+        self.tally.receipts += 1
+        self.tally.received += progress.arrived
+        self.tally.lost += progress.lost
         self._report_quarantine(lane)
 
     def _report_quarantine(self, lane: Lane) -> None:
@@ -213,6 +230,7 @@ class Forwarder:
             return
         self._pace.note_timeout()
         lost = sum(lane.note_timeout() for lane in self._lanes.values())
+        self.tally.lost += lost
         if lost:
             _log.warning("no receipt: sending again", pages=lost)
 
@@ -292,6 +310,7 @@ class Forwarder:
             return False
         self._in_hand[mid] = _InHand(lane, number)
         lane.note_sent(number, self._now_s())
+        self.tally.sent += 1
         return True
 
     def _send_requested(self, reader: SpoolReader) -> int:

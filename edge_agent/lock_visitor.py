@@ -63,8 +63,14 @@ class LockVisitor:
         self._view = LockView(lock, driver.name, driver.has_journal)
         self._journal = JournalKeeper(self._view, driver, spool, time.now, time.clock)
         self._clock_keeper = ClockKeeper(set_clock_beyond_s, time.trusted)
+        self.met_at: float | None = None  # when it last answered (monotonic s)
         self._is_met = False  # in this visit
         self._identified_at = 0.0
+
+    @property
+    def view(self) -> LockView:
+        """What is known of the lock, to look at only: the next visit changes it."""
+        return self._view
 
     def visit(self, is_over: Callable[[], bool]) -> Outcome:
         """Visit the lock, reading its journal until `is_over`; tell its state, whatever happened."""
@@ -98,7 +104,7 @@ class LockVisitor:
             identity = None
         if identity is None or self._time.clock() - self._identified_at >= IDENTITY_INTERVAL_S:
             status, identity = self._identify(status)
-        self._is_met = True
+        self._is_met, self.met_at = True, self._time.clock()
         self._view.status = status
         self._note_clock(status)
         return status, identity

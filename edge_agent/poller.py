@@ -41,6 +41,7 @@ class Poller:
     ) -> None:
         """`on_failure` is told the error that ended the thread: the program must not go on without it."""
         self.bus = bus
+        self.visitors = tuple(visitors)
         self._clock = clock
         self._on_failure = on_failure
         self._turns = [_Turn(visitor, clock()) for visitor in visitors]

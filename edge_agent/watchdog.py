@@ -36,6 +36,10 @@ class Watchdog:
             name for name, beat in self._beats.items() if now_s - beat.progressed_at() > beat.max_age_s
         )
 
+    def ages_s(self, now_s: float) -> dict[str, float]:
+        """Return how long ago each loop last came round."""
+        return {name: max(0.0, now_s - beat.progressed_at()) for name, beat in self._beats.items()}
+
     def tell(self, now_s: float) -> None:
         """Notify systemd, unless a loop is stuck."""
         stuck = self.stuck(now_s)
