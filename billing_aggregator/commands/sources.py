@@ -1,5 +1,6 @@
 """What statements are printed from: the revision, names as they are now, and each party's own pours as they were."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from billing_aggregator.days import day_of
@@ -10,7 +11,7 @@ from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import RevisionDocument, decode, digest, encode
 from billing_aggregator.runs.gathering import find_decisions, find_history
 from billing_aggregator.runs.records import RunRecord
-from billing_aggregator.runs.states import FINAL_STATES
+from billing_aggregator.runs.states import FINAL_STATES, RunEvent
 
 
 def gather_sources(books: Books, run: RunRecord) -> Sources:
@@ -22,7 +23,10 @@ def gather_sources(books: Books, run: RunRecord) -> Sources:
     previous = decode(books.store.document(earlier[-1])) if earlier else None
     end = document.period.end
     as_of = None if run.state in FINAL_STATES or end is None else end - timedelta(days=1)
-    return make_sources(books, document, previous, as_of)
+    sources = make_sources(books, document, previous, as_of)
+    # A letter that is printed once more, after it was sent, still has the date of the day on which it was.
+    sent = next((each for each in books.store.events(run) if each.event == RunEvent.DELIVERED), None)
+    return sources if sent is None else replace(sources, dated=day_of(sent.at, document.time_zone))
 
 
 def make_sources(

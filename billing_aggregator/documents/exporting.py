@@ -39,15 +39,20 @@ def export_revision(
 ) -> list[Path]:
     """Write all files into a directory, which is made, and return their paths. `pours`: each row's own."""
     directory.mkdir(parents=True, exist_ok=True)
-    contents = {"revision.json": encode(document)}
-    contents |= {f"{name}.csv": text.encode() for name, text in list_tables(document, pours).items()}
-    contents["recompute_run.py"] = Path(recompute_run.__file__).read_bytes()
     paths = []
-    for name, content in contents.items():
+    for name, content in list_files(document, pours).items():
         path = directory / name
         path.write_bytes(content)
         paths.append(path)
     return paths
+
+
+def list_files(document: RevisionDocument, pours: Mapping[str, tuple[OwnPour, ...]]) -> dict[str, bytes]:
+    """Return all files by name."""
+    contents = {"revision.json": encode(document)}
+    contents |= {f"{name}.csv": text.encode() for name, text in list_tables(document, pours).items()}
+    contents["recompute_run.py"] = Path(recompute_run.__file__).read_bytes()
+    return contents
 
 
 def list_tables(document: RevisionDocument, pours: Mapping[str, tuple[OwnPour, ...]]) -> dict[str, str]:

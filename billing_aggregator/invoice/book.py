@@ -104,6 +104,11 @@ class InvoiceBook:
         with self._database.reading() as connection:
             return list(store.list_invoices(connection, name))
 
+    def list_page(self, name: str | None, before: int | None, limit: int) -> list[StoredInvoice]:
+        """Return the newest invoices, or those before a place in the list, newest first, at most `limit`."""
+        with self._database.reading() as connection:
+            return list(store.list_newest(connection, name, before, limit))
+
     def documents(self, name: str) -> Documents:
         """Return what was sent: XRechnung and ZUGFeRD PDF."""
         with self._database.reading() as connection:

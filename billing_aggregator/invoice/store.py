@@ -199,6 +199,19 @@ def list_invoices(connection: Connection, name: str | None = None) -> Iterator[S
         yield read_invoice(connection, invoice_no)
 
 
+def list_newest(
+    connection: Connection, name: str | None, before: int | None, limit: int
+) -> Iterator[StoredInvoice]:
+    """Yield invoices from the newest on, or from before a place in the list; of one property only if named."""
+    query = sa.select(invoices.c.invoice_no).order_by(invoices.c.invoice_no.desc()).limit(limit)
+    if name is not None:
+        query = query.where(invoices.c.property == name)
+    if before is not None:
+        query = query.where(invoices.c.invoice_no < before)
+    for invoice_no in connection.execute(query).scalars().all():
+        yield read_invoice(connection, invoice_no)
+
+
 def find_overlapping(connection: Connection, name: str, days: DayRange) -> Iterator[StoredInvoice]:
     """Yield the invoices of a property, not reversals, that are for any of these days."""
     query = (

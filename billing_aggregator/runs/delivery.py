@@ -31,7 +31,7 @@ def receive(
     if not unsent:
         next_state(run.state, RunEvent.RECEIVED)
     document = decode(books.store.document(run))
-    known = _list_addressed(books, run, document)
+    known = list_addressed(books, run, document)
     unknown = [row for row in rows if row not in known]
     if unknown:
         raise IllegalStep(f"run {run} has no statement for {', '.join(unknown)}: it has {', '.join(known)}")
@@ -53,7 +53,7 @@ def object_to(books: Books, run: RunRecord, row: str, actor: str, reason: str) -
     next_state(run.state, RunEvent.OBJECTED)
     if not reason.strip():
         raise IllegalStep("say what the objection is about: --reason TEXT")
-    known = _list_addressed(books, run, decode(books.store.document(run)))
+    known = list_addressed(books, run, decode(books.store.document(run)))
     if row not in known:
         raise IllegalStep(f"run {run} has no statement for {row}: it has {', '.join(known)}")
     return books.store.take(Step(run, RunEvent.OBJECTED, actor, books.now(), reason, {"row": row}))[-1]
@@ -64,7 +64,7 @@ def settle(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunRec
     return books.store.take(Step(run, RunEvent.SETTLED, actor, books.now(), reason))[-1]
 
 
-def _list_addressed(books: Books, run: RunRecord, document: RevisionDocument) -> tuple[str, ...]:
+def list_addressed(books: Books, run: RunRecord, document: RevisionDocument) -> tuple[str, ...]:
     """Return the rows that get a statement: whoever has a dwelling, and whoever a correction has dropped."""
     rows = set(balances_of(document))
     for earlier in books.store.revisions(run.property, run.period.first):

@@ -7,6 +7,7 @@ turned out to have arrived late.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from enum import StrEnum
 
 from billing_aggregator.days import day_of
 from billing_aggregator.errors import IllegalStep, InputRejected, NotFound
@@ -20,13 +21,25 @@ from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.states import FINAL_STATES, RunEvent
 
 
+class Occasion(StrEnum):
+    """What makes a revision due."""
+
+    POURS = "pours"
+    MASTERDATA = "masterdata"
+    LATE_DELIVERY = "late_delivery"
+    DECISION = "decision"
+    NOT_CALCULABLE = "not_calculable"
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A revision that is due. `moves`: who would move, empty if it changed nobody's money."""
+    """A revision that is due. `reasons`: sentences, one for each of `occasions`. `moves`: who would move, empty if it
+    changed nobody's money."""
 
     revision: int
     reasons: tuple[str, ...]
     moves: tuple[Move, ...]
+    occasions: tuple[Occasion, ...] = ()
 
 
 def propose(books: Books, final: RevisionDocument) -> Proposal | None:
@@ -37,9 +50,11 @@ def propose(books: Books, final: RevisionDocument) -> Proposal | None:
         current = _next(books, final, "proposed", None)
     except (NotFound, InputRejected) as error:
         reason = f"by the master data as they are now nothing can be calculated: {error}"
-        return Proposal(final.revision + 1, (reason,), ())
-    reasons = tuple(_reasons(final, current))
-    return Proposal(final.revision + 1, reasons, list_moves(final, current)) if reasons else None
+        return Proposal(final.revision + 1, (reason,), (), (Occasion.NOT_CALCULABLE,))
+    found = dict(_reasons(final, current))
+    if not found:
+        return None
+    return Proposal(final.revision + 1, tuple(found.values()), list_moves(final, current), tuple(found))
 
 
 def preview(books: Books, run: RunRecord, receipt_on: date | None = None) -> tuple[Move, ...]:
@@ -89,17 +104,18 @@ def _is_as_known(books: Books, final: RevisionDocument) -> bool:
     )
 
 
-def _reasons(final: RevisionDocument, current: RevisionDocument) -> Iterator[str]:
+def _reasons(final: RevisionDocument, current: RevisionDocument) -> Iterator[tuple[Occasion, str]]:
     if current.pins.entries_hash != final.pins.entries_hash:
         before, now = _pours(final), _pours(current)
-        yield f"pours that came or were settled after the revision: {before} -> {now} billed pours"
+        text = f"pours that came or were settled after the revision: {before} -> {now} billed pours"
+        yield Occasion.POURS, text
     if current.pins.masterdata_hash != final.pins.masterdata_hash and _content(current) != _content(final):
-        yield "master data of this period were corrected"
+        yield Occasion.MASTERDATA, "master data of this period were corrected"
     known = {review.review for review in final.reviews}
     if any(each.kind is ReviewKind.LATE_DELIVERY and each.review not in known for each in current.reviews):
-        yield "statements turned out to have arrived later than planned"
+        yield Occasion.LATE_DELIVERY, "statements turned out to have arrived later than planned"
     if not set(current.decisions) <= set(final.decisions):
-        yield "a review was decided anew"
+        yield Occasion.DECISION, "a review was decided anew"
 
 
 def _pours(document: RevisionDocument) -> int:

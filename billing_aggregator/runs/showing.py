@@ -86,12 +86,14 @@ class RunView:
     document: RevisionDocument | None
 
 
-def look_at(books: Books, run: RunRecord) -> RunView:
-    """Return everything about a run; of a finalized one also whether a revision is due."""
+def look_at(books: Books, run: RunRecord, proposing: bool = True) -> RunView:
+    """Return everything about a run; of a finalized one also whether a revision is due, which counts the ledger again
+    (`proposing` False: leave that out)."""
     content = books.store.content(run.run_no)
     document = None if content is None else decode(content)
     final = run.state in FINAL_STATES
-    proposal, unknown = _proposal(books, document if final and run.superseded_by is None else None)
+    asked = proposing and final and run.superseded_by is None
+    proposal, unknown = _proposal(books, document if asked else None)
     deadlines = deadlines_of(books, run, document)
     today = None if document is None else day_of(books.now(), document.time_zone)
     return RunView(

@@ -97,8 +97,8 @@ def stand_today(books: Books, property_id: str) -> Standing:
         )
 
 
-def cut_household(standing: Standing, row: str) -> HouseholdStanding:
-    """Return what a row may see of a property's standing."""
+def cut_household(standing: Standing, row: str, within: DayRange) -> HouseholdStanding:
+    """Return what a row may see of a property's standing: months of which all its own days lie `within`."""
     ahead = standing.ahead
     balance = None if ahead is None else balances_of(ahead.document).get(row)
     bands = () if ahead is None else ahead.bands
@@ -107,7 +107,7 @@ def cut_household(standing: Standing, row: str) -> HouseholdStanding:
         as_of=standing.as_of,
         period=standing.period,
         agreement=standing.agreement,
-        months=tuple(_months(standing, row)),
+        months=tuple(_months(standing, row, within)),
         band=next((band for band in bands if band.row == row), None),
         base_cents=0 if balance is None else balance.base_cents,
         usage_cents=0 if balance is None else balance.usage_cents,
@@ -122,8 +122,9 @@ def _look(look: Callable[[], Provisional]) -> Provisional | None:
         return None  # no costs are known yet: volumes are shown all the same
 
 
-def _months(standing: Standing, row: str) -> Iterator[MonthStanding]:
-    own = standing.days.get(row, {})
+def _months(standing: Standing, row: str, within: DayRange) -> Iterator[MonthStanding]:
+    shown = set(_months_of(within.first, min(standing.as_of, within.end or date.max)))
+    own = {month: days for month, days in standing.days.get(row, {}).items() if month in shown}
     fractions = sorted({fraction for _, fraction in (*standing.volumes, *standing.before)})
     for month in _months_of(standing.period.first, standing.as_of):
         days = own.get(month, 0)
