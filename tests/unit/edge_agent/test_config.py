@@ -66,10 +66,10 @@ def test_the_example_names_every_key_and_what_it_comments_out_are_the_defaults(t
     text = EXAMPLE.read_text().replace("/tmp/wastelock-demo", str(tmp_path))
     make_signing_key(tmp_path / "gateway.pem")
     plain = load_config(write(tmp_path, text))
-    # Uncomment everything that is a single setting, but for files that would have to be there.
+    # Uncomment everything that is a single setting, but for what has no default.
     lines = [
         line
-        if re.match(r"# (username|password_file|ca_file|cert_file|key_file) ", line)
+        if re.match(r"# (username|password_file|ca_file|cert_file|key_file|listen) ", line)
         else re.sub(r"^# (?=[a-z_]+ = )", "", line)
         for line in text.partition("# A legacy counter")[0].splitlines()
     ]
@@ -84,6 +84,7 @@ def test_the_example_names_every_key_and_what_it_comments_out_are_the_defaults(t
         plain.mqtt,
         plain.clock,
         plain.reporting,
+        plain.metrics,
         *plain.buses,
         *plain.locks,
     ):
