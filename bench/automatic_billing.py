@@ -40,6 +40,7 @@ from billing_aggregator.runs.books import open_books
 from billing_aggregator.runs.document import RevisionDocument, decode
 from billing_aggregator.runs.gathering import count_now
 from billing_aggregator.runs.states import RunState
+from cloud_sink.following import catch_up
 from cloud_sink.ledger.database import Database
 from cloud_sink.projections import usage_tables
 
@@ -101,7 +102,7 @@ def count_by_day(directory: Path, place: Workplace) -> float:
             told_s = place.monotonic_s()
             place.say(f"counted by day: {at:,} of {end:,} entries")
 
-    projector.catch_up(threading.Event(), tell)
+    catch_up(projector, threading.Event(), tell)
     last = projector.last_position()
     projector.close()
     return last / (place.monotonic_s() - began_s)

@@ -30,6 +30,7 @@ from bench.workplace import BenchFailed, Workplace
 from billing_aggregator.runs.books import Books, open_books
 from billing_aggregator.runs.document import RevisionDocument, encode
 from billing_aggregator.runs.gathering import Purpose, count_for, draft
+from cloud_sink.following import catch_up
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.tables import entries
 
@@ -41,7 +42,7 @@ Calculation = Callable[[Books, Purpose], RevisionDocument]
 def run(place: Workplace) -> list[Row]:
     config = fill_ledger(place.directory, _PROPERTIES, place.say)
     projector = open_projector(place.directory)
-    projector.catch_up(threading.Event(), lambda _at, _end: None)
+    catch_up(projector, threading.Event(), lambda _at, _end: None)
     projector.close()
     load_master_data(config, _PROPERTIES, place.say)
     expected = expected_rows()

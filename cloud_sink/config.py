@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -15,6 +16,12 @@ from cloud_sink.projections.usage_store import default_url
 from wastelock.topics import InvalidTopic, check_name
 
 _FILES = ("password_file", "ca_file", "cert_file", "key_file")
+_PATHS = {
+    "mqtt": _FILES,
+    "keys": ("gateways", "locks", "pseudonym_key"),
+    "feed": _FILES,
+    "timeseries": ("token_file",),
+}
 _ALONE_EXPIRY_S = 86_400
 _GROUP_EXPIRY_S = 60
 
@@ -35,6 +42,14 @@ def _check_url(url: str) -> str:
     if not parsed.database or parsed.database == ":memory:":
         raise ValueError("names no database: it needs a file or a database to stay in")
     return url
+
+
+def _checked_name(name: str) -> str:
+    try:
+        check_name("name", name)
+    except InvalidTopic as error:
+        raise ValueError(str(error)) from None
+    return name
 
 
 class LedgerSection(_Section):
@@ -66,12 +81,7 @@ class MqttSection(_Section):
     @field_validator("client_id", "share_group")
     @classmethod
     def _is_name(cls, name: str | None) -> str | None:
-        if name is not None:
-            try:
-                check_name("name", name)
-            except InvalidTopic as error:
-                raise ValueError(str(error)) from None
-        return name
+        return None if name is None else _checked_name(name)
 
     @property
     def expiry_s(self) -> int:
@@ -107,7 +117,7 @@ class ProjectionsSection(_Section):
     url: str | None = None
     time_zone: str = "Europe/Berlin"
     batch_entries: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
-    idle_s: Annotated[float, Field(ge=0.01, le=3600)] = 1.0
+    idle_s: Annotated[float, Field(ge=0.01, le=3600)] = 0.2
 
     @field_validator("url")
     @classmethod
@@ -120,6 +130,64 @@ class ProjectionsSection(_Section):
         if name not in available_timezones():
             raise ValueError(f"{name!r} is no time zone: expected a name such as Europe/Berlin")
         return name
+
+
+class ObservationsSection(_Section):
+    """What is kept of what gateways report; every change that matters is, whatever stands here.
+
+    `keep_every_s`, `telemetry_every_s`: at least so often one is kept where nothing changed. `silent_after_s`: one that
+    comes after so long a silence is kept. `keep_days`, `telemetry_keep_days`: older ones are given up.
+    """
+
+    keep_every_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
+    telemetry_every_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+    silent_after_s: Annotated[int, Field(ge=1, le=86_400)] = 900
+    keep_days: Annotated[int, Field(ge=1, le=36_500)] = 400
+    telemetry_keep_days: Annotated[int, Field(ge=1, le=36_500)] = 40
+
+
+class FeedSection(_Section):
+    """Where the feed is published: at the broker of [mqtt], as whoever stands here.
+
+    `publish` False: the feed is kept and can be read, but not published. The connection is one of its own beside that of
+    `cloud-sink run`; where user names come from certificates it therefore needs a certificate of its own.
+    """
+
+    publish: bool = True
+    client_id: str | None = None
+    username: str | None = None
+    password_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @field_validator("client_id")
+    @classmethod
+    def _is_name(cls, name: str | None) -> str | None:
+        return None if name is None else _checked_name(name)
+
+
+class TimeseriesSection(_Section):
+    """A server that speaks InfluxDB's v2 write API. Without this section nothing is written anywhere.
+
+    `token_file`: holds the token, where the server wants one. `batch_lines`: points of one request, at most.
+    `quality_every_s`: how often the quality of each lock's data is written, in time of the ledger.
+    """
+
+    url: str
+    org: str = ""
+    bucket: str = "wastelock"
+    token_file: Path | None = None
+    batch_lines: Annotated[int, Field(ge=1, le=50_000)] = 5_000
+    timeout_s: Annotated[float, Field(ge=0.1, le=600)] = 10.0
+    quality_every_s: Annotated[int, Field(ge=1, le=86_400)] = 300
+
+    @field_validator("url")
+    @classmethod
+    def _is_server(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("isn't the address of a server: expected http://host:8428 or https://…")
+        return url.rstrip("/")
 
 
 class LimitsSection(_Section):
@@ -139,7 +207,26 @@ class Config(_Section):
     mqtt: MqttSection = MqttSection()
     keys: KeysSection = KeysSection()
     projections: ProjectionsSection = ProjectionsSection()
+    observations: ObservationsSection = ObservationsSection()
     limits: LimitsSection = LimitsSection()
+    feed: FeedSection = FeedSection()
+    timeseries: TimeseriesSection | None = None
+
+    @property
+    def feed_broker(self) -> MqttSection | None:
+        """As whom the feed is published; None where it isn't. ConfigError if that would throw out `cloud-sink run`."""
+        feed, mqtt = self.feed, self.mqtt
+        if not feed.publish:
+            return None
+        if mqtt.cert_file is not None and feed.cert_file is None:
+            raise ConfigError(
+                ["feed.cert_file is missing: with the certificate of [mqtt] the broker would take the feed for "
+                 "`cloud-sink run`: give it one of its own, or set feed.publish = false"]
+            )  # fmt: skip
+        changed = {
+            name: value for name, value in feed.model_dump(exclude={"publish"}).items() if value is not None
+        }
+        return mqtt.model_copy(update={"client_id": f"{mqtt.session_name}-feed", **changed})
 
     @property
     def projections_url(self) -> str:
@@ -162,6 +249,9 @@ def load_config(path: Path) -> Config:
     except ValidationError as error:
         raise ConfigError([_explain(path, problem) for problem in error.errors()]) from None
     problems = [*_check_directory(path, "ledger.url", config.ledger.url), *_check_mqtt(path, config.mqtt)]
+    problems += _check_files(path, "feed", config.feed)
+    if config.timeseries is not None:
+        problems += _check_files(path, "timeseries", config.timeseries)
     if config.projections.url is not None:
         problems += _check_directory(path, "projections.url", config.projections.url)
     if problems:
@@ -172,8 +262,8 @@ def load_config(path: Path) -> Config:
 def _resolve(content: dict[str, Any], base: Path) -> dict[str, Any]:
     """Make relative paths relative to the configuration file; leave everything that isn't a path to the check."""
     resolved = {name: dict(part) if isinstance(part, dict) else part for name, part in content.items()}
-    for section, names in (("mqtt", _FILES), ("keys", ("gateways", "locks", "pseudonym_key"))):
-        part = resolved.setdefault(section, {})
+    for section, names in _PATHS.items():
+        part = resolved.setdefault(section, {}) if section == "keys" else resolved.get(section)
         if section == "keys" and isinstance(part, dict):
             part = resolved[section] = {"gateways": "gateways.toml", "locks": "lock-keys.csv",
                                         "pseudonym_key": "pseudonym.key", **part}  # fmt: skip
@@ -206,14 +296,17 @@ def _check_directory(path: Path, key: str, database: str) -> list[str]:
     return [f"{path}: {key}: there is no directory {Path(url.database or '').parent}: create it"]
 
 
+def _check_files(path: Path, name: str, section: _Section) -> list[str]:
+    files = [(key, getattr(section, key)) for key in _PATHS[name] if key in type(section).model_fields]
+    return [
+        f"{path}: {name}.{key}: {file} can't be read: create it, or let the sink's user read it"
+        for key, file in files
+        if file is not None and not _readable(file)
+    ]
+
+
 def _check_mqtt(path: Path, mqtt: MqttSection) -> list[str]:
-    problems = []
-    for name in _FILES:
-        file = getattr(mqtt, name)
-        if file is not None and not _readable(file):
-            problems.append(
-                f"{path}: mqtt.{name}: {file} can't be read: create it, or let the sink's user read it"
-            )
+    problems = _check_files(path, "mqtt", mqtt)
     if (mqtt.cert_file is None) != (mqtt.key_file is None):
         problems.append(f"{path}: mqtt.cert_file and mqtt.key_file belong together: set both or none")
     if mqtt.cert_file is not None and mqtt.ca_file is None:

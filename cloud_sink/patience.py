@@ -1,4 +1,4 @@
-"""Tries again while the ledger's database is away: with back-off and jitter, until it is back or the program stops."""
+"""Tries again while a database or server is away: with back-off and jitter, until it is back or the program stops."""
 
 import threading
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 
-from cloud_sink.errors import LedgerUnavailable
+from cloud_sink.errors import Unavailable
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -19,24 +19,26 @@ _MAX_S = 10.0
 class Patience:
     """Waits `_FIRST_S`, then twice as long each time, at most `_MAX_S`; a quarter more or less, by chance."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, what: str = "the ledger") -> None:
+        """`what`: what the log says is waited for."""
         self._random = random
+        self._what = what
 
     def until_done(self, work: Callable[[], T], stop: threading.Event) -> T | None:
-        """Return what `work` returns once the database is there, None if asked to stop before."""
+        """Return what `work` returns once all that it needs is there, None if asked to stop before."""
         wait_s = _FIRST_S
         tries = 0
         while not stop.is_set():
             try:
                 result = work()
-            except LedgerUnavailable as error:
+            except Unavailable as error:
                 tries += 1
                 if tries == 1:
-                    _log.error("the ledger is unavailable; trying again until it is back", why=str(error))
+                    _log.error(f"{self._what} is unavailable; trying again until it is back", why=str(error))
                 stop.wait(wait_s * (0.75 + 0.5 * self._random.random()))
                 wait_s = min(2 * wait_s, _MAX_S)
                 continue
             if tries:
-                _log.info("the ledger is back", tries=tries)
+                _log.info(f"{self._what} is back", tries=tries)
             return result
         return None

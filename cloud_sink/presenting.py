@@ -86,7 +86,7 @@ def dispute(item: DisputeLine) -> str:
     if item.lock is not None:
         stands = "no entry stands" if item.position is None else f"entry {item.position} stands"
         text += f" (lock {item.lock} epoch {item.epoch} seq {item.seq}; {stands})"
-    return f"{text}, {_instant(item.noticed_at)}"
+    return f"{text}, {instant(item.noticed_at)}"
 
 
 def quarantined(item: QuarantineLine) -> str:
@@ -95,7 +95,7 @@ def quarantined(item: QuarantineLine) -> str:
         slot = "all records" if item.slot is None else f"record {item.slot}"
         return f"{item.number:6}  unread: {item.topic} page {item.page}, {slot}: {item.detail}"
     detail = f": {item.detail}" if item.detail else ""
-    times = f"{item.times} times, last {_instant(item.last_at)}"
+    times = f"{item.times} times, last {instant(item.last_at)}"
     return f"{item.number:6}  {item.reason}{detail}: {item.topic} ({item.size_bytes} bytes, {times})"
 
 
@@ -139,5 +139,6 @@ def _range(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}..{last} ({last - first + 1})"
 
 
-def _instant(at: datetime) -> str:
+def instant(at: datetime) -> str:
+    """Return an instant as the contract writes it."""
     return format_instant(at)

@@ -5,11 +5,13 @@ numbers have no gaps and follow the order of commits.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloud_sink.ledger.bulk import insert_rows
+from cloud_sink.ledger.instants import from_ms
 from cloud_sink.ledger.tables import commits
 
 
@@ -27,6 +29,14 @@ def last(connection: Connection) -> Numbers:
     query = sa.select(commits.c.commit_no, commits.c.last_page_no, commits.c.last_position)
     row = connection.execute(query.order_by(commits.c.commit_no.desc()).limit(1)).one_or_none()
     return Numbers(*row) if row else Numbers(0, 0, 0)
+
+
+def waiting_since(connection: Connection, position: int) -> datetime | None:
+    """Return when the first entry after a position was committed, None if there is none."""
+    c = commits.c
+    query = sa.select(c.committed_ms).where(c.last_position > position).order_by(c.last_position).limit(1)
+    found = connection.scalar(query)
+    return None if found is None else from_ms(found)
 
 
 def add(connection: Connection, numbers: Numbers, now_ms: int) -> None:

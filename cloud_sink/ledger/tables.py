@@ -1,4 +1,5 @@
-"""Every table of the ledger. The law of this file: `entries`, `pages` and `commits` are only ever added to.
+"""Every table of the ledger. The law of this file: `entries`, `pages`, `commits` and `operator_events` are only ever
+added to; so are `observations`, of which the oldest are given up.
 
     gateway's journal ──▶ pages (raw bytes, signature) ──▶ entries (one row a record, ordered by position)
                               │                               │
@@ -203,4 +204,49 @@ lock_reports = _table(
     sa.Column("gateway", sa.Text, nullable=False),
     sa.Column("reported_ms", BIG, nullable=False),
     sa.Column("report", sa.Text, nullable=False),
+)
+
+# What gateways said of themselves and their locks, thinned: a row where something changed that matters, and now and
+# then where nothing did. `kind`: gateway, lock, telemetry. `heard_before_ms`: when this subject was heard before, even
+# if nothing was kept of that; so a silence shows. Like positions, numbers follow the order of commits.
+observations = _table(
+    "observations",
+    _number("observation_no"),
+    sa.Column("heard_ms", BIG, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("site", sa.Text, nullable=False),
+    sa.Column("gateway", sa.Text, nullable=False),
+    sa.Column("lock", sa.Text),
+    sa.Column("heard_before_ms", BIG),
+    sa.Column("report", sa.Text, nullable=False),
+    sa.Index("ix_observations_kind_heard_ms", "kind", "heard_ms"),
+)
+
+# One row for each subject of observations: what was heard of it last, `reported_ms` by its gateway's own clock, and
+# which observation was kept last. `lock` is "" where the subject is the gateway.
+hearings = _table(
+    "hearings",
+    sa.Column("gateway", sa.Text, primary_key=True),
+    sa.Column("site", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("lock", sa.Text, primary_key=True),
+    sa.Column("heard_ms", BIG, nullable=False),
+    sa.Column("reported_ms", BIG),
+    sa.Column("observation_no", BIG, nullable=False, index=True),
+    sa.Column("report", sa.Text, nullable=False),
+)
+
+# What people decided about sites, locks and gateways: who, when, why. `subject`: a site's name, a lock's serial number,
+# of a gateway `site/gateway`. `body` as `cloud_sink.operator_events` says for each kind. `at_ms` never goes back.
+operator_events = _table(
+    "operator_events",
+    _number("event_no"),
+    sa.Column("at_ms", BIG, nullable=False),
+    sa.Column("subject_kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Index("ix_operator_events_subject", "subject_kind", "subject", "kind", "event_no"),
 )

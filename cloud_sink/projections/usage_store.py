@@ -59,6 +59,12 @@ class UsageStore:
         self._numbers.clear()
         return 0
 
+    def position(self) -> int:
+        """Return the position that usage goes up to, 0 where there is none of this kind yet."""
+        with self.database.reading() as connection:
+            here = _state(connection)
+        return here[3] if here is not None and here[:3] == (t.VERSION, self._zone, self._ledger) else 0
+
     def add(self, after: int, added: Additions) -> bool:
         """Add a batch of entries that begins after position `after`; False, adding nothing, if usage isn't there.
 

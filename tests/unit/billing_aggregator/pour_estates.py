@@ -20,6 +20,7 @@ from billing_aggregator.masterdata import facts
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.model import DayRange, Decision, PropertyUsage
 from billing_aggregator.pours.usage import read_daily_usage, read_usage
+from cloud_sink.following import catch_up
 from cloud_sink.projections.usage_store import default_url
 from cloud_sink.projector import Projector
 from cloud_sink.pseudonyms import Pseudonyms
@@ -143,7 +144,7 @@ class PourEstate:
     def door(self) -> LedgerDoor:
         """Return the door, usage per day being up to date."""
         projector = Projector(self.url, default_url(self.url), "Europe/Berlin", 1000)
-        projector.catch_up(Event(), lambda position, end: None)
+        catch_up(projector, Event(), lambda position, end: None)
         projector.close()
         if self._door is None:
             self._door = LedgerDoor(self.url)

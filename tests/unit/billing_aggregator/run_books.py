@@ -25,6 +25,7 @@ from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import RevisionDocument, balances_of, decode, open_reviews
 from billing_aggregator.runs.drafting import begin, calculate_draft, decide
 from billing_aggregator.runs.records import RunRecord
+from cloud_sink.following import catch_up
 from cloud_sink.projections.usage_store import default_url
 from cloud_sink.projector import Projector
 from tests.unit.billing_aggregator.pour_estates import (
@@ -153,7 +154,7 @@ class RunDesk:
         """Take what was poured into the ledger, and bring usage per day up to date."""
         self.estate.commit()
         projector = Projector(self.ledger_url, default_url(self.ledger_url), "Europe/Berlin", 1000)
-        projector.catch_up(Event(), lambda position, end: None)
+        catch_up(projector, Event(), lambda position, end: None)
         projector.close()
 
     def enter(self, *entered: Fact, reason: str = "") -> None:

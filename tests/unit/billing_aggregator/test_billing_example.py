@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from billing_aggregator.cli import app
 from billing_aggregator.commands import terminal
+from cloud_sink.following import catch_up
 from cloud_sink.projections.usage_store import default_url
 from cloud_sink.projector import Projector
 from tests.support.fake_gateway import FakeLock
@@ -45,7 +46,7 @@ def ledger_url(tmp_path: Path, sqlite_url: str) -> Iterator[str]:
     throw(estate, 4, 112, 0, "2025-07-10 10:00")
     estate.commit()
     projector = Projector(sqlite_url, default_url(sqlite_url), "Europe/Berlin", 1000)
-    projector.catch_up(Event(), lambda position, end: None)
+    catch_up(projector, Event(), lambda position, end: None)
     projector.close()
     yield sqlite_url
     estate.close()

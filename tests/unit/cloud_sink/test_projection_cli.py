@@ -76,9 +76,9 @@ def test_project_follows_the_ledger_until_it_is_asked_to_stop(
 
 
 def test_there_is_no_projection_of_another_name(config: Path) -> None:
-    result = run(app, ["rebuild", "twin", "--config", str(config)])
+    result = run(app, ["rebuild", "weather", "--config", str(config)])
     assert result.exit_code == 2
-    assert "expected usage" in result.stderr
+    assert "expected one of usage" in result.stderr
 
 
 def test_pseudonyms_are_those_of_the_ledger(config: Path, ledger: Ledger) -> None:

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud_sink import following
 from cloud_sink.errors import ConfigError
 from cloud_sink.ledger.tables import commits, entries
 from cloud_sink.projections import usage_tables as t
@@ -48,7 +49,7 @@ def project(url: str, batch: int, zone: str = "Europe/Berlin") -> Projector:
 
 
 def catch_up(projector: Projector) -> None:
-    projector.catch_up(threading.Event(), lambda position, end: None)
+    following.catch_up(projector, threading.Event(), lambda position, end: None)
 
 
 def rows_of(projector: Projector, table: sa.Table) -> Rows:
@@ -57,7 +58,8 @@ def rows_of(projector: Projector, table: sa.Table) -> Rows:
 
 
 def goes_beyond(projector: Projector, position: int) -> bool:
-    return projector.prepare() > position
+    projector.prepare()
+    return projector.position > position
 
 
 def unix(year: int, month: int, day: int, hour: int = 12, minute: int = 0) -> int:
@@ -177,7 +179,8 @@ def test_a_projector_killed_in_mid_batch_counts_nothing_twice_and_leaves_nothing
         wait_until(partial(goes_beyond, watching, here + 60), 30, "the projector to get on")
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        positions.append(watching.prepare())
+        watching.prepare()
+        positions.append(watching.position)
     assert subprocess.run([*command, "--once"], check=False, capture_output=True).returncode == 0
     interrupted = watching.store.digest()
     assert sum(row[6] for row in rows_of(watching, t.days)) == 500
@@ -197,7 +200,8 @@ def test_two_projectors_take_turns_and_count_each_entry_once(
     catch_up(projector)
     other.step()
     assert sum(row[6] for row in rows_of(projector, t.days)) == 100
-    assert other.prepare() == ledger.reader.last_position()
+    other.prepare()
+    assert other.position == ledger.reader.last_position()
     other.close()
 
 
@@ -216,7 +220,8 @@ def test_a_ledger_that_was_restored_to_an_earlier_state_is_counted_anew(
     with ledger.database.writing() as connection:
         connection.execute(commits.update().values(last_position=3))
     other = project(ledger.url, 7)
-    assert other.prepare() == 0, "one that starts notices at once"
+    other.prepare()
+    assert other.position == 0, "one that starts notices at once"
     other.close()
 
 
@@ -226,7 +231,8 @@ def test_another_zone_means_building_anew(
     ledger.take(gateway.seal([lock.page_record(lock.record(began_clock_s=unix(2026, 11, 22, 23, 30)))]))
     catch_up(projector)
     tokyo = project(ledger.url, 7, "Asia/Tokyo")
-    assert tokyo.prepare() == 0
+    tokyo.prepare()
+    assert tokyo.position == 0
     catch_up(tokyo)
     assert [row[1] for row in rows_of(tokyo, t.days)] == [(date(2026, 11, 23) - _1970).days]
     tokyo.close()
@@ -253,7 +259,8 @@ def test_a_reader_sees_only_usage_of_its_own_release(
         connection.execute(t.state.update().values(version=t.VERSION + 1))
     with pytest.raises(ConfigError, match="cloud-sink project"):
         UsageReader(default_url(ledger.url), fingerprint)
-    assert projector.prepare() == 0, "and a projector builds it anew"
+    projector.prepare()
+    assert projector.position == 0, "and a projector builds it anew"
 
 
 def test_the_intake_never_waits_for_the_projector(

@@ -1,0 +1,96 @@
+"""What people decided, in the ledger: added to, and read from a number on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloud_sink.ledger.bulk import insert_rows
+from cloud_sink.ledger.instants import from_ms
+from cloud_sink.ledger.tables import operator_events
+from cloud_sink.operator_events import Body, EventKind, SubjectKind, body_of, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be written: about whom, what, by whom and why."""
+
+    subject_kind: SubjectKind
+    subject: str
+    body: Body
+    actor: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorEvent:
+    """One event as it is kept."""
+
+    event_no: int
+    at: datetime
+    subject_kind: SubjectKind
+    subject: str
+    kind: EventKind
+    body: Body
+    actor: str
+    reason: str
+
+
+def add_events(connection: Connection, decisions: Sequence[Decision], now_ms: int) -> list[int]:
+    """Write decisions in a transaction that holds the write lock; return the events' numbers.
+
+    Their instant is now, but never before that of the event before: whoever sorts by it has the order of numbers.
+    """
+    o = operator_events.c
+    newest = connection.execute(
+        sa.select(o.event_no, o.at_ms).order_by(o.event_no.desc()).limit(1)
+    ).one_or_none()
+    last_no, last_ms = newest or (0, now_ms)
+    at_ms = max(now_ms, last_ms)
+    numbers = list(range(last_no + 1, last_no + 1 + len(decisions)))
+    rows = [
+        (
+            number, at_ms, each.subject_kind.value, each.subject, kind_of(each.body).value, each.body.to_json(),
+            each.actor, each.reason,
+        )
+        for number, each in zip(numbers, decisions, strict=True)
+    ]  # fmt: skip
+    insert_rows(connection, operator_events, rows)
+    return numbers
+
+
+def operator_events_after(connection: Connection, number: int, limit: int) -> list[OperatorEvent]:
+    """Return the next events after a number, at most `limit`, in the order of numbers."""
+    o = operator_events.c
+    query = sa.select(operator_events).where(o.event_no > number).order_by(o.event_no).limit(limit)
+    return [_event(row) for row in connection.execute(query)]
+
+
+def last_event_no(connection: Connection) -> int:
+    """Return the newest event's number, 0 while there is none."""
+    return int(connection.scalar(sa.select(sa.func.max(operator_events.c.event_no))) or 0)
+
+
+def events_of(
+    connection: Connection, subject_kind: SubjectKind, subject: str, kind: EventKind, limit: int = 1
+) -> list[OperatorEvent]:
+    """Return the newest events of a subject and kind, the newest first, at most `limit`."""
+    o = operator_events.c
+    query = (
+        sa.select(operator_events)
+        .where(o.subject_kind == subject_kind.value, o.subject == subject, o.kind == kind.value)
+        .order_by(o.event_no.desc())
+        .limit(limit)
+    )
+    return [_event(row) for row in connection.execute(query)]
+
+
+def _event(row: sa.Row[Any]) -> OperatorEvent:
+    subject_kind, kind = SubjectKind(row.subject_kind), EventKind(row.kind)
+    return OperatorEvent(
+        row.event_no, from_ms(row.at_ms), subject_kind, row.subject, kind, body_of(subject_kind, kind, row.body),
+        row.actor, row.reason,
+    )  # fmt: skip

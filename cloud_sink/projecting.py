@@ -1,0 +1,27 @@
+"""Which projections there are, and how each is made from the configuration: a new one gets a line in PROJECTIONS."""
+
+from collections.abc import Callable
+
+from cloud_sink.config import Config
+from cloud_sink.following import Projection
+from cloud_sink.projector import Projector
+
+
+def _usage(config: Config) -> Projection:
+    settings = config.projections
+    return Projector(config.ledger.url, config.projections_url, settings.time_zone, settings.batch_entries)
+
+
+# Each call makes a projection with connections of its own, for the thread that calls. `cloud-sink project` and its
+# like take them in this order.
+PROJECTIONS: dict[str, Callable[[Config], Projection]] = {
+    "usage": _usage,
+}
+
+# Those that the configuration has to ask for; all others are always kept.
+WANTED: dict[str, Callable[[Config], bool]] = {}
+
+
+def wanted_projections(config: Config) -> list[str]:
+    """Return the names of the projections that this configuration asks for."""
+    return [name for name in PROJECTIONS if name not in WANTED or WANTED[name](config)]
