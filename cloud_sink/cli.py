@@ -2,7 +2,7 @@
 
 import typer
 
-from cloud_sink.commands import looking, projections, running
+from cloud_sink.commands import feed, looking, projections, running
 
 app = typer.Typer(
     add_completion=False,
@@ -14,6 +14,7 @@ app = typer.Typer(
 running.register(app)
 looking.register(app)
 projections.register(app)
+feed.register(app)
 
 
 def main() -> None:

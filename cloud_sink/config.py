@@ -149,7 +149,7 @@ class ObservationsSection(_Section):
 class FeedSection(_Section):
     """Where the feed is published: at the broker of [mqtt], as whoever stands here.
 
-    `publish` False: the feed is kept and can be read, but not published. The connection is one of its own beside that of
+    `publish` False: the feed is kept and can be read, but not published. The connection is another one than that of
     `cloud-sink run`; where user names come from certificates it therefore needs a certificate of its own.
     """
 
@@ -250,6 +250,8 @@ def load_config(path: Path) -> Config:
         raise ConfigError([_explain(path, problem) for problem in error.errors()]) from None
     problems = [*_check_directory(path, "ledger.url", config.ledger.url), *_check_mqtt(path, config.mqtt)]
     problems += _check_files(path, "feed", config.feed)
+    if (config.feed.cert_file is None) != (config.feed.key_file is None):
+        problems.append(f"{path}: feed.cert_file and feed.key_file belong together: set both or none")
     if config.timeseries is not None:
         problems += _check_files(path, "timeseries", config.timeseries)
     if config.projections.url is not None:

@@ -5,24 +5,28 @@
 Read-only, beside a running projector. An event that is read again is, byte for byte, the one that was published.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from cloud_sink.errors import ConfigError
 from cloud_sink.ledger.database import Database
+from cloud_sink.ledger.operator_events import events_of
 from cloud_sink.ledger.tables import entries
+from cloud_sink.operator_events import EventKind, LockDescription, SubjectKind
 from cloud_sink.projections import feed_tables as t
 from cloud_sink.projections.feed_events import (
     BATCH_CONTENT_TYPE,
     CONTENT_TYPE,
     Numbered,
+    filed_at,
     make_event,
     to_batch,
 )
-from cloud_sink.reading import entry_of, entry_query
+from cloud_sink.reading import Entry, entry_of, entry_query
 from wastelock.messages import FeedEvent
 
 # What whoever serves the feed needs to know of it.
@@ -38,6 +42,7 @@ __all__ = [
 
 READ_MAX = 1000  # events of one reading
 _IN_CHUNK = 400
+_DESCRIPTIONS_MAX = 1000  # of one lock; people write them
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +57,36 @@ class FeedSite:
 class FeedEvents:
     """Makes events of the feed's rows, from the ledger."""
 
-    def __init__(self, ledger_url: str) -> None:
-        self._ledger = Database(ledger_url, read_only=True)
+    def __init__(self, ledger: Database) -> None:
+        self._ledger = ledger
 
     def of(self, rows: Sequence[Numbered]) -> list[FeedEvent]:
         """Return the events of these rows, in their order."""
-        found = {}
+        found: dict[int, Entry] = {}
         with self._ledger.reading() as connection:
             for start in range(0, len(rows), _IN_CHUNK):
                 positions = [row.position for row in rows[start : start + _IN_CHUNK]]
                 query = entry_query().where(entries.c.position.in_(positions))
                 found.update({row.position: entry_of(row) for row in connection.execute(query)})
-        return [make_event(row, found[row.position], None) for row in rows]
+            fractions = _Fractions(connection, {entry.lock for entry in found.values()})
+        return [make_event(row, found[row.position], fractions.of(found[row.position])) for row in rows]
 
-    def close(self) -> None:
-        self._ledger.close()
+
+class _Fractions:
+    """What went into locks' chambers at any time, by what people said of the locks."""
+
+    def __init__(self, connection: Connection, locks: Iterable[str]) -> None:
+        self._descriptions = {
+            lock: events_of(connection, SubjectKind.LOCK, lock, EventKind.DESCRIBED, _DESCRIPTIONS_MAX)
+            for lock in locks
+        }
+
+    def of(self, entry: Entry) -> str | None:
+        """Return the chamber's fraction when the pour began, None where nobody had described the lock by then."""
+        at = filed_at(entry)
+        body = next((event.body for event in self._descriptions[entry.lock] if event.at <= at), None)
+        chamber = body.chambers.get(entry.chamber) if isinstance(body, LockDescription) else None
+        return None if chamber is None else chamber.fraction
 
 
 class FeedReader:
@@ -75,7 +95,8 @@ class FeedReader:
     def __init__(self, ledger_url: str, projections_url: str) -> None:
         """Both as in the sink's configuration. Nothing is opened yet."""
         self._database = Database(projections_url, read_only=True)
-        self._events = FeedEvents(ledger_url)
+        self._ledger = Database(ledger_url, read_only=True)
+        self._events = FeedEvents(self._ledger)
 
     def after(self, site: str, sequence: int = 0, limit: int = 100) -> list[FeedEvent]:
         """Return the next events of a site after a number, at most `limit` (and READ_MAX).
@@ -117,7 +138,7 @@ class FeedReader:
 
     def close(self) -> None:
         self._database.close()
-        self._events.close()
+        self._ledger.close()
 
     def _check(self) -> None:
         url = self._database.url

@@ -1,9 +1,11 @@
 """Which projections there are, and how each is made from the configuration: a new one gets a line in PROJECTIONS."""
 
 from collections.abc import Callable
+from random import Random
 
 from cloud_sink.config import Config
 from cloud_sink.following import Projection
+from cloud_sink.projections.feed import Feed
 from cloud_sink.projector import Projector
 
 
@@ -12,10 +14,16 @@ def _usage(config: Config) -> Projection:
     return Projector(config.ledger.url, config.projections_url, settings.time_zone, settings.batch_entries)
 
 
+def _feed(config: Config) -> Projection:
+    batch_entries = config.projections.batch_entries
+    return Feed(config.ledger.url, config.projections_url, batch_entries, config.feed_broker, Random())
+
+
 # Each call makes a projection with connections of its own, for the thread that calls. `cloud-sink project` and its
 # like take them in this order.
 PROJECTIONS: dict[str, Callable[[Config], Projection]] = {
     "usage": _usage,
+    "feed": _feed,
 }
 
 # Those that the configuration has to ask for; all others are always kept.

@@ -7,6 +7,7 @@ gives the same numbers. A disputed pour keeps its number: its entry stands until
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 import sqlalchemy as sa
@@ -34,6 +35,15 @@ def pours_between(connection: Connection, after: int, through: int) -> list[tupl
         .order_by(e.position)
     )
     return [(position, site) for position, site in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """What is to be published next. `after`: the position before; `through`: once the broker has all of these."""
+
+    rows: list[Numbered]
+    after: int
+    through: int
 
 
 class FeedStore:
@@ -89,23 +99,32 @@ class FeedStore:
             connection.execute(t.state.update().values(position=through))
         return True
 
-    def published(self) -> int:
-        """Return the position up to which the broker has confirmed events."""
+    def position(self) -> int:
+        """Return the position that the feed goes up to, 0 where there is none of this ledger and release."""
         with self._database.reading() as connection:
-            return int(connection.scalar(sa.select(t.published.c.position)) or 0)
+            return self._state(connection) or 0
 
-    def unpublished(self, after: int, limit: int) -> list[Numbered]:
-        """Return the next rows of the feed after a position, of all sites, in the ledger's order."""
-        e = t.events.c
-        query = (
-            sa.select(e.position, t.sites.c.site, e.sequence)
-            .join(t.sites, t.sites.c.site_no == e.site_no)
-            .where(e.position > after)
-            .order_by(e.position)
-            .limit(limit)
-        )
+    def published(self) -> int:
+        """Return the position up to which the broker has confirmed events, 0 where nobody has published any."""
         with self._database.reading() as connection:
-            return [Numbered(*row) for row in connection.execute(query)]
+            return _published(connection)
+
+    def unpublished(self, limit: int) -> Unpublished:
+        """Return the next rows of the feed that the broker hasn't confirmed, of all sites, in the ledger's order."""
+        e = t.events.c
+        with self._database.reading() as connection:
+            after = _published(connection)
+            query = (
+                sa.select(e.position, t.sites.c.site, e.sequence)
+                .join(t.sites, t.sites.c.site_no == e.site_no)
+                .where(e.position > after)
+                .order_by(e.position)
+                .limit(limit)
+            )
+            rows = [Numbered(*row) for row in connection.execute(query)]
+            if len(rows) == limit:
+                return Unpublished(rows, after, rows[-1].position)
+            return Unpublished(rows, after, max(after, self._state(connection) or 0))
 
     def mark_published(self, through: int) -> None:
         """Note that the broker has confirmed everything up to a position; it never goes back by this."""
@@ -146,3 +165,8 @@ class FeedStore:
             if row is not None and (row.version, row.ledger) == (t.VERSION, self._ledger)
             else None
         )
+
+
+def _published(connection: Connection) -> int:
+    there = sa.inspect(connection).has_table(t.published.name)
+    return int(connection.scalar(sa.select(t.published.c.position)) or 0) if there else 0
