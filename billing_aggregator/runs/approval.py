@@ -74,7 +74,7 @@ def finalize(books: Books, run: RunRecord, actor: str, reason: str = "") -> RunR
     """Fix an approved run's bytes for ever, after a recount; the revision before is superseded in the same step."""
     next_state(run.state, RunEvent.FINALIZED)
     events = books.store.events(run)
-    if not _is_approved(events):
+    if not is_approved(events):
         raise IllegalStep(
             f"run {run} isn't approved: `billing-aggregator run approve {run}` by somebody else first"
         )
@@ -130,7 +130,8 @@ def _refuse_other_count(run: RunRecord, draft: RevisionDocument, other: Revision
         )
 
 
-def _is_approved(events: Sequence[EventRecord]) -> bool:
+def is_approved(events: Sequence[EventRecord]) -> bool:
+    """True if it was approved after it was handed in for the last time."""
     steps = [event.event for event in events if event.event in (RunEvent.SUBMITTED, RunEvent.APPROVED)]
     return bool(steps) and steps[-1] == RunEvent.APPROVED
 
