@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 from cloud_sink.errors import ConfigError
 from cloud_sink.keys import KeyFiles
 from cloud_sink.projections.usage_store import default_url
+from wastelock.monitoring import parse_address
 from wastelock.topics import InvalidTopic, check_name
 
 _FILES = ("password_file", "ca_file", "cert_file", "key_file")
@@ -190,6 +191,22 @@ class TimeseriesSection(_Section):
         return url.rstrip("/")
 
 
+class MetricsSection(_Section):
+    """Where figures are served for Prometheus: `listen` of `run`, `project_listen` of `project`; without, nowhere.
+
+    `refresh_s`: how often the ledger is asked for those that only it knows.
+    """
+
+    listen: str | None = None
+    project_listen: str | None = None
+    refresh_s: Annotated[float, Field(ge=1, le=3600)] = 15.0
+
+    @field_validator("listen", "project_listen")
+    @classmethod
+    def _is_address(cls, text: str | None) -> str | None:
+        return None if text is None else str(parse_address(text))
+
+
 class LimitsSection(_Section):
     """Bounds of everything that could grow. The defaults suit one sink on two cores."""
 
@@ -211,6 +228,7 @@ class Config(_Section):
     limits: LimitsSection = LimitsSection()
     feed: FeedSection = FeedSection()
     timeseries: TimeseriesSection | None = None
+    metrics: MetricsSection = MetricsSection()
 
     @property
     def feed_broker(self) -> MqttSection | None:

@@ -115,6 +115,11 @@ class Follower:
         self._patience = Patience(random, f"what {name} needs")
         self.standing = Standing(name)
 
+    @property
+    def progressed_at(self) -> float:
+        """When it last began a step, or began to wait for what it needs (monotonic seconds)."""
+        return self._patience.progressed_at
+
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set."""
         wait_s = _AGAIN_FIRST_S

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from random import Random
+from time import monotonic
 from typing import TypeVar
 
 import structlog
@@ -23,12 +24,14 @@ class Patience:
         """`what`: what the log says is waited for."""
         self._random = random
         self._what = what
+        self.progressed_at = monotonic()  # when it last began to try: who waits for a database isn't stuck
 
     def until_done(self, work: Callable[[], T], stop: threading.Event) -> T | None:
         """Return what `work` returns once all that it needs is there, None if asked to stop before."""
         wait_s = _FIRST_S
         tries = 0
         while not stop.is_set():
+            self.progressed_at = monotonic()
             try:
                 result = work()
             except Unavailable as error:

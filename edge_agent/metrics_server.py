@@ -1,8 +1,11 @@
 """The HTTP server for monitoring: a few threads, none of which anybody else waits for.
 
 A client that opens a connection and says nothing holds one of a few places for a few seconds, no more; the loops that
-poll, seal and send don't know of any of this. An address that can't be had is tried again and again: a gateway must
-not stop taking records because somebody else has its port.
+do the work don't know of any of this. An address that can't be had is tried again and again: nothing may stop taking
+records because somebody else has its port.
+
+Two programs have this file, word for word (a test compares them): they never import each other, and the floor that
+they share does no I/O.
 """
 
 import socket

@@ -11,12 +11,21 @@ from typing import Annotated
 import typer
 
 from cloud_sink import presenting
-from cloud_sink.commands.terminal import ConfigOption, JsonOption, exit_codes, log_to_stderr, stop_on_signals
+from cloud_sink.commands.terminal import (
+    ConfigOption,
+    JsonOption,
+    LogFormatOption,
+    exit_codes,
+    stop_on_signals,
+)
 from cloud_sink.config import Config, load_config
 from cloud_sink.errors import EXIT_SOFTWARE, ConfigError, SinkError
 from cloud_sink.following import Follower, Projection, catch_up, follow_all
+from cloud_sink.log import configure_log
+from cloud_sink.metrics import ProjectionsMonitor, serve_in_background
 from cloud_sink.presenting import progress_on_stderr
 from cloud_sink.projecting import PROJECTIONS, wanted_projections
+from wastelock.monitoring import parse_address
 
 OnlyOption = Annotated[
     list[str] | None, typer.Option("--only", help="Only this projection; may be given several times.")
@@ -45,12 +54,13 @@ def project(
     config: ConfigOption,
     only: OnlyOption = None,
     once: Annotated[bool, typer.Option("--once", help="Catch up with the ledger, then end.")] = False,
+    log_format: LogFormatOption = "auto",
 ) -> None:
     """Keep the views of the ledger up to date as it grows, until SIGTERM or Ctrl-C: usage per day, twins, feed.
 
     Example: cloud-sink project --config config/cloud-sink.toml --only usage --once
     """
-    log_to_stderr()
+    configure_log(log_format=log_format)
     with exit_codes():
         settings = load_config(config)
         chosen = _choose(settings, only)
@@ -62,6 +72,9 @@ def project(
                 Follower(name, partial(PROJECTIONS[name], settings), settings.projections.idle_s, Random())
                 for name in chosen
             ]
+            if settings.metrics.project_listen is not None:
+                monitor = ProjectionsMonitor(followers)
+                serve_in_background(parse_address(settings.metrics.project_listen), monitor.respond, stop)
             follow_all(followers, stop)
 
 
@@ -73,7 +86,7 @@ def rebuild(
 
     Example: cloud-sink rebuild usage --config config/cloud-sink.toml
     """
-    log_to_stderr()
+    configure_log()
     with exit_codes():
         settings = load_config(config)
         [name] = _choose(settings, [projection])

@@ -13,13 +13,14 @@ from cloud_sink import presenting
 from cloud_sink.commands.terminal import (
     ConfigOption,
     JsonOption,
+    LogFormatOption,
     exit_codes,
-    log_to_stderr,
     setter,
     stop_on_signals,
 )
 from cloud_sink.config import load_config
 from cloud_sink.keys import load_pseudonyms, make_pseudonym_key
+from cloud_sink.log import configure_log
 from cloud_sink.pseudonymising import pseudonymise_column, pseudonymise_lines
 from cloud_sink.sink import Sink, reprocess_ledger, tune_interpreter
 
@@ -31,13 +32,15 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    config: ConfigOption, verbose: Annotated[bool, typer.Option(help="Log each commit.")] = False
+    config: ConfigOption,
+    verbose: Annotated[bool, typer.Option(help="Log each commit.")] = False,
+    log_format: LogFormatOption = "auto",
 ) -> None:
     """Take in pages until SIGTERM or Ctrl-C; SIGHUP reads the key files again.
 
     Example: cloud-sink run --config config/cloud-sink.toml
     """
-    log_to_stderr(logging.DEBUG if verbose else logging.INFO)
+    configure_log(logging.DEBUG if verbose else logging.INFO, log_format)
     with exit_codes():
         stop, reload = stop_on_signals(), threading.Event()
         signal.signal(signal.SIGHUP, setter(reload))
@@ -64,7 +67,7 @@ def reprocess(config: ConfigOption, json: JsonOption = False) -> None:
 
     Example: cloud-sink reprocess --config config/cloud-sink.toml
     """
-    log_to_stderr()
+    configure_log()
     with exit_codes():
         result = reprocess_ledger(load_config(config))
         typer.echo(msgspec.json.encode(result).decode() if json else presenting.counts(result))

@@ -1,18 +1,15 @@
-"""What all commands share: options, exit codes, signals, logs on standard error."""
+"""What all commands share: options, exit codes, signals."""
 
 import getpass
-import logging
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Literal
 
-import structlog
 import typer
 
 from cloud_sink.config import load_config
@@ -34,6 +31,10 @@ LockOption = Annotated[str | None, typer.Option(help="Only this lock (serial num
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 ActorOption = Annotated[
     str | None, typer.Option("--actor", help="Who does it; by default the operating system's user.")
+]
+LogFormatOption = Annotated[
+    Literal["auto", "json", "logfmt"],
+    typer.Option("--log-format", help="Of the log; auto: logfmt on a terminal, else JSON."),
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with what was done.")]
 
@@ -101,16 +102,3 @@ def stop_on_signals() -> threading.Event:
 def setter(event: threading.Event) -> Callable[[int, FrameType | None], None]:
     """Return a signal handler that sets an event; by another thread, since this one may just hold the event's lock."""
     return lambda _number, _frame: threading.Thread(target=event.set).start()
-
-
-def log_to_stderr(level: int = logging.INFO) -> None:
-    """Send the log to standard error, a line of `name=value` each."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
