@@ -4,8 +4,10 @@ from collections.abc import Callable
 from random import Random
 
 from cloud_sink.config import Config
+from cloud_sink.errors import ConfigError
 from cloud_sink.following import Projection
 from cloud_sink.projections.feed import Feed
+from cloud_sink.projections.timeseries import Timeseries
 from cloud_sink.projector import Projector
 
 
@@ -19,15 +21,26 @@ def _feed(config: Config) -> Projection:
     return Feed(config.ledger.url, config.projections_url, batch_entries, config.feed_broker, Random())
 
 
+def _timeseries(config: Config) -> Projection:
+    if config.timeseries is None:
+        raise ConfigError(
+            ["timeseries.url is missing: add the section [timeseries] with the server's address"]
+        )
+    return Timeseries(config.ledger.url, config.projections_url, config.timeseries)
+
+
 # Each call makes a projection with connections of its own, for the thread that calls. `cloud-sink project` and its
 # like take them in this order.
 PROJECTIONS: dict[str, Callable[[Config], Projection]] = {
     "usage": _usage,
     "feed": _feed,
+    "timeseries": _timeseries,
 }
 
 # Those that the configuration has to ask for; all others are always kept.
-WANTED: dict[str, Callable[[Config], bool]] = {}
+WANTED: dict[str, Callable[[Config], bool]] = {
+    "timeseries": lambda config: config.timeseries is not None,
+}
 
 
 def wanted_projections(config: Config) -> list[str]:
