@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloud_sink.checking import WHOLE_PAGE
 from cloud_sink.ledger.database import stream
 from cloud_sink.ledger.instants import from_ms
 from cloud_sink.ledger.journals import all_journals, standings
@@ -106,16 +108,25 @@ def list_disputes(connection: Connection, after: int = 0, resolved: bool = False
         )
 
 
-def list_quarantine(connection: Connection) -> Iterator[QuarantineLine]:
-    """Yield the messages in quarantine, then the records and pages that can't be read."""
-    q = quarantine.c
-    columns = [column for column in quarantine.columns if column.name != "payload"]
-    messages = sa.select(*columns).where(q.resolved_ms.is_(None)).order_by(q.quarantine_no)
-    for row in stream(connection, messages):
-        yield QuarantineLine(
-            "message", row.quarantine_no, row.topic, None, None, row.reason, row.detail, row.times,
-            row.size_bytes, from_ms(row.first_ms), from_ms(row.last_ms),
-        )  # fmt: skip
+class QuarantineKey(NamedTuple):
+    """A line's place in the list: messages by number, then what can't be read by page and slot."""
+
+    unread: int
+    number: int
+    slot: int
+
+
+def quarantine_key(line: QuarantineLine) -> QuarantineKey:
+    """Return a line's place, from which the list can be gone on with."""
+    slot = WHOLE_PAGE if line.slot is None else line.slot
+    return QuarantineKey(int(line.what == "unread"), line.number, slot)
+
+
+def list_quarantine(connection: Connection, after: QuarantineKey | None = None) -> Iterator[QuarantineLine]:
+    """Yield the messages in quarantine, then the records and pages that can't be read; from after a place on."""
+    start = after or QuarantineKey(0, 0, WHOLE_PAGE)
+    if not start.unread:
+        yield from _messages(connection, start.number)
     u = unread.c
     query = (
         sa.select(
@@ -126,9 +137,24 @@ def list_quarantine(connection: Connection) -> Iterator[QuarantineLine]:
         .where(u.resolved_ms.is_(None))
         .order_by(u.page_no, u.slot)
     )
+    if start.unread:
+        query = query.where(sa.tuple_(u.page_no, u.slot) > sa.tuple_(start.number, start.slot))
     for row in stream(connection, query):
         at = from_ms(row.noticed_ms)
         yield QuarantineLine(
             "unread", row.page_no, f"{row.site}/{row.gateway}", row.page, row.slot if row.slot >= 0 else None,
             "can't be read", row.reason, 1, 0, at, at,
+        )  # fmt: skip
+
+
+def _messages(connection: Connection, after: int) -> Iterator[QuarantineLine]:
+    q = quarantine.c
+    columns = [column for column in quarantine.columns if column.name != "payload"]
+    messages = (
+        sa.select(*columns).where(q.resolved_ms.is_(None), q.quarantine_no > after).order_by(q.quarantine_no)
+    )
+    for row in stream(connection, messages):
+        yield QuarantineLine(
+            "message", row.quarantine_no, row.topic, None, None, row.reason, row.detail, row.times,
+            row.size_bytes, from_ms(row.first_ms), from_ms(row.last_ms),
         )  # fmt: skip
