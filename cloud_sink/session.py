@@ -28,7 +28,7 @@ from cloud_sink.checking import Message
 from cloud_sink.config import MqttSection
 from wastelock.messages import SinkState
 from wastelock.page import MAX_PAGE_BYTES
-from wastelock.topics import ALL_GATEWAY_STATES, ALL_LOCK_STATES, ALL_PAGES, SINK_STATE, shared
+from wastelock.topics import ALL_GATEWAY_STATES, ALL_LOCK_STATES, ALL_PAGES, ALL_TELEMETRY, SINK_STATE, shared
 
 _log = structlog.get_logger(__name__)
 
@@ -52,11 +52,14 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """Where messages go. All are called in paho's thread and must return at once."""
+    """Where messages go. All are called in paho's thread and must return at once.
+
+    `report`: topic, payload, and whether the broker had kept it: then it was said before this sink began to listen.
+    """
 
     page: Callable[[Incoming], None]
     lost: Callable[[], None]
-    report: Callable[[str, bytes], None]
+    report: Callable[[str, bytes, bool], None]
     fail: Callable[[Exception], None]
 
 
@@ -100,7 +103,6 @@ class Session:
 
     def start(self) -> None:
         """Begin to connect, and go on trying; return at once."""
-        before = set(threading.enumerate())
         connect = _properties(PacketTypes.CONNECT)
         connect.SessionExpiryInterval = self._settings.expiry_s
         connect.ReceiveMaximum = self._receive_maximum
@@ -112,8 +114,11 @@ class Session:
             clean_start=False,
             properties=connect,
         )
+        before = set(threading.enumerate())
         self._client.loop_start()
-        self._thread = next(iter(set(threading.enumerate()) - before), None)
+        # By its name, too: others may just have begun a thread.
+        new = set(threading.enumerate()) - before
+        self._thread = next((thread for thread in new if thread.name.startswith("paho-mqtt")), None)
 
     def stop(self) -> None:
         """Say goodbye and end paho's thread. The session stays at the broker and collects pages."""
@@ -167,10 +172,10 @@ class Session:
             self._connection += 1
             self._connected_s = time.monotonic()
             self._away = False
-            # Reports are retained and only the latest counts: QoS 0, so that they never hold up pages.
+            # Reports come again, and the latest counts: QoS 0, so that they never hold up pages.
             topics = [
                 (topic, SubscribeOptions(qos=0))
-                for topic in (ALL_GATEWAY_STATES, ALL_LOCK_STATES, SINK_STATE)
+                for topic in (ALL_GATEWAY_STATES, ALL_LOCK_STATES, ALL_TELEMETRY, SINK_STATE)
             ]
             group = self._settings.share_group
             pages = shared(group, ALL_PAGES) if group else ALL_PAGES
@@ -233,7 +238,7 @@ class Session:
                 if b'"online":false' in message.payload and not self._stopping:
                     client.publish(SINK_STATE, self._state(online=True), qos=1, retain=True)
             else:
-                self._handlers.report(topic, bytes(message.payload))
+                self._handlers.report(topic, bytes(message.payload), message.retain)
         except Exception as error:  # noqa: BLE001 - entry point of a callback: whatever it is must stop the process
             self._handlers.fail(error)
 

@@ -77,7 +77,7 @@ class Sink:
         self._database = Database(config.ledger.url)
         self._book = Book(self._database, _quota(config), clock)
         self._patience = Patience(random)
-        inbox = Inbox()
+        inbox = Inbox(clock)
         handlers = Handlers(self._take_page, self._forget_pages, inbox.put, self._failure.report)
         self.session = Session(
             config.mqtt, limits.receive_maximum, f"cloud-sink {software()}", handlers, clock
@@ -94,7 +94,14 @@ class Sink:
             self._patience,
         )
         self._reporting = Reporting(
-            inbox, self._database, self.keys, limits.report_interval_s, clock, self._patience
+            inbox,
+            self._database,
+            self.keys,
+            limits.report_interval_s,
+            config.observations,
+            config.mqtt.share_group is not None,
+            clock,
+            self._patience,
         )
 
     def keys(self) -> KeyRing:

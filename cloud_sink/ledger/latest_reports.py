@@ -3,41 +3,36 @@
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.tables import gateway_reports, lock_reports
+from cloud_sink.ledger.upserting import upsert
+from cloud_sink.observing import known_then
 from cloud_sink.reports import Report
 from wastelock.messages import GatewayState, LockState
 
 
-def save(database: Database, reports: Sequence[Report], now_ms: int) -> None:
+def save(connection: Connection, reports: Sequence[Report], now_ms: int) -> None:
     """Replace what is known of these gateways and locks, unless another sink has heard of them since `now_ms`.
 
     It is the time of hearing that counts: a gateway's clock may have been wrong when it wrote its last report.
+    Of several reports on one subject the last one counts.
     """
-    with database.writing() as connection:
-        known = gateways(connection)
-        gateway_rows, lock_rows = [], []
-        for report in reports:
-            row: dict[str, object] = {"site": report.site, "gateway": report.gateway, "reported_ms": now_ms}
-            if isinstance(report.state, LockState):
-                lock_rows.append({**row, "lock": report.lock, "report": report.state.to_json().decode()})
-            else:
-                state = _with_what_was_known(report.state, known.get((report.site, report.gateway)))
-                gateway_rows.append({**row, "report": state.to_json().decode()})
-        _upsert(connection, gateway_reports, ["site", "gateway"], gateway_rows)
-        _upsert(connection, lock_reports, ["lock"], lock_rows)
-
-
-def _with_what_was_known(state: GatewayState, before: GatewayState | None) -> GatewayState:
-    """A will or farewell says only that the gateway is gone: its spool is what its birth said. A late will is void."""
-    if state.online or before is None:
-        return state
-    if state.incarnation < before.incarnation:
-        return before
-    return before.model_copy(update={"online": False, "at": state.at})
+    known: dict[tuple[str, str], GatewayState] = gateways(connection)
+    gateway_rows: dict[tuple[str, str], dict[str, object]] = {}
+    lock_rows: dict[str, dict[str, object]] = {}
+    for report in reports:
+        subject = (report.site, report.gateway)
+        row: dict[str, object] = {"site": report.site, "gateway": report.gateway, "reported_ms": now_ms}
+        if isinstance(report.state, LockState):
+            lock = report.state.lock
+            lock_rows[lock] = {**row, "lock": lock, "report": report.state.to_json().decode()}
+        elif isinstance(report.state, GatewayState):
+            state = known_then(report.state, known.get(subject))
+            known[subject] = state
+            gateway_rows[subject] = {**row, "report": state.to_json().decode()}
+    upsert(connection, gateway_reports, ["site", "gateway"], list(gateway_rows.values()), "reported_ms")
+    upsert(connection, lock_reports, ["lock"], list(lock_rows.values()), "reported_ms")
 
 
 def gateways(connection: Connection) -> dict[tuple[str, str], GatewayState]:
@@ -63,17 +58,3 @@ def lock(connection: Connection, name: str) -> tuple[str, str, LockState] | None
     """Return site, gateway and latest report of a lock, None if there is none."""
     row = connection.execute(sa.select(lock_reports).where(lock_reports.c.lock == name)).one_or_none()
     return (row.site, row.gateway, LockState.model_validate_json(row.report)) if row else None
-
-
-def _upsert(connection: Connection, table: sa.Table, key: list[str], rows: list[dict[str, object]]) -> None:
-    if not rows:
-        return
-    insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
-    new = insert.excluded
-    updated = {column.name: new[column.name] for column in table.columns if column.name not in key}
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=key, set_=updated, where=table.c.reported_ms <= new["reported_ms"]
-        ),
-        rows,
-    )

@@ -89,8 +89,8 @@ def hearings_of(connection: Connection, gateways: Iterable[str] | None = None) -
     return [_hearing(row) for row in connection.execute(query)]
 
 
-def parse(kind: ReportKind, report: str) -> State:
-    """Return a kept report."""
+def parse(kind: ReportKind, report: str | bytes) -> State:
+    """Return a report from its JSON, or raise ValidationError."""
     return _MODELS[kind].model_validate_json(report)
 
 

@@ -1,6 +1,7 @@
 """What is missing, and whether it is on its way or lost."""
 
 from cloud_sink.ledger import latest_reports
+from cloud_sink.ledger.observations import ReportKind
 from cloud_sink.reports import Report
 from tests.support.fake_gateway import START, FakeGateway, FakeLock
 from tests.support.ledger import Ledger
@@ -8,8 +9,14 @@ from wastelock.messages import GatewayState, LockState
 
 
 def tell(ledger: Ledger, *states: GatewayState | LockState, at_ms: int = 0) -> None:
-    reports = [Report("estate-1", "gw-0001", getattr(state, "lock", None), state) for state in states]
-    latest_reports.save(ledger.database, reports, at_ms)
+    reports = [
+        Report(ReportKind.LOCK, "estate-1", "gw-0001", state.lock, state, START)
+        if isinstance(state, LockState)
+        else Report(ReportKind.GATEWAY, "estate-1", "gw-0001", None, state, START)
+        for state in states
+    ]
+    with ledger.database.writing() as connection:
+        latest_reports.save(connection, reports, at_ms)
 
 
 def lock_state(
