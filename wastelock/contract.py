@@ -17,7 +17,7 @@ from wastelock.page import MAX_PAGE_BYTES, MAX_RECORDS, Page
 Document = dict[str, Any]
 Role = Literal["gateway", "sink", "cloud", "backend"]
 
-CONTRACT_VERSION = "1.0.0"
+CONTRACT_VERSION = "1.1.0"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TELEMETRY_EXPIRY_S = 120
 _WILL_DELAY_S = 30
@@ -101,8 +101,9 @@ CHANNELS = (
     ),
     Channel(
         "feed", topics.feed("SITE"), "Committed pour",
-        "One CloudEvents 1.0 event in structured JSON mode for each pour in the ledger. Identity is source and id; "
-        "`sequence` is contiguous per site, so that a gap shows.",
+        "One CloudEvents 1.0 event in structured JSON mode for each complete, verified pour in the ledger; at least "
+        "once, in order, not retained. Identity is source and id; `sequence` is contiguous per site, so that a gap "
+        "shows. Read again from any number over HTTP: docs/feed.md.",
         messages.FeedEvent, "sink", ("backend",), content_type="application/cloudevents+json",
     ),
     Channel(
@@ -254,6 +255,8 @@ def _schema(channel: Channel) -> Document:
         schema = model.model_json_schema(by_alias=True)
         if issubclass(model, messages.Message):  # has a default in the code and is always on the wire
             schema["required"] = ["v", *schema.get("required", [])]
+        elif model is messages.FeedEvent:
+            schema["required"] = ["specversion", "type", "datacontenttype", *schema["required"]]
     else:
         schema = msgspec.json.schema(model)
     return {"$schema": _DIALECT, "$id": f"urn:wastelock:contract:1:{schema_name(channel)}", **schema}

@@ -224,29 +224,51 @@ class PourData(BaseModel):
     site: str
     lock: LockId
     chamber: int
-    volume_ml: int
-    weight_g: int | None
-    fraction: str | None
-    credential: str | None
-    result: int
-    clock_quality: str
-    register_count: int = Field(alias="register")
+    volume_ml: Annotated[int, Field(description="the chamber's volume: what is charged")]
+    weight_g: Annotated[int | None, Field(description="for plausibility only; null: not weighed")]
+    fraction: Annotated[
+        str | None, Field(description="kind of waste; null: nobody had described the lock by then")
+    ]
+    credential: Annotated[str | None, Field(description="the transponder's pseudonym; null: none was used")]
+    result: Annotated[int, Field(description="0: complete")]
+    clock_quality: Annotated[
+        str,
+        Field(
+            description="how far `time` can be trusted: ntp, rtc, derived, uncertain, lost, never_set (then it is "
+            "when the record was read)"
+        ),
+    ]
+    register_count: int = Field(
+        alias="register", description="the chamber's cycle register after this pour, modulo 2^32"
+    )
+    service: Annotated[bool, Field(description="made with a service transponder: no household's")] = False
 
 
 class FeedEvent(BaseModel):
-    """A committed pour for a billing backend: one CloudEvents 1.0 event in structured JSON mode."""
+    """A committed pour for a billing backend: one CloudEvents 1.0 event in structured JSON mode.
+
+    `source` and `id` are its identity: whoever gets them again has this pour already.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     specversion: Literal["1.0"] = "1.0"
     type: Literal["io.wastelock.pour.committed.v1"] = "io.wastelock.pour.committed.v1"
-    source: str
-    id: str
-    subject: str | None = None
-    time: Instant
+    source: Annotated[str, Field(description="/wl/{site}/{lock}")]
+    id: Annotated[str, Field(description="{lock}/{epoch}/{seq}")]
+    subject: Annotated[str | None, Field(description="the credential's pseudonym; absent: none was used")] = (
+        None
+    )
+    time: Annotated[Instant, Field(description="when the pour began, by the controller's clock")]
     datacontenttype: Literal["application/json"] = "application/json"
-    sequence: str
-    recordedtime: Instant
+    sequence: Annotated[
+        str,
+        Field(
+            pattern="^[0-9]{1,19}$",
+            description="number in the site's feed: from 1, without a gap, in the order of commits",
+        ),
+    ]
+    recordedtime: Annotated[Instant, Field(description="when the ledger committed it")]
     data: PourData
 
     def to_json(self) -> bytes:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from cloud_sink.reading import Entry
 from wastelock.clock_grade import grade_clock
 from wastelock.messages import FeedEvent, PourData
+from wastelock.record import Flag
 
 SEQUENCE_DIGITS = (
     12  # sequences are text in CloudEvents: with zeros in front their order as text is that of numbers
@@ -46,6 +47,7 @@ def make_event(numbered: Numbered, entry: Entry, fraction: str | None) -> FeedEv
         result=entry.result,
         clock_quality=quality.grade.value,
         register=entry.register_after,
+        service=bool(entry.flags & Flag.SERVICE),
     )
     return FeedEvent(
         source=f"/wl/{numbered.site}/{entry.lock}",
