@@ -12,8 +12,11 @@ Span = tuple[int, int]
 
 def from_numbers(numbers: Iterable[int]) -> list[Span]:
     """Return the ranges of these numbers, in whatever order and however often they come."""
+    ordered = sorted(set(numbers))
+    if ordered and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return [(ordered[0], ordered[-1])]  # the usual case, a hundred times a page
     spans: list[Span] = []
-    for number in sorted(set(numbers)):
+    for number in ordered:
         if spans and number == spans[-1][1] + 1:
             spans[-1] = (spans[-1][0], number)
         else:

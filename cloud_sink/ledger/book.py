@@ -118,7 +118,7 @@ class Book:
         commits.add(
             connection, Numbers(numbers.commit_no + 1, placed[-1].page_no, added.last_position), now_ms
         )
-        return len(placed), len(added.rows), new_disputes, len(unread_rows)
+        return len(placed), added.count, new_disputes, len(unread_rows)
 
 
 def _source(page: PlacedPage) -> Source:

@@ -1,11 +1,11 @@
 """Puts many rows into a table at once, by the quickest way that each database has.
 
 SQLite: statements of many rows, so that the interpreter is entered once per statement and not once per row.
-PostgreSQL: binary COPY.
+PostgreSQL: binary COPY. Entries come as bytes that are laid out for it already (`cloud_sink/entry_rows.py`).
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from struct import Struct, calcsize, pack
@@ -14,6 +14,8 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+
+from cloud_sink.entry_rows import CompleteBlock
 
 _SQLITE_ROWS = 1024  # rows of one statement: few long calls, during which other threads can run
 _COPY_ROWS = 2000  # rows handed to libpq at once
@@ -35,6 +37,17 @@ def insert_rows(connection: Connection, table: sa.Table, rows: Sequence[tuple[An
         _copy_postgres(raw, table, rows)
     else:
         raise TypeError(f"no bulk insert for {type(raw).__name__}")
+
+
+def insert_blocks(connection: Connection, table: sa.Table, blocks: Sequence[CompleteBlock]) -> None:
+    """The same for rows that are packed."""
+    if not blocks:
+        return
+    raw = connection.connection.driver_connection
+    if isinstance(raw, psycopg.Connection):
+        _copy_bytes(raw, table, (block.rows for block in blocks))
+    else:
+        insert_rows(connection, table, list(chain.from_iterable(block.unpack() for block in blocks)))
 
 
 def _insert_sqlite(raw: sqlite3.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -61,11 +74,16 @@ def _sqlite_statement(table: str, width: int, rows: int) -> str:
 
 def _copy_postgres(raw: "psycopg.Connection[Any]", table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """Binary COPY: each row as the table's columns say, packed by one call where it has no NULL and no text."""
-    packer = _packer(table)
+    pack = _packer(table).pack
+    parts = (rows[start : start + _COPY_ROWS] for start in range(0, len(rows), _COPY_ROWS))
+    _copy_bytes(raw, table, (b"".join(map(pack, part)) for part in parts))
+
+
+def _copy_bytes(raw: "psycopg.Connection[Any]", table: sa.Table, parts: Iterable[bytes | bytearray]) -> None:
     with raw.cursor() as cursor, cursor.copy(f"COPY {table.name} FROM STDIN (FORMAT BINARY)") as copy:
         copy.write(_COPY_HEAD)
-        for start in range(0, len(rows), _COPY_ROWS):
-            copy.write(b"".join([packer.pack(row) for row in rows[start : start + _COPY_ROWS]]))
+        for part in parts:
+            copy.write(part)
         copy.write(_COPY_END)
 
 
@@ -73,7 +91,7 @@ class _Packer:
     """Packs rows of one table for binary COPY.
 
     A row is its number of columns (2 bytes), then for each column its length (4 bytes, -1 for NULL) and its bytes.
-    Where all columns have a fixed length, a row without NULL goes through one struct: that is each entry of the ledger.
+    Where all columns have a fixed length, a row without NULL goes through one struct.
     """
 
     def __init__(self, columns: Sequence[sa.Column[Any]]) -> None:

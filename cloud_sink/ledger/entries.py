@@ -9,7 +9,7 @@ What is here is known from `seq_spans`; only records that lie in them are looked
 (they contain the transponder's number): those are found again by page and slot.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -17,8 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloud_sink import spans
-from cloud_sink.decoding import SEQ, SLOT, UNVERIFIED, Decoded, Group
-from cloud_sink.ledger.bulk import insert_rows
+from cloud_sink.decoding import Decoded, Group
+from cloud_sink.entry_rows import SEQ, SLOT, UNVERIFIED, Block, CompleteBlock, Row, pack_rows
+from cloud_sink.ledger.bulk import insert_blocks, insert_rows
 from cloud_sink.ledger.disputes import Dispute, DisputeKind
 from cloud_sink.ledger.span_table import SEQ_SPANS, Key
 from cloud_sink.ledger.tables import entries, locks, pages
@@ -45,14 +46,13 @@ class Source:
         return [group.lock for group in groups] + [record.lock for record in forged]
 
 
-@dataclass(slots=True)
-class _Standing:
-    """An entry that has the identity of a record at hand; its bytes are looked up only when they're asked for."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the bytes of an entry are: they are looked up only when they're asked for."""
 
     position: int
     page_no: int
     slot: int
-    raw: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -60,9 +60,17 @@ class Added:
     """What a batch adds. `last_position`: the ledger's, so far."""
 
     last_position: int
-    rows: list[tuple[object, ...]] = field(default_factory=list)
+    blocks: list[CompleteBlock] = field(default_factory=list)
     disputes: list[Dispute] = field(default_factory=list)
-    numbers: dict[Key, list[int]] = field(default_factory=dict)
+    spans: dict[Key, list[Span]] = field(default_factory=dict)
+    count: int = 0
+
+    def take(self, key: Key, page_no: int, blocks: Iterable[Block]) -> None:
+        """Give these rows of one page the next positions."""
+        for block in blocks:
+            self.blocks.append(block.complete(self.last_position + 1, key[0], page_no))
+            self.last_position += block.count
+            self.count += block.count
 
 
 _Candidates = list[tuple[Source, Group]]
@@ -74,24 +82,27 @@ def add_entries(
     """Write the records of these pages that are new; return them with whatever they disagree with."""
     added = Added(last_position)
     candidates: dict[Key, _Candidates] = {}
-    wanted: dict[Key, Span] = {}
     for source in sources:
         for group in source.decoded.groups:
-            key: Key = (lock_numbers[group.lock], group.epoch)
-            candidates.setdefault(key, []).append((source, group))
-            low, high = min(group.numbers), max(group.numbers)
-            first, last = wanted.get(key, (low, high))
-            wanted[key] = (min(low, first), max(high, last))
+            candidates.setdefault((lock_numbers[group.lock], group.epoch), []).append((source, group))
+    ranges = {key: [span for _, group in mine for span in group.spans] for key, mine in candidates.items()}
+    wanted = {
+        key: (min(first for first, _ in mine), max(last for _, last in mine)) for key, mine in ranges.items()
+    }
     here = SEQ_SPANS.touching(connection, wanted)
     for key, mine in candidates.items():
         low, high = wanted[key]
-        overlapping = any(first <= high and last >= low for first, last in here[key])
-        if overlapping or not _all_different(mine):
-            _resolve(connection, key, mine, here[key], added)
+        numbers = spans.union(ranges[key])
+        all_different = spans.size(numbers) == sum(group.count for _, group in mine)
+        if all_different and not any(first <= high and last >= low for first, last in here[key]):
+            # The usual case: nothing of this stretch is here yet.
+            added.spans[key] = numbers
+            for source, group in mine:
+                added.take(key, source.page_no, group.blocks)
         else:
-            _take_all(key, mine, added)
-    insert_rows(connection, entries, added.rows)
-    SEQ_SPANS.add(connection, {key: spans.from_numbers(mine) for key, mine in added.numbers.items()}, here)
+            _resolve(connection, key, mine, here[key], added)
+    insert_blocks(connection, entries, added.blocks)
+    SEQ_SPANS.add(connection, added.spans, here)
     return added
 
 
@@ -107,78 +118,62 @@ def forged_records(sources: Sequence[Source], lock_numbers: Mapping[str, int]) -
     ]  # fmt: skip
 
 
-def _all_different(mine: _Candidates) -> bool:
-    return len(set().union(*(group.numbers for _, group in mine))) == sum(
-        len(group.numbers) for _, group in mine
-    )
-
-
-def _take_all(key: Key, mine: _Candidates, added: Added) -> None:
-    """The usual case: nothing of this stretch is here yet."""
-    lock_no = key[0]
-    numbers = added.numbers.setdefault(key, [])
-    for source, group in mine:
-        page_no = source.page_no
-        added.rows.extend(
-            [
-                (position, lock_no, page_no, *row)
-                for position, row in enumerate(group.rows, added.last_position + 1)
-            ]
-        )
-        added.last_position += len(group.rows)
-        numbers.extend(group.numbers)
-
-
 def _resolve(connection: Connection, key: Key, mine: _Candidates, here: Sequence[Span], added: Added) -> None:
     """Some of this may be here already, or twice in this batch: look at each record."""
     lock_no, epoch = key
-    maybe = sorted({seq for _, group in mine for seq in group.numbers if spans.contains(here, seq)})
-    standing = _find(connection, lock_no, epoch, maybe)
+    maybe = [seq for _, group in mine for first, last in group.spans for seq in range(first, last + 1)]
+    standing = _find(
+        connection, lock_no, epoch, [seq for seq in sorted(set(maybe)) if spans.contains(here, seq)]
+    )
     stored = _StoredRecords(connection)
-    numbers = added.numbers.setdefault(key, [])
+    numbers: list[int] = []
     for source, group in mine:
-        for row, raw in zip(group.rows, group.raws, strict=True):
+        taken: list[Row] = []
+        for row in group.rows:
             identity = (row[SEQ], row[UNVERIFIED])
             entry = standing.get(identity)
             if entry is None:
-                added.last_position += 1
-                added.rows.append((added.last_position, lock_no, source.page_no, *row))
-                numbers.append(row[SEQ])
-                standing[identity] = _Standing(added.last_position, source.page_no, row[SLOT], raw)
-            elif stored.raw_of(entry) != raw:
+                position = added.last_position + len(taken) + 1
+                standing[identity] = _Place(position, source.page_no, row[SLOT])
+                taken.append(row)
+            elif stored.raw(entry.page_no, entry.slot) != stored.raw(source.page_no, row[SLOT]):
                 kind = DisputeKind.UNVERIFIED if row[UNVERIFIED] else DisputeKind.RECORD
                 added.disputes.append(
                     Dispute(kind, source.journal_no, source.page, source.page_no, row[SLOT], lock_no, epoch, row[SEQ],
                             entry.position)
                 )  # fmt: skip
+        added.take(key, source.page_no, pack_rows(taken))
+        numbers += [row[SEQ] for row in taken]
+    added.spans[key] = spans.from_numbers(numbers)
 
 
 def _find(
     connection: Connection, lock_no: int, epoch: int, numbers: Sequence[int]
-) -> dict[tuple[int, int], _Standing]:
+) -> dict[tuple[int, int], _Place]:
     """Return the entries of these sequence numbers by (seq, unverified)."""
-    found: dict[tuple[int, int], _Standing] = {}
+    found: dict[tuple[int, int], _Place] = {}
     e = entries.c
     for start in range(0, len(numbers), _IN_CHUNK):
         query = sa.select(e.seq, e.unverified, e.position, e.page_no, e.slot).where(
             e.lock_no == lock_no, e.epoch == epoch, e.seq.in_(numbers[start : start + _IN_CHUNK])
         )
         for row in connection.execute(query):
-            found[row.seq, row.unverified] = _Standing(row.position, row.page_no, row.slot)
+            found[row.seq, row.unverified] = _Place(row.position, row.page_no, row.slot)
     return found
 
 
 class _StoredRecords:
-    """Reads the bytes of entries from the pages that brought them; keeps the pages that it parsed last."""
+    """Reads records' bytes from the pages that brought them; keeps the pages that it parsed last.
+
+    The pages of the batch at hand are among them: they are written before their entries.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._page = lru_cache(_PAGES_CACHED)(self._read_page)
 
-    def raw_of(self, entry: _Standing) -> bytes:
-        if entry.raw is None:
-            entry.raw = from_base64url(self._page(entry.page_no)[entry.slot].raw)
-        return entry.raw
+    def raw(self, page_no: int, slot: int) -> bytes:
+        return from_base64url(self._page(page_no)[slot].raw)
 
     def _read_page(self, page_no: int) -> list[PageRecord]:
         payload = self._connection.scalar(sa.select(pages.c.payload).where(pages.c.page_no == page_no))

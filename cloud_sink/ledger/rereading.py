@@ -15,8 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloud_sink import spans
 from cloud_sink.checking import WHOLE_PAGE, decode_page
-from cloud_sink.decoding import SLOT, Decoded, Group
+from cloud_sink.decoding import Decoded, Group
+from cloud_sink.entry_rows import SEQ, SLOT, pack_rows
 from cloud_sink.keys import KeyRing
 from cloud_sink.ledger import commits, disputes
 from cloud_sink.ledger import tables as t
@@ -72,11 +74,11 @@ class Rereading:
             found = [*added.disputes, *forged_records(sources, lock_numbers)]
             new_disputes = disputes.add(connection, found, now_ms)
             resolved = _resolve(connection, sources, wanted, now_ms)
-            if added.rows:
+            if added.count:
                 after_this = replace(numbers, commit_no=numbers.commit_no + 1, position=added.last_position)
                 commits.add(connection, after_this, now_ms)
         self._locks.committed()
-        return Reread(len(added.rows), resolved, new_disputes, max(wanted))
+        return Reread(added.count, resolved, new_disputes, max(wanted))
 
     def recheck_macs(self, lock: str, after: tuple[int, int]) -> Rechecked:
         """Check the MACs of a lock's entries beyond (epoch, seq) that were committed without its key."""
@@ -143,10 +145,10 @@ def _unproven(lock: str, after: tuple[int, int]) -> sa.Select[Any]:
 def _only(decoded: Decoded, slots: set[int]) -> Decoded:
     groups = []
     for group in decoded.groups:
-        kept = [index for index, row in enumerate(group.rows) if row[SLOT] in slots]
+        kept = [row for row in group.rows if row[SLOT] in slots]
         if kept:
-            rows, raws = [group.rows[i] for i in kept], [group.raws[i] for i in kept]
-            groups.append(Group(group.lock, group.epoch, rows, raws, [group.numbers[i] for i in kept]))
+            numbers = spans.from_numbers(row[SEQ] for row in kept)
+            groups.append(Group(group.lock, group.epoch, pack_rows(kept), numbers, len(kept)))
     return Decoded(
         groups,
         [forged for forged in decoded.forged if forged.slot in slots],
