@@ -22,6 +22,7 @@ from cloud_sink.checking import CheckedPage, Reason, Rejected, check_message
 from cloud_sink.errors import LedgerRefused
 from cloud_sink.keys import KeyRing
 from cloud_sink.ledger.book import Book, Outcome
+from cloud_sink.metrics_intake import IntakeFigures
 from cloud_sink.patience import Patience
 from cloud_sink.receipts import receipts, resend_request
 from cloud_sink.resending import Resending
@@ -43,6 +44,12 @@ class Checking:
         self._current_connection = current_connection
         self._incoming: SimpleQueue[Incoming] = SimpleQueue()
         self.checked: CheckedQueue = SimpleQueue()
+        self.progressed_at = time.monotonic()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages haven't been looked at yet."""
+        return self._incoming.qsize()
 
     def put(self, incoming: Incoming) -> None:
         """Hand over a message; called by paho's thread."""
@@ -56,6 +63,7 @@ class Checking:
     def run(self, stop: threading.Event) -> None:
         """Check what comes in until asked to stop."""
         while not stop.is_set():
+            self.progressed_at = time.monotonic()
             try:
                 incoming = self._incoming.get(timeout=_IDLE_S)
             except Empty:
@@ -83,7 +91,10 @@ class Writing:
         batch_pages: int,
         clock: Callable[[], datetime],
         patience: Patience,
+        figures: IntakeFigures,
     ) -> None:
+        self.progressed_at = time.monotonic()
+        self._figures = figures
         self._checked = checked
         self._book = book
         self._session = session
@@ -97,6 +108,7 @@ class Writing:
         holes = self._patience.until_done(self._book.standings_with_holes, stop)
         self._resending.note(holes or [], time.monotonic())
         while not stop.is_set():
+            self.progressed_at = time.monotonic()
             batch = self._gather()
             if batch:
                 self._settle(batch, stop)
@@ -117,6 +129,7 @@ class Writing:
         """Commit a batch, send its receipts, acknowledge it: in that order, and each only after the one before."""
         pages = [result for _, result in batch if isinstance(result, CheckedPage)]
         rejected = [result for _, result in batch if isinstance(result, Rejected)]
+        began_s = time.monotonic()
         try:
             outcome = self._patience.until_done(lambda: self._book.commit(pages, rejected), stop)
         except LedgerRefused as error:
@@ -128,6 +141,7 @@ class Writing:
             outcome = self._patience.until_done(lambda: self._book.commit([], rejected), stop)
         if outcome is None:
             return  # asked to stop before the database came back
+        self._figures.note_batch(len(pages), rejected, outcome, time.monotonic() - began_s)
         self._report(outcome)
         self._resending.note(outcome.standings, time.monotonic())
         self._send_receipts(outcome, rejected)
@@ -144,7 +158,9 @@ class Writing:
     def _send_receipts(self, outcome: Outcome, rejected: Sequence[Rejected]) -> None:
         for standing, receipt in receipts(outcome.standings, rejected, self._clock()):
             topic = GatewayTopics(standing.key.site, standing.key.gateway).receipt
-            if not self._session.publish(topic, receipt.to_json(), retain=standing.is_latest):
+            is_sent = self._session.publish(topic, receipt.to_json(), retain=standing.is_latest)
+            self._figures.note_receipt(is_sent)
+            if not is_sent:
                 # Without its receipt the gateway sends the page again, and is told then.
                 _log.warning("a receipt couldn't be sent", gateway=standing.key.gateway)
 
@@ -154,6 +170,7 @@ class Writing:
         for key, missing in self._resending.due(time.monotonic()):
             topic = GatewayTopics(key.site, key.gateway).resend
             self._session.publish(topic, resend_request(key, missing).to_json())
+            self._figures.note_request()
             _log.info("asked for missing pages", gateway=key.gateway, journal=key.journal, first=missing[0][0],
                       ranges=len(missing))  # fmt: skip
 

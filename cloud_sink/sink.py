@@ -27,6 +27,8 @@ from cloud_sink.keys import KeyFiles, KeyRing
 from cloud_sink.ledger.book import Book
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.quarantine import Quota
+from cloud_sink.metrics import SinkSight
+from cloud_sink.metrics_intake import IntakeFigures
 from cloud_sink.patience import Patience
 from cloud_sink.reporting import Reporting
 from cloud_sink.reports import Inbox
@@ -75,13 +77,15 @@ class Sink:
         random = random or Random()
         limits = config.limits
         self._database = Database(config.ledger.url)
-        self._book = Book(self._database, _quota(config), clock)
-        self._patience = Patience(random)
+        self._quota = _quota(config)
+        self._book = Book(self._database, self._quota, clock)
+        self._patience, self._reporting_patience = Patience(random), Patience(random)
         inbox = Inbox(clock)
         handlers = Handlers(self._take_page, self._forget_pages, inbox.put, self._failure.report)
         self.session = Session(
             config.mqtt, limits.receive_maximum, f"cloud-sink {software()}", handlers, clock
         )
+        self._figures = IntakeFigures()
         self._checking = Checking(self.keys, lambda: self.session.connection)
         resending = Resending(limits.resend_after_s, limits.resend_at_most_every_s, random)
         self._writing = Writing(
@@ -92,6 +96,7 @@ class Sink:
             limits.batch_pages,
             clock,
             self._patience,
+            self._figures,
         )
         self._reporting = Reporting(
             inbox,
@@ -101,7 +106,23 @@ class Sink:
             config.observations,
             config.mqtt.share_group is not None,
             clock,
-            self._patience,
+            self._reporting_patience,
+        )
+
+    @property
+    def sight(self) -> SinkSight:
+        """What may be looked at while it runs. Who waits for the database makes progress, too."""
+        checking, writing, patience = self._checking, self._writing, self._patience
+        return SinkSight(
+            self.session,
+            self._figures,
+            {
+                "checking": lambda: checking.progressed_at,
+                "writing": lambda: max(writing.progressed_at, patience.progressed_at),
+                "reporting": lambda: self._reporting_patience.progressed_at,
+            },
+            lambda: {"incoming": checking.waiting, "checked": checking.checked.qsize()},
+            self._quota.total_bytes,
         )
 
     def keys(self) -> KeyRing:

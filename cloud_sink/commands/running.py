@@ -21,8 +21,11 @@ from cloud_sink.commands.terminal import (
 from cloud_sink.config import load_config
 from cloud_sink.keys import load_pseudonyms, make_pseudonym_key
 from cloud_sink.log import configure_log
+from cloud_sink.metrics import SinkMonitor, serve_in_background
+from cloud_sink.metrics_ledger import LedgerWatch
 from cloud_sink.pseudonymising import pseudonymise_column, pseudonymise_lines
 from cloud_sink.sink import Sink, reprocess_ledger, tune_interpreter
+from wastelock.monitoring import parse_address
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +47,13 @@ def run(
     with exit_codes():
         stop, reload = stop_on_signals(), threading.Event()
         signal.signal(signal.SIGHUP, setter(reload))
-        sink = Sink(load_config(config))
+        settings = load_config(config)
+        sink = Sink(settings)
+        if settings.metrics.listen is not None:
+            watch = LedgerWatch(settings.ledger.url, settings.metrics.refresh_s)
+            threading.Thread(target=watch.run, args=(stop,), name="ledger figures", daemon=True).start()
+            monitor = SinkMonitor(sink.sight, watch)
+            serve_in_background(parse_address(settings.metrics.listen), monitor.respond, stop)
         tune_interpreter()
         sink.run(stop, reload)
 

@@ -16,6 +16,7 @@ from cloud_sink.config import load_config
 from cloud_sink.errors import LedgerRefused, LedgerUnavailable, ThreadDied
 from cloud_sink.intake import Checking, Writing
 from cloud_sink.ledger.book import Outcome
+from cloud_sink.metrics_intake import IntakeFigures
 from cloud_sink.patience import Patience
 from cloud_sink.resending import Resending
 from cloud_sink.session import Incoming
@@ -74,7 +75,9 @@ def write(
     session: Any = FakeSession(len(pages), stop)
     book: Any = Troubled(ledger, trouble)
     resending = Resending(10, 60, Random(1))
-    Writing(queue, book, session, resending, 10, lambda: START, Patience(Random(1))).run(stop)
+    Writing(queue, book, session, resending, 10, lambda: START, Patience(Random(1)), IntakeFigures()).run(
+        stop
+    )
     return session  # type: ignore[no-any-return]
 
 
