@@ -1,0 +1,1 @@
+"""Schema of the accounts' database, step by step: Alembic finds the steps in `versions`."""

@@ -1,0 +1,1 @@
+"""JSON under /api/v1: each module has `router`; portal/app.py lists them."""

@@ -1,0 +1,109 @@
+"""START HERE: the application, its routes, and what stands around them.
+
+    request ─▶ Observer ─▶ SecurityHeaders ─▶ trusted hosts ─▶ BodyLimit ─▶ guard ─▶ route ─▶ require(…) ─▶ answer
+               counts      CSP, no-store …     no rebinding     413          CSRF              access.py
+
+To add a page or a part of the API: a module in `portal/pages` or `portal/api` with a `router`, one line below, and a
+row for each route in tests/integration/portal/test_access.py.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import Lifespan
+
+from portal import answers
+from portal.access import guard
+from portal.accounts.book import Accounts, utc_now
+from portal.accounts.password import Passwords
+from portal.api import live as api_live
+from portal.api import me as api_me
+from portal.billing_door import BillingDoor
+from portal.config import Config
+from portal.limiting import Limiter
+from portal.live import Hub
+from portal.live_source import SinkSource
+from portal.metrics import Metrics
+from portal.observing import Observer
+from portal.pages import account, accounts, language, login, probes, start
+from portal.security import BodyLimit, SecurityHeaders
+from portal.services import Services
+from portal.sink_door import SinkDoor
+from portal.words.catalog import load_words
+
+API_ROUTERS = (api_me.router, api_live.router)
+PAGE_ROUTERS = (start.router, login.router, account.router, accounts.router, language.router, probes.router)
+_STATIC = Path(__file__).parent / "static"
+
+
+def make_services(
+    settings: Config,
+    clock: Callable[[], datetime] = utc_now,
+    passwords: Passwords | None = None,
+    on_death: Callable[[BaseException], None] = lambda _error: None,
+) -> Services:
+    """Return what routes work with. ConfigError if it can't work; databases may be away."""
+    sink = SinkDoor(settings.sink.config)
+    metrics = Metrics()
+    return Services(
+        settings=settings,
+        accounts=Accounts(settings.accounts, clock, passwords),
+        sink=sink,
+        billing=None if settings.billing.config is None else BillingDoor(settings.billing.config),
+        hub=Hub(SinkSource(sink), settings.sink.poll_interval_s, settings.limits, metrics, on_death),
+        words=load_words(),
+        limiter=Limiter(settings.limits),
+        metrics=metrics,
+        clock=clock,
+    )
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the application. The accounts must be prepared; the services are closed by whoever made them."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        services.hub.start()
+        yield
+        services.hub.end_streams()
+
+    app = _bare_app(lifespan)
+    app.state.services = services
+    for router in PAGE_ROUTERS:
+        app.include_router(router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    answers.register(app)
+    web = services.settings.web
+    app.add_middleware(BodyLimit, web=web)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=web.allowed_hosts, www_redirect=False)
+    app.add_middleware(SecurityHeaders, web=web)
+    app.add_middleware(Observer, services=services)
+    return app
+
+
+def _bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    app = FastAPI(
+        title="Waste lock portal",
+        version=version("wastelock"),
+        summary="Fleet, sites, locks, bills and households, as they are now.",
+        lifespan=lifespan,
+        docs_url=None,  # their scripts come from elsewhere
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        dependencies=[Depends(guard)],
+    )
+    for router in API_ROUTERS:
+        app.include_router(router, prefix="/api/v1", responses=answers.PROBLEMS)
+    return app
+
+
+def describe_api() -> dict[str, Any]:
+    """Return the OpenAPI document; it depends on no configuration."""
+    return _bare_app().openapi()

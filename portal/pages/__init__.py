@@ -1,0 +1,1 @@
+"""Pages for people, in HTML: each module has `router`; portal/app.py lists them."""

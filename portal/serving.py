@@ -1,0 +1,99 @@
+"""Runs the application in uvicorn: bounded concurrency, time limits, trusted proxies, an orderly end."""
+
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from portal.app import create_app, make_services
+from portal.config import Config
+from portal.errors import PortalError
+from portal.services import Services
+
+_KEEP_ALIVE_S = 20
+_END_WITHIN_S = 10
+_BACKLOG = 512
+_HEADER_BYTES = 32 * 1024
+
+
+class LiveThreadDied(PortalError):
+    """The thread of the live stream has ended. Stop the process, so that it is started anew."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which ends live streams first: it would wait for them otherwise."""
+
+    def __init__(self, app: FastAPI, services: Services, announce: Callable[[str], None]) -> None:
+        """`announce`: told the address once it is served."""
+        web = services.settings.web
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=web.host,
+                port=web.port,
+                limit_concurrency=web.concurrent_requests,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=_END_WITHIN_S,
+                backlog=_BACKLOG,
+                h11_max_incomplete_event_size=_HEADER_BYTES,
+                http="h11",
+                ws="none",
+                proxy_headers=bool(web.trusted_proxies),
+                forwarded_allow_ips=list(web.trusted_proxies),
+                server_header=False,
+                access_log=False,  # paths hold links' secrets; what was asked for is counted by route
+                log_config=None,
+            )
+        )
+        self._services = services
+        self._announce = announce
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]  # passed through as it came
+        if self.started:
+            self._announce(self.address)
+
+    @property
+    def address(self) -> str:
+        """Where it listens, once it does: with the port that the system chose for port 0."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.end()
+        super().handle_exit(sig, frame)
+
+    def end(self) -> None:
+        """Begin to end, from any thread."""
+        # Not in a signal's handler itself: it may have interrupted who holds the event's lock.
+        threading.Thread(target=self._services.hub.end_streams).start()
+        self.should_exit = True
+
+
+def run_until_stopped(settings: Config, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C. LiveThreadDied: something unexpected happened, start anew."""
+    died: list[BaseException] = []
+    servers: list[Server] = []
+
+    def on_death(error: BaseException) -> None:
+        died.append(error)
+        for server in servers:
+            server.end()
+
+    services = make_services(settings, on_death=on_death)
+    try:
+        services.accounts.prepare()
+        where = settings.web.public_url
+        server = Server(
+            create_app(services),
+            services,
+            lambda address: announce(f"portal: {where} (listens on {address})"),
+        )
+        servers.append(server)
+        server.run()
+    finally:
+        services.close()
+    if died:
+        raise LiveThreadDied(f"the live stream's thread died: {died[0]!r}")

@@ -1,0 +1,170 @@
+"""The one door from the portal to the sink: ledger, twins and feed, read-only; what people decide is written.
+
+Nothing else of the portal imports the sink. Each part is opened when first needed, and again after a failure: the
+portal starts and serves what it can while a database is away (Unavailable, answered with 503).
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from cloud_sink.config import load_config
+from cloud_sink.errors import ConfigError as SinkConfigError
+from cloud_sink.errors import SinkError
+from cloud_sink.feed_reading import BATCH_CONTENT_TYPE, FeedReader, FeedSite, to_batch
+from cloud_sink.gaps import Cause, PageGap, RecordGap, Whereabouts
+from cloud_sink.ledger.database import Database
+from cloud_sink.listings import (
+    DisputeLine,
+    JournalLine,
+    QuarantineKey,
+    QuarantineLine,
+    list_disputes,
+    list_quarantine,
+)
+from cloud_sink.lock_journal import JournalKey, JournalRow, Place, read_lock_journal
+from cloud_sink.projections.twins.model import (
+    Alarm,
+    AlarmKind,
+    BillingImpact,
+    Change,
+    Connectivity,
+    DayPours,
+    FillPoint,
+    FleetCounts,
+    GatewayTwin,
+    Health,
+    Lifecycle,
+    LockSummary,
+    LockTwin,
+    Severity,
+    SiteSummary,
+    moves_from,
+)
+from cloud_sink.projections.twins.reading import TwinReader
+from cloud_sink.projections.twins.thresholds import Thresholds
+from cloud_sink.reading import Entry, LedgerReader
+from cloud_sink.reconciling import Run, Step
+from portal.errors import ConfigError, Unavailable
+
+__all__ = [
+    "BATCH_CONTENT_TYPE", "Alarm", "AlarmKind", "BillingImpact", "Cause", "Change", "Connectivity", "DayPours",
+    "DisputeLine", "Entry", "FeedReader", "FeedSite", "FillPoint", "FleetCounts", "GatewayTwin", "Health",
+    "JournalKey", "JournalLine", "JournalRow", "Lifecycle", "LockSummary", "LockTwin", "PageGap", "Place",
+    "QuarantineKey", "QuarantineLine", "RecordGap", "Run", "Severity", "SinkDoor", "SiteSummary", "Step", "TwinReader",
+    "Whereabouts", "moves_from", "to_batch",
+]  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What is open now."""
+
+    ledger: LedgerReader | None = None
+    twins: TwinReader | None = None
+    feed: FeedReader | None = None
+
+
+class SinkDoor:
+    """What the portal reads of the sink. Thread-safe."""
+
+    def __init__(self, config: Path) -> None:
+        """`config`: the sink's configuration file. ConfigError if it can't work; no database is opened yet."""
+        try:
+            self.config = load_config(config)
+        except SinkConfigError as error:
+            raise ConfigError(error.problems) from error
+        self._opening = threading.Lock()
+        self._parts = _Parts()
+        self._database = Database(self.config.ledger.url, read_only=True)
+
+    @contextmanager
+    def ledger(self) -> Iterator[LedgerReader]:
+        """The ledger's reader. Its errors become Unavailable."""
+        with _translating():
+            with self._opening:
+                if self._parts.ledger is None:
+                    self._parts.ledger = LedgerReader(self.config.ledger.url)
+                reader = self._parts.ledger
+            yield reader
+
+    @contextmanager
+    def twins(self) -> Iterator[TwinReader]:
+        """The twins' reader. Unavailable also while `cloud-sink project` hasn't made any yet."""
+        config = self.config
+        with _translating():
+            with self._opening:
+                if self._parts.twins is None:
+                    self._parts.twins = TwinReader(config.projections_url, config.ledger.url, Thresholds())
+                reader = self._parts.twins
+            yield reader
+
+    @contextmanager
+    def feed(self) -> Iterator[FeedReader]:
+        """The feed's reader. Unavailable also while there is no feed yet."""
+        with _translating():
+            with self._opening:
+                if self._parts.feed is None:
+                    self._parts.feed = FeedReader(self.config.ledger.url, self.config.projections_url)
+                reader = self._parts.feed
+            yield reader
+
+    def last_position(self) -> int:
+        """Return the position of the newest entry."""
+        with self.ledger() as reader:
+            return reader.last_position()
+
+    def entries_after(self, position: int, limit: int, lock: str | None = None) -> list[Entry]:
+        """Return the next entries after a position, at most `limit`, in the order of commits; of one lock if named."""
+        with self.ledger() as reader:
+            return reader.entries_after(position, limit, lock)
+
+    def lock_journal(self, lock: str, before: JournalKey | None, limit: int) -> list[JournalRow]:
+        """Return the newest rows of a lock's journal before a key (None: of all), and who has each record."""
+        with _translating(), self._database.reading() as connection:
+            return read_lock_journal(connection, lock, before, limit)
+
+    def record_gaps(self, lock: str) -> list[RecordGap]:
+        """Return what is missing of one lock's records, and why."""
+        with self.ledger() as reader:
+            return reader.record_gaps(lock)
+
+    def page_gaps(self) -> list[PageGap]:
+        """Return what is missing of gateways' pages, and why."""
+        with self.ledger() as reader:
+            return reader.page_gaps()
+
+    def runs(self, lock: str) -> list[Run]:
+        """Return the reconciliation of one lock's registers."""
+        with self.ledger() as reader:
+            return list(reader.runs(lock))
+
+    def disputes(self, after: int, limit: int) -> list[DisputeLine]:
+        """Return the next open disputes after a number."""
+        with _translating(), self._database.reading() as connection:
+            return list(islice(list_disputes(connection, after), limit))
+
+    def quarantine(self, after: QuarantineKey | None, limit: int) -> list[QuarantineLine]:
+        """Return the next of what wasn't taken or can't be read."""
+        with _translating(), self._database.reading() as connection:
+            return list(islice(list_quarantine(connection, after), limit))
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._opening:
+            parts, self._parts = self._parts, _Parts()
+        for part in (parts.ledger, parts.twins, parts.feed):
+            if part is not None:
+                part.close()
+        self._database.close()
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except SinkError as error:
+        raise Unavailable(str(error)) from error

@@ -1,0 +1,144 @@
+// What pages need beyond htmx: the session's token for its requests, the live stream, charts, questions before deeds.
+// No page holds a script of its own: what is to be done stands in data attributes (docs/portal.md lists them).
+"use strict";
+
+const token = document.querySelector('meta[name="csrf-token"]')?.content;
+
+document.addEventListener("htmx:configRequest", (event) => {
+  if (token) event.detail.headers["X-CSRF-Token"] = token;
+});
+
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.confirm ?? event.target.dataset.confirm;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+});
+
+// The live stream. `<body-part data-live="/api/v1/live?site=…">`: one stream for a page. Each event is given to the
+// document as `live:record`, `live:twin`; elements with data-refresh="record twin" (and hx-get) load anew, at most
+// every data-refresh-ms; `reset` loads all of them anew.
+const LONGEST_WAIT_MS = 30000;
+
+class LiveStream {
+  constructor(element) {
+    this.url = element.dataset.live;
+    this.states = document.querySelectorAll("[data-live-state]");
+    this.waitMs = 1000;
+    this.open();
+    window.addEventListener("pagehide", () => this.source.close());
+    window.addEventListener("pageshow", (event) => { if (event.persisted) this.open(); });
+  }
+
+  open() {
+    this.source = new EventSource(this.url);
+    this.source.onopen = () => { this.waitMs = 1000; this.show("on"); };
+    this.source.onerror = () => this.failed();
+    for (const kind of ["record", "twin", "reset"]) {
+      this.source.addEventListener(kind, (event) => this.pass(kind, event));
+    }
+    this.source.addEventListener("ended", () => { this.source.close(); window.location.reload(); });
+  }
+
+  failed() {
+    this.show("off");
+    // The browser tries again by itself unless the answer was an error: then so do we, ever more slowly.
+    if (this.source.readyState === EventSource.CLOSED) {
+      setTimeout(() => this.open(), this.waitMs);
+      this.waitMs = Math.min(this.waitMs * 2, LONGEST_WAIT_MS);
+    }
+  }
+
+  pass(kind, event) {
+    document.dispatchEvent(new CustomEvent(`live:${kind}`, { detail: JSON.parse(event.data) }));
+    for (const element of document.querySelectorAll("[data-refresh]")) {
+      if (kind === "reset" || element.dataset.refresh.split(" ").includes(kind)) refresh(element);
+    }
+  }
+
+  show(state) {
+    for (const element of this.states) {
+      element.dataset.state = state;
+      element.querySelector("span").textContent = element.dataset[state];
+    }
+  }
+}
+
+const due = new WeakMap();
+
+function refresh(element) {
+  if (due.has(element)) return;
+  due.set(element, setTimeout(() => {
+    due.delete(element);
+    if (element.isConnected) window.htmx.trigger(element, "refresh");
+  }, Number(element.dataset.refreshMs ?? 250)));
+}
+
+// Charts. `<div class="chart" data-chart="/api/…" data-unit="l" data-type="bars|line" data-labels='["…"]'>`: the address
+// answers {"x": [unix seconds], "series": [[numbers], …]}.
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+async function draw(element) {
+  const answer = await fetch(element.dataset.chart, { headers: { Accept: "application/json" } });
+  if (!answer.ok) return;
+  const { x, series } = await answer.json();
+  const labels = JSON.parse(element.dataset.labels ?? "[]");
+  const bars = element.dataset.type === "bars";
+  const paths = bars ? window.uPlot.paths.bars({ size: [0.7, 48] }) : undefined;
+  const number = new Intl.NumberFormat(document.documentElement.lang);
+  const unit = element.dataset.unit ? ` ${element.dataset.unit}` : "";
+  const axis = { stroke: colour("--text-soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
+  const options = {
+    width: element.clientWidth,
+    height: Number(element.dataset.height ?? 220),
+    tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), element.dataset.zone ?? "Europe/Berlin"),
+    fmtDate: (template) => dates(template),
+    scales: { y: { range: (_plot, low, high) => [Math.min(0, low), Math.max(high * 1.08, Number(element.dataset.top ?? 1))] } },
+    axes: [axis, { ...axis, size: 56, values: (_plot, ticks) => ticks.map((tick) => number.format(tick)) }],
+    series: [{ value: "{DD}.{MM}. {HH}:{mm}" }, ...series.map((_values, place) => ({
+      label: labels[place] ?? "",
+      stroke: colour(`--series-${(place % 4) + 1}`),
+      fill: bars ? colour(`--series-${(place % 4) + 1}`) : undefined,
+      width: bars ? 0 : 2,
+      points: { show: !bars && x.length < 60 },
+      paths,
+      value: (_plot, value) => (value === null ? "–" : number.format(value) + unit),
+    }))],
+  };
+  element.plot?.destroy();
+  element.replaceChildren();
+  element.plot = new window.uPlot(options, [x, ...series], element);
+}
+
+// Days before months in both languages: uPlot's templates come from a country where it is otherwise.
+const TEMPLATES = new Map([["{M}/{D}/{YY}", "{D}.{M}.{YY}"], ["{M}/{D}", "{D}.{M}."], ["\n{M}/{D}/{YY}", "\n{D}.{M}.{YY}"], ["\n{M}/{D}", "\n{D}.{M}."]]);
+
+function dates(template) {
+  return window.uPlot.fmtDate(template.replaceAll("{h}{aa}", "{HH}:00").replaceAll("{h}:{mm}{aa}", "{HH}:{mm}").replace(/\n?\{M\}\/\{D\}(\/\{YY\})?/, (found) => TEMPLATES.get(found) ?? found));
+}
+
+function drawAll(root) {
+  for (const element of root.querySelectorAll("[data-chart]")) draw(element);
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const live = document.querySelector("[data-live]");
+  if (live) new LiveStream(live);
+  drawAll(document);
+});
+document.addEventListener("htmx:afterSwap", (event) => drawAll(event.detail.elt));
+
+let resized;
+window.addEventListener("resize", () => {
+  clearTimeout(resized);
+  resized = setTimeout(() => {
+    for (const element of document.querySelectorAll("[data-chart]")) {
+      element.plot?.setSize({ width: element.clientWidth, height: element.plot.height });
+    }
+  }, 150);
+});
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(document));

@@ -1,0 +1,41 @@
+"""Answers a request by a live stream; ends it when the viewer may not listen any more, or doesn't take what is sent."""
+
+import asyncio
+
+from fastapi import Request
+from fastapi.sse import EventSourceResponse
+from starlette.types import Send
+
+from portal.access import still_holds
+from portal.live import Audience
+from portal.roles import Viewer
+from portal.services import services_of
+
+_STUCK_S = 60.0  # a browser that takes nothing for so long is gone
+
+
+class LiveResponse(EventSourceResponse):
+    """A stream that gives up on a browser which has stopped reading: memory and a place would be held for nobody."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: object) -> None:
+            async with asyncio.timeout(_STUCK_S):
+                await send(message)  # type: ignore[arg-type]  # passed through as it came
+
+        try:
+            await super().stream_response(send_in_time)
+        except TimeoutError:
+            return
+
+
+def open_stream(request: Request, viewer: Viewer, audience: Audience) -> LiveResponse:
+    """Return the stream of what this audience may see; TooMany if the session has too many already."""
+    services = services_of(request)
+    services.hub.admit(viewer.session_key)
+    chunks = services.hub.follow(
+        audience,
+        viewer.session_key,
+        request.headers.get("Last-Event-ID"),
+        lambda: still_holds(request, viewer),
+    )
+    return LiveResponse(chunks, headers={"X-Accel-Buffering": "no"})

@@ -1,0 +1,93 @@
+"""Numbers, days, instants, volumes and money as people of a language write them. Litres and euros are exact."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_datetime, format_skeleton, format_time, format_timedelta
+from babel.numbers import format_currency, format_decimal, format_percent
+
+_ABSENT = "–"
+_LOCALES = {
+    "de": "de_DE",
+    "en": "en_GB",
+}  # in English, too, days come before months and weeks begin on Mondays
+
+
+class Formatting:
+    """What is None is shown as a dash."""
+
+    def __init__(self, language: str, zone: ZoneInfo) -> None:
+        self.language = language
+        self.zone = zone
+        self._locale = _LOCALES[language]
+
+    def number(self, value: int | Decimal | None) -> str:
+        """Return 1234 as 1.234."""
+        return _ABSENT if value is None else format_decimal(value, locale=self._locale)
+
+    def volume(self, volume_ml: int | None) -> str:
+        """Return millilitres as litres: 12,5 l."""
+        if volume_ml is None:
+            return _ABSENT
+        return f"{format_decimal(Decimal(volume_ml) / 1000, format='#,##0.###', locale=self._locale)}\u00a0l"
+
+    def money(self, amount_cents: int | None) -> str:
+        """Return cents as euros: 12,34 €."""
+        if amount_cents is None:
+            return _ABSENT
+        return format_currency(Decimal(amount_cents) / 100, "EUR", locale=self._locale)
+
+    def permille(self, permille: int | None, digits: int = 0) -> str:
+        """Return thousandths as per cent: 985 is 98,5 %. Never rounded up to 100 %: what is missing is shown."""
+        if permille is None:
+            return _ABSENT
+        pattern = "0." + "0" * digits if digits else "0"
+        shown = Decimal(permille) / 1000
+        if permille < 1000:
+            shown = shown.quantize(Decimal(1).scaleb(-2 - digits), rounding="ROUND_DOWN")
+        return format_percent(shown, format=f"{pattern}\u00a0%", locale=self._locale)
+
+    def weight(self, weight_g: int | None) -> str:
+        """Return grams as kilograms: 1,25 kg."""
+        if weight_g is None:
+            return _ABSENT
+        return f"{format_decimal(Decimal(weight_g) / 1000, format='#,##0.##', locale=self._locale)}\u00a0kg"
+
+    def day(self, day: date | None) -> str:
+        """Return 25.11.2026."""
+        return _ABSENT if day is None else format_date(day, format="medium", locale=self._locale)
+
+    def month(self, day: date | None) -> str:
+        """Return the month of a day: November 2026."""
+        return _ABSENT if day is None else str(format_skeleton("yMMMM", day, locale=self._locale))
+
+    def instant(self, at: datetime | None) -> str:
+        """Return day and time to the second, in the zone of the property."""
+        if at is None:
+            return _ABSENT
+        return format_datetime(at, format="medium", tzinfo=self.zone, locale=self._locale)
+
+    def minute(self, at: datetime | None) -> str:
+        """Return day and time to the minute."""
+        if at is None:
+            return _ABSENT
+        return format_datetime(at, format="short", tzinfo=self.zone, locale=self._locale)
+
+    def time(self, at: datetime | None) -> str:
+        """Return the time of day to the second."""
+        return (
+            _ABSENT if at is None else format_time(at, format="medium", tzinfo=self.zone, locale=self._locale)
+        )
+
+    def duration(self, duration: timedelta | None) -> str:
+        """Return a length of time in its greatest unit: 3 Stunden."""
+        if duration is None:
+            return _ABSENT
+        return format_timedelta(duration, threshold=1.2, locale=self._locale)
+
+    def ago(self, at: datetime | None, now: datetime) -> str:
+        """Return how long ago an instant was: vor 3 Stunden."""
+        if at is None:
+            return _ABSENT
+        return format_timedelta(at - now, add_direction=True, threshold=1.2, locale=self._locale)
