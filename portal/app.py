@@ -25,6 +25,7 @@ from portal.accounts.book import Accounts, utc_now
 from portal.accounts.password import Passwords
 from portal.api import live as api_live
 from portal.api import me as api_me
+from portal.billing_desk import BillingDesk
 from portal.billing_door import BillingDoor
 from portal.config import Config
 from portal.limiting import Limiter
@@ -32,14 +33,36 @@ from portal.live import Hub
 from portal.live_source import SinkSource
 from portal.metrics import Metrics
 from portal.observing import Observer
-from portal.pages import account, accounts, language, login, probes, start
+from portal.pages import (
+    account,
+    accounts,
+    billing,
+    billing_papers,
+    billing_run,
+    billing_steps,
+    language,
+    login,
+    probes,
+    start,
+)
 from portal.security import BodyLimit, SecurityHeaders
 from portal.services import Services
 from portal.sink_door import SinkDoor
 from portal.words.catalog import load_words
 
 API_ROUTERS = (api_me.router, api_live.router)
-PAGE_ROUTERS = (start.router, login.router, account.router, accounts.router, language.router, probes.router)
+PAGE_ROUTERS = (
+    start.router,
+    login.router,
+    account.router,
+    accounts.router,
+    language.router,
+    probes.router,
+    billing.router,
+    billing_run.router,
+    billing_steps.router,
+    billing_papers.router,
+)
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -52,11 +75,13 @@ def make_services(
     """Return what routes work with. ConfigError if it can't work; databases may be away."""
     sink = SinkDoor(settings.sink.config)
     metrics = Metrics()
+    billing = None if settings.billing.config is None else BillingDoor(settings.billing.config, clock)
     return Services(
         settings=settings,
         accounts=Accounts(settings.accounts, clock, passwords),
         sink=sink,
-        billing=None if settings.billing.config is None else BillingDoor(settings.billing.config),
+        billing=billing,
+        billing_desk=None if billing is None else BillingDesk(billing, clock),
         hub=Hub(SinkSource(sink), settings.sink.poll_interval_s, settings.limits, metrics, on_death),
         words=load_words(),
         limiter=Limiter(settings.limits),

@@ -60,7 +60,7 @@ __all__ = [
     "CAP_ROW", "UNATTRIBUTED_ROW", "Barred", "BillingDoor", "DayRange", "Deadlines", "DeliveredStatement",
     "Documents", "Household", "HouseholdStanding", "Move", "Obstacle", "OwnPour", "Property", "PropertyLine",
     "PropertyView", "Proposal", "Replay", "Review", "RevisionDocument", "RowView", "RunLine", "RunName",
-    "RunRecord", "RunState", "RunView", "Seen", "Sheet", "Standing", "StoredInvoice", "encode_values",
+    "RunRecord", "RunState", "RunView", "Seen", "Sheet", "Sources", "Standing", "StoredInvoice", "encode_values",
 ]  # fmt: skip
 
 
@@ -127,17 +127,19 @@ class BillingDoor:
         except BillingConfigError as error:
             raise ConfigError(error.problems) from error
         self.clock = clock
+        self._prepared = False
 
     def check(self) -> None:
-        """Bring the books to this release's schema. Unavailable if they can't be reached now."""
-        with self._books(writing=True) as books:
+        """Unavailable if billing's books can't be read now."""
+        with self._books() as books:
             books.store.list("-")
-
-    def close(self) -> None:
-        """Nothing is held open between two calls."""
 
     @contextmanager
     def _books(self, writing: bool = False) -> Iterator[Books]:
+        """The first time they are brought to this release's schema, as any of billing's commands does."""
+        if not self._prepared:
+            with _translating(), open_books(self.config, self.clock):
+                self._prepared = True
         with _translating(), open_books(self.config, self.clock, read_only=not writing) as books:
             yield books
 

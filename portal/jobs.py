@@ -1,7 +1,7 @@
 """Work that takes longer than a request should: in a few threads of its own, with progress that a page can show.
 
-Bounded in each respect: so many at once, so many waiting, so many kept after they are done. The same work for the same
-subject is never done twice at the same time: whoever asks again is given what runs already.
+Bounded in each respect: so many at once, so many waiting, so many kept after they are done. The same work (kind,
+subject, key) is never done twice at the same time: whoever asks again is given what runs already.
 """
 
 import secrets
@@ -31,12 +31,15 @@ class JobState(StrEnum):
 
 
 class Job:
-    """One piece of work. `kind` and `subject` tell it from others; `directory` is its own, for files that it makes."""
+    """One piece of work: what it does (`kind`), to what (`subject`), for whom. `directory` is its own, for files."""
 
-    def __init__(self, kind: str, subject: str, actor: str, begun_at: datetime, directory: Path) -> None:
+    def __init__(
+        self, kind: str, subject: str, key: str, actor: str, begun_at: datetime, directory: Path
+    ) -> None:
         self.job_id = secrets.token_urlsafe(12)
         self.kind = kind
         self.subject = subject
+        self.key = key
         self.actor = actor
         self.begun_at = begun_at
         self.directory = directory
@@ -64,6 +67,12 @@ class Job:
     def result(self) -> object:
         """What came of it, once it is done. Whatever the work raised is raised here."""
         return self._future.result(timeout=0)
+
+    @property
+    def file(self) -> Path | None:
+        """The file that came of it, None if none did, or not yet."""
+        result = self.result if self.state is JobState.DONE else None
+        return result if isinstance(result, Path) else None
 
     @property
     def error(self) -> BaseException | None:
@@ -97,17 +106,21 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._number = 0
 
-    def start(self, kind: str, subject: str, actor: str, work: Callable[[Job], object]) -> Job:
-        """Begin a piece of work, or return the same that runs already; Unavailable if too much waits."""
+    def start(self, kind: str, subject: str, actor: str, work: Callable[[Job], object], key: str = "") -> Job:
+        """Begin a piece of work, or return the same that runs already; Unavailable if too much waits.
+
+        `key`: what tells it from other work of the same kind on the same subject.
+        """
         with self._lock:
             active = [job for job in self._jobs.values() if job.state in (JobState.WAITING, JobState.RUNNING)]
             for job in active:
-                if (job.kind, job.subject) == (kind, subject):
+                if (job.kind, job.subject, job.key) == (kind, subject, key):
                     return job
             if len(active) >= self._most:
                 raise Unavailable("too much work is waiting: try again in a minute")
             self._number += 1
-            job = Job(kind, subject, actor, self._clock(), Path(self._folder.name) / str(self._number))
+            folder = Path(self._folder.name) / str(self._number)
+            job = Job(kind, subject, key, actor, self._clock(), folder)
             self._forget_oldest()
             self._jobs[job.job_id] = job
             future = self._threads.submit(_run, job, work)

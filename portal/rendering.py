@@ -89,6 +89,7 @@ def _surroundings(request: Request, services: Services, viewer: Viewer, words: W
         "t": words.t,
         "n": words.n,
         "w": words.w,
+        "has": words.has,
         "fmt": Formatting(words.language, services.settings.shown.zone),
         "language": words.language,
         "languages": LANGUAGES,

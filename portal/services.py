@@ -7,6 +7,7 @@ from datetime import datetime
 from fastapi import Request
 
 from portal.accounts.book import Accounts
+from portal.billing_desk import BillingDesk
 from portal.billing_door import BillingDoor
 from portal.config import Config
 from portal.errors import NotThere
@@ -19,12 +20,13 @@ from portal.words.catalog import Words
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`clock` gives the time in UTC. `billing` is None where the portal is run without bills."""
+    """`clock` gives the time in UTC. `billing` and `billing_desk` are None where the portal is run without bills."""
 
     settings: Config
     accounts: Accounts
     sink: SinkDoor
     billing: BillingDoor | None
+    billing_desk: BillingDesk | None
     hub: Hub
     words: dict[str, Words]
     limiter: Limiter
@@ -38,12 +40,19 @@ class Services:
             raise NotThere("this portal runs without billing: [billing] config is not set")
         return self.billing
 
+    @property
+    def desk(self) -> BillingDesk:
+        """Billing's long work; NotThere where there is none."""
+        if self.billing_desk is None:
+            raise NotThere("this portal runs without billing: [billing] config is not set")
+        return self.billing_desk
+
     def close(self) -> None:
         """Close everything, in the opposite order of its making."""
         self.hub.close()
         self.limiter.close()
-        if self.billing is not None:
-            self.billing.close()
+        if self.billing_desk is not None:
+            self.billing_desk.close()
         self.sink.close()
         self.accounts.close()
 

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime, format_skeleton, format_time, format_timedelta
@@ -38,6 +39,19 @@ class Formatting:
             return _ABSENT
         return format_currency(Decimal(amount_cents) / 100, "EUR", locale=self._locale)
 
+    def exact_money(self, exact_cents: Fraction) -> str:
+        """Return an exact share in euros to four places, cut off; an ellipsis says that it goes on."""
+        scaled = exact_cents * 100
+        whole = scaled.numerator // scaled.denominator
+        shown = format_decimal(Decimal(whole) / 10_000, format="#,##0.0000", locale=self._locale)
+        return f"{shown}{'' if whole == scaled else '…'}\u00a0€"
+
+    def area(self, area_dm2: int | None) -> str:
+        """Return square decimetres as square metres: 62,40 m²."""
+        if area_dm2 is None:
+            return _ABSENT
+        return f"{format_decimal(Decimal(area_dm2) / 100, format='#,##0.00', locale=self._locale)}\u00a0m²"
+
     def permille(self, permille: int | None, digits: int = 0) -> str:
         """Return thousandths as per cent: 985 is 98,5 %. Never rounded up to 100 %: what is missing is shown."""
         if permille is None:
@@ -57,6 +71,10 @@ class Formatting:
     def day(self, day: date | None) -> str:
         """Return 25.11.2026."""
         return _ABSENT if day is None else format_date(day, format="medium", locale=self._locale)
+
+    def last_day(self, end: date | None) -> str:
+        """Return the last day before an end; nothing where it still goes on."""
+        return "" if end is None else self.day(end - timedelta(days=1))
 
     def month(self, day: date | None) -> str:
         """Return the month of a day: November 2026."""
