@@ -2,7 +2,7 @@
 
 import typer
 
-from cloud_sink.commands import feed, looking, projections, running
+from cloud_sink.commands import feed, locks, looking, projections, running, sites
 
 app = typer.Typer(
     add_completion=False,
@@ -15,6 +15,8 @@ running.register(app)
 looking.register(app)
 projections.register(app)
 feed.register(app)
+app.add_typer(locks.app, name="lock")
+app.add_typer(sites.app, name="site")
 
 
 def main() -> None:

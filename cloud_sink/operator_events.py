@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from cloud_sink.projections.twins.lifecycle import PEOPLE
 from wastelock.page import format_instant
 from wastelock.registers import LOCK_ID_PATTERN
 from wastelock.topics import InvalidTopic, check_name
@@ -105,9 +106,17 @@ class LockDescription(_Body):
 
 
 class Move(_Body):
-    """A step of a lock's lifecycle."""
+    """A step of a lock's lifecycle, to where people can move one."""
 
     to: Name
+
+    @field_validator("to")
+    @classmethod
+    def _is_possible(cls, to: str) -> str:
+        possible = [state.value for state in PEOPLE.values()]
+        if to not in possible:
+            raise ValueError(f"{to!r}: expected one of {', '.join(possible)}")
+        return to
 
 
 class WishedProperty(StrEnum):

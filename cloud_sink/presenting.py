@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TextIO, TypeVar
 
 import msgspec
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -124,6 +125,8 @@ def as_json(item: Any) -> Any:
         if isinstance(item, PageGap | RecordGap):
             data = {"what": "pages" if isinstance(item, PageGap) else "records", **data}
         return data
+    if isinstance(item, BaseModel):
+        return item.model_dump(mode="json")
     if isinstance(item, datetime):
         return format_instant(item)
     if isinstance(item, list | tuple):

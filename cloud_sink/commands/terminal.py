@@ -23,6 +23,7 @@ from cloud_sink.errors import (
     NotPossible,
     SinkError,
 )
+from cloud_sink.operating import Author, Operations
 from cloud_sink.reading import LedgerReader
 from wastelock.page import parse_instant
 
@@ -69,16 +70,27 @@ def opened_reader(config: Path) -> Iterator[LedgerReader]:
             reader.close()
 
 
+@contextmanager
+def opened_operations(config: Path) -> Iterator[Operations]:
+    """The same ledger, for one command that decides something."""
+    with exit_codes():
+        operations = Operations(load_config(config).ledger.url, now)
+        try:
+            yield operations
+        finally:
+            operations.close()
+
+
+def make_author(actor: str | None, reason: str) -> Author:
+    """Return who does it, and why: what --actor says, or the operating system's user."""
+    if actor is not None and not actor.strip():
+        raise typer.BadParameter("--actor must name somebody")
+    return Author(actor.strip() if actor is not None else getpass.getuser(), reason)
+
+
 def now() -> datetime:
     """Return the present instant."""
     return datetime.now(UTC)
-
-
-def name_actor(actor: str | None) -> str:
-    """Return who does it: what --actor says, or the operating system's user."""
-    if actor is not None and not actor.strip():
-        raise typer.BadParameter("--actor must name somebody")
-    return actor.strip() if actor is not None else getpass.getuser()
 
 
 def parse_since(text: str, option: str) -> datetime:

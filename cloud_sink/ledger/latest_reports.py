@@ -54,6 +54,13 @@ def lock_names(connection: Connection, name: str | None = None) -> list[str]:
     return list(connection.scalars(query if name is None else query.where(lock_reports.c.lock == name)))
 
 
+def gateways_of_locks(connection: Connection) -> dict[str, str]:
+    """Return through which gateway (`site/gateway`) each lock was heard last."""
+    r = lock_reports.c
+    rows = connection.execute(sa.select(r.lock, r.site, r.gateway))
+    return {row.lock: f"{row.site}/{row.gateway}" for row in rows}
+
+
 def lock(connection: Connection, name: str) -> tuple[str, str, LockState] | None:
     """Return site, gateway and latest report of a lock, None if there is none."""
     row = connection.execute(sa.select(lock_reports).where(lock_reports.c.lock == name)).one_or_none()

@@ -88,6 +88,18 @@ def events_of(
     return [_event(row) for row in connection.execute(query)]
 
 
+def last_bodies(connection: Connection, subject_kind: SubjectKind, kind: EventKind) -> dict[str, Body]:
+    """Return the newest body of this kind of each subject."""
+    o = operator_events.c
+    newest = (
+        sa.select(sa.func.max(o.event_no))
+        .where(o.subject_kind == subject_kind.value, o.kind == kind.value)
+        .group_by(o.subject)
+    )
+    query = sa.select(o.subject, o.body).where(o.event_no.in_(newest))
+    return {row.subject: body_of(subject_kind, kind, row.body) for row in connection.execute(query)}
+
+
 def _event(row: sa.Row[Any]) -> OperatorEvent:
     subject_kind, kind = SubjectKind(row.subject_kind), EventKind(row.kind)
     return OperatorEvent(

@@ -1,0 +1,281 @@
+"""What people do to sites, locks and gateways: one function each, for the command line and for whoever serves pages.
+
+    describe_site  describe_lock  describe_locks  move  wish  acknowledge  note      each one transaction of the ledger
+
+What isn't possible raises NotPossible, what isn't right InputRejected; then nothing was written. What is said already
+isn't written again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+from sqlalchemy.engine import Connection
+
+from cloud_sink.errors import InputRejected, NotPossible, SinkError
+from cloud_sink.ledger import latest_reports
+from cloud_sink.ledger.database import Database
+from cloud_sink.ledger.instants import to_ms
+from cloud_sink.ledger.migrating import check
+from cloud_sink.ledger.operator_events import Decision, add_events, events_of, last_bodies
+from cloud_sink.ledger.tables import gateway_reports, journals, locks
+from cloud_sink.operator_events import (
+    Acknowledgement,
+    Body,
+    EventKind,
+    LockDescription,
+    Move,
+    Note,
+    SiteDescription,
+    SubjectKind,
+    Wish,
+    check_subject,
+)
+from cloud_sink.projections.twins.lifecycle import (
+    IllegalMove,
+    Lifecycle,
+    LifecycleEvent,
+    check_move,
+    settle,
+)
+
+B = TypeVar("B", SiteDescription, LockDescription)
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who does something, and why."""
+
+    actor: str
+    reason: str = ""
+
+
+class Effect(StrEnum):
+    """What a description does to what stands."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedLock:
+    """A lock that was described or heard of. `lifecycle`: as decided, and whether it was ever heard."""
+
+    lock: str
+    lifecycle: Lifecycle
+    gateway: str | None
+    description: LockDescription | None
+
+
+class Operations:
+    """Writes decisions into the ledger. Several threads and processes may; each call has a connection of its own."""
+
+    def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
+        """`url`: the ledger's. ConfigError if there is none of this release's schema."""
+        self._database = Database(url)
+        self._clock = clock
+        try:
+            check(self._database)
+        except SinkError:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        self._database.close()
+
+    def describe_site(self, site: str, changes: Mapping[str, Any], author: Author) -> Effect:
+        """Describe a site. `changes`: fields of SiteDescription; all others stay as they are."""
+        _check(SubjectKind.SITE, site)
+        with self._database.writing() as connection:
+            before = _described(connection, SubjectKind.SITE, site)
+            body = _validated(SiteDescription, before, changes)
+            return self._describe(connection, SubjectKind.SITE, {site: body}, author)[site]
+
+    def describe_lock(self, lock: str, changes: Mapping[str, Any], author: Author) -> Effect:
+        """Describe a lock. `changes`: fields of LockDescription; all others stay as they are.
+
+        Where no site is told, it is that of the gateway that the lock was heard through.
+        """
+        _check(SubjectKind.LOCK, lock)
+        with self._database.writing() as connection:
+            before = _described(connection, SubjectKind.LOCK, lock)
+            heard = latest_reports.lock(connection, lock)
+            assumed = {"site": heard[0]} if before is None and heard is not None else {}
+            body = _validated(LockDescription, before, {**assumed, **changes})
+            return self._describe(connection, SubjectKind.LOCK, {lock: body}, author)[lock]
+
+    def describe_locks(
+        self, descriptions: Mapping[str, LockDescription], author: Author, dry_run: bool = False
+    ) -> dict[str, Effect]:
+        """Describe many locks at once, all or none; return what that does, or with `dry_run` would do, to each."""
+        for lock in descriptions:
+            _check(SubjectKind.LOCK, lock)
+        if dry_run:
+            with self._database.reading() as connection:
+                return _effects(connection, SubjectKind.LOCK, descriptions)
+        with self._database.writing() as connection:
+            return self._describe(connection, SubjectKind.LOCK, descriptions, author)
+
+    def move(self, lock: str, to: str, author: Author) -> None:
+        """Move a lock along its lifecycle; NotPossible says where it can go from where it is."""
+        try:
+            body = Move(to=to)
+        except ValidationError as error:
+            raise InputRejected(_problems(error)) from None
+        with self._database.writing() as connection:
+            self._require(connection, SubjectKind.LOCK, lock)
+            try:
+                check_move(_lifecycle(connection, lock), Lifecycle(to))
+            except IllegalMove as error:
+                raise NotPossible(f"lock {lock}: {error}") from None
+            self._add(connection, Decision(SubjectKind.LOCK, lock, body, author.actor, author.reason))
+
+    def wish(self, kind: SubjectKind, subject: str, fields: Mapping[str, Any], author: Author) -> Wish:
+        """Say what a property should be. `fields`: those of Wish; value None takes the wish back."""
+        try:
+            body = Wish.model_validate(dict(fields))
+        except ValidationError as error:
+            raise InputRejected(_problems(error)) from None
+        self._decide(kind, subject, body, author)
+        return body
+
+    def acknowledge(self, kind: SubjectKind, subject: str, alarm_id: str, author: Author) -> None:
+        """Say that an alarm about this subject was seen."""
+        self._decide(kind, subject, Acknowledgement(alarm_id=alarm_id), author)
+
+    def note(self, kind: SubjectKind, subject: str, text: str, author: Author) -> None:
+        """Keep a note."""
+        try:
+            body = Note(text=text)
+        except ValidationError as error:
+            raise InputRejected(_problems(error)) from None
+        self._decide(kind, subject, body, author)
+
+    def locks(self) -> list[DescribedLock]:
+        """Return all locks that were described or heard of, sorted by name."""
+        with self._database.reading() as connection:
+            described = last_bodies(connection, SubjectKind.LOCK, EventKind.DESCRIBED)
+            moved = last_bodies(connection, SubjectKind.LOCK, EventKind.LIFECYCLE)
+            through = latest_reports.gateways_of_locks(connection)
+            known = set(connection.scalars(sa.select(locks.c.lock)))
+        names = sorted({*described, *moved, *through, *known}, key=lambda name: (len(name), name))
+        return [
+            DescribedLock(
+                name,
+                _settled(moved.get(name), name in through or name in known),
+                through.get(name),
+                body if isinstance(body := described.get(name), LockDescription) else None,
+            )
+            for name in names
+        ]
+
+    def _decide(self, kind: SubjectKind, subject: str, body: Body, author: Author) -> None:
+        with self._database.writing() as connection:
+            self._require(connection, kind, subject)
+            self._add(connection, Decision(kind, subject, body, author.actor, author.reason))
+
+    def _describe(
+        self, connection: Connection, kind: SubjectKind, bodies: Mapping[str, Body], author: Author
+    ) -> dict[str, Effect]:
+        effects = _effects(connection, kind, bodies)
+        news = [
+            Decision(kind, subject, body, author.actor, author.reason)
+            for subject, body in bodies.items()
+            if effects[subject] is not Effect.UNCHANGED
+        ]
+        self._add(connection, *news)
+        return effects
+
+    def _add(self, connection: Connection, *decisions: Decision) -> None:
+        add_events(connection, decisions, to_ms(self._clock()))
+
+    def _require(self, connection: Connection, kind: SubjectKind, subject: str) -> None:
+        """Raise NotPossible unless somebody has described the subject, or something was heard of it."""
+        _check(kind, subject)
+        if _is_known(connection, kind, subject) or events_of(connection, kind, subject, EventKind.DESCRIBED):
+            return
+        remedy = (
+            ""
+            if kind is SubjectKind.GATEWAY
+            else f"; describe it first: `cloud-sink {kind} describe {subject}`"
+        )
+        raise NotPossible(f"no {kind} {subject} is known{remedy}")
+
+
+def _check(kind: SubjectKind, subject: str) -> None:
+    try:
+        check_subject(kind, subject)
+    except ValueError as error:
+        raise InputRejected([str(error)]) from None
+
+
+def _is_known(connection: Connection, kind: SubjectKind, subject: str) -> bool:
+    match kind:
+        case SubjectKind.LOCK:
+            return _is_heard(connection, subject)
+        case SubjectKind.SITE:
+            query = sa.select(journals.c.site).where(journals.c.site == subject)
+            reported = sa.select(gateway_reports.c.site).where(gateway_reports.c.site == subject)
+        case SubjectKind.GATEWAY:
+            site, _, gateway = subject.partition("/")
+            query = sa.select(journals.c.site).where(journals.c.site == site, journals.c.gateway == gateway)
+            g = gateway_reports.c
+            reported = sa.select(g.site).where(g.site == site, g.gateway == gateway)
+    return any(connection.scalar(each.limit(1)) is not None for each in (query, reported))
+
+
+def _is_heard(connection: Connection, lock: str) -> bool:
+    in_ledger = connection.scalar(sa.select(locks.c.lock_no).where(locks.c.lock == lock))
+    return in_ledger is not None or latest_reports.lock(connection, lock) is not None
+
+
+def _lifecycle(connection: Connection, lock: str) -> Lifecycle:
+    last = events_of(connection, SubjectKind.LOCK, lock, EventKind.LIFECYCLE)
+    return _settled(last[0].body if last else None, _is_heard(connection, lock))
+
+
+def _settled(moved: Body | None, heard: bool) -> Lifecycle:
+    """Where people have a lock stand. How well it serves is its twin's: the same moves are possible from there."""
+    decided = Lifecycle(moved.to) if isinstance(moved, Move) else None
+    return settle(decided, LifecycleEvent.SEEN if heard else None)
+
+
+def _described(connection: Connection, kind: SubjectKind, subject: str) -> Body | None:
+    found = events_of(connection, kind, subject, EventKind.DESCRIBED)
+    return found[0].body if found else None
+
+
+def _effects(connection: Connection, kind: SubjectKind, bodies: Mapping[str, Body]) -> dict[str, Effect]:
+    standing = last_bodies(connection, kind, EventKind.DESCRIBED)
+    effects = {}
+    for subject, body in bodies.items():
+        before = standing.get(subject)
+        changed = Effect.UNCHANGED if before == body else Effect.CHANGED
+        effects[subject] = Effect.ADDED if before is None else changed
+    return effects
+
+
+def _validated(model: type[B], before: Body | None, changes: Mapping[str, Any]) -> B:
+    fields = {} if before is None else before.model_dump()
+    try:
+        return model.model_validate({**fields, **changes})
+    except ValidationError as error:
+        raise InputRejected(_problems(error)) from None
+
+
+def _problems(error: ValidationError) -> Sequence[str]:
+    return [_explain(problem) for problem in error.errors()]
+
+
+def _explain(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "missing":
+        return f"{name} is missing: give it"
+    message = problem["msg"].removeprefix("Value error, ")
+    # A name that can't be one is told by the check itself, with the field's name.
+    return message if not name or message.startswith(f"{name} ") else f"{name}: {message}"
