@@ -3,7 +3,7 @@
 import asyncio
 
 from fastapi import Request
-from fastapi.sse import EventSourceResponse
+from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from portal.access import still_holds
@@ -14,8 +14,13 @@ from portal.services import services_of
 _STUCK_S = 60.0  # a browser that takes nothing for so long is gone
 
 
-class LiveResponse(EventSourceResponse):
-    """A stream that gives up on a browser which has stopped reading: memory and a place would be held for nobody."""
+class LiveResponse(StreamingResponse):
+    """A stream that gives up on a browser which has stopped reading: memory and a place would be held for nobody.
+
+    Not FastAPI's own response for events: that one queues what the browser doesn't take, and sends its own heartbeat.
+    """
+
+    media_type = "text/event-stream"
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: object) -> None:

@@ -3,24 +3,23 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.sse import EventSourceResponse
 
 from portal.access import require
 from portal.live import Audience, LiveEvent
 from portal.roles import Permission, Viewer
-from portal.streaming import open_stream
+from portal.streaming import LiveResponse, open_stream
 
 router = APIRouter(tags=["live"])
 Name = Annotated[str | None, Query(max_length=64)]
 
 
-@router.get("/live", response_class=EventSourceResponse)
+@router.get("/live", response_class=LiveResponse)
 def follow_operations(
     request: Request,
     viewer: Annotated[Viewer, Depends(require(Permission.FLEET_READ))],
     site: Name = None,
     lock: Name = None,
-) -> EventSourceResponse:
+) -> LiveResponse:
     """Server-sent events `record` and `twin`, each with an id for `Last-Event-ID`; `reset`: load the page anew.
 
     Pseudonyms of transponders are in it for those who may read them.
