@@ -8,16 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloud_sink.ledger.database import Database, stream
+from cloud_sink.ledger.upserting import upsert
 from cloud_sink.projections import timeseries_tables as t
-from cloud_sink.projections.adding import add_rows
 from cloud_sink.projections.timeseries_quality import EpochRecords, LockQuality
 
 _WRITE_LOCK = 0x574C_5449_4D45_5331  # "WLTIMES1"
 _IN_CHUNK = 400
-_OF_INTERVAL = dict.fromkeys(
-    ("site", "interval_no", "pours", "timed", "latency_sum_ms", "latency_max_ms", "doubtful"), "new"
-)
-_OF_EPOCH = dict.fromkeys(("first_seq", "last_seq", "records"), "new")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +85,9 @@ class TimeseriesStore:
             if self._read(connection) != before:
                 return False
             locks = list(changed)
-            rows = [
-                (each.lock, each.site, each.interval_no, each.pours, each.timed, each.latency_sum_ms,
-                 each.latency_max_ms, each.doubtful)
-                for each in locks
-            ]  # fmt: skip
-            add_rows(connection, t.locks, sorted(rows), _OF_INTERVAL)
-            epochs = [
-                (each.lock, epoch, known.first_seq, known.last_seq, known.records)
-                for each in locks
-                for epoch, known in each.epochs.items()
-            ]
-            add_rows(connection, t.epochs, sorted(epochs), _OF_EPOCH)
+            upsert(connection, t.locks, ["lock"], [_lock_row(each) for each in locks])
+            epochs = [row for each in locks for row in _epoch_rows(each)]
+            upsert(connection, t.epochs, ["lock", "epoch"], epochs)
             connection.execute(t.state.update().values(**_columns(after)))
         return True
 
@@ -132,6 +119,23 @@ def _columns(cursor: Cursor) -> dict[str, int]:
         "observation_no": cursor.observation_no,
         "interval_no": cursor.interval_no,
     }
+
+
+def _lock_row(lock: LockQuality) -> dict[str, object]:
+    return {column.name: getattr(lock, column.name) for column in t.locks.columns}
+
+
+def _epoch_rows(lock: LockQuality) -> list[dict[str, object]]:
+    return [
+        {
+            "lock": lock.lock,
+            "epoch": epoch,
+            "first_seq": known.first_seq,
+            "last_seq": known.last_seq,
+            "records": known.records,
+        }
+        for epoch, known in lock.epochs.items()
+    ]
 
 
 def _locks(connection: Connection, which: "sa.ColumnElement[bool]") -> dict[str, LockQuality]:
