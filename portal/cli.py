@@ -6,8 +6,9 @@ import typer
 
 from portal.app import describe_api, make_services
 from portal.commands import links, tokens, users
-from portal.commands.terminal import ConfigOption, exit_codes, log_to_stderr
+from portal.commands.terminal import ConfigOption, LogFormatOption, exit_codes
 from portal.config import load_config
+from portal.log import configure_log
 from portal.serving import run_until_stopped
 
 app = typer.Typer(
@@ -28,12 +29,12 @@ def main() -> None:
 
 
 @app.command()
-def serve(config: ConfigOption) -> None:
+def serve(config: ConfigOption, log_format: LogFormatOption = "auto") -> None:
     """Serve until SIGTERM or Ctrl-C. It makes the accounts' schema, or brings an older one up to date.
 
     Example: portal serve --config config/portal.toml
     """
-    log_to_stderr()
+    configure_log(log_format=log_format)
     with exit_codes():
         run_until_stopped(load_config(config), lambda line: typer.echo(line, err=True))
 

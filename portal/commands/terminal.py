@@ -1,15 +1,13 @@
-"""What all commands share: options, exit codes, tables for people, JSON for programs, the log."""
+"""What all commands share: options, exit codes, tables for people, JSON for programs."""
 
 import getpass
-import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -31,6 +29,10 @@ from portal.words.catalog import load_words
 _PIPE_WIDTH = 250
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The portal's configuration (TOML).")]
+LogFormatOption = Annotated[
+    Literal["auto", "json", "logfmt"],
+    typer.Option("--log-format", help="Of the log; auto: logfmt on a terminal, else JSON."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
@@ -85,23 +87,6 @@ def print_all(
     for line in cells:
         table.add_row(*("" if cell is None else escape(str(cell)) for cell in line))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
-
-
-def log_to_stderr(level: int = logging.INFO) -> None:
-    """Log in lines of logfmt to standard error; uvicorn's own words, too, from warnings up."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="level=%(levelname)s event=%(message)r"
-    )
 
 
 def _say(lines: Iterable[str]) -> None:

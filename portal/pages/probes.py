@@ -6,7 +6,6 @@ from starlette.responses import JSONResponse, Response
 from portal.access import address_of
 from portal.config import is_loopback
 from portal.errors import NotThere, Unavailable
-from portal.metrics import CONTENT_TYPE
 from portal.services import services_of
 
 router = APIRouter()
@@ -38,7 +37,8 @@ def tell_readiness(request: Request) -> JSONResponse:
 
 @router.get("/metrics")
 def expose_metrics(request: Request) -> Response:
-    """Prometheus' text format, for this machine only: a proxy in front shows it to nobody else."""
+    """Prometheus' or OpenMetrics' text, for this machine only: a proxy in front shows it to nobody else."""
     if not is_loopback(address_of(request)):
         raise NotThere("metrics are for this machine")
-    return Response(services_of(request).metrics.exposition(), media_type=CONTENT_TYPE)
+    content_type, text = services_of(request).metrics.exposition(request.headers.get("accept", ""))
+    return Response(text, media_type=content_type)
