@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from cloud_sink.errors import ConfigError
 from cloud_sink.keys import KeyFiles
+from cloud_sink.projections.twins.thresholds import Thresholds
 from cloud_sink.projections.usage_store import default_url
 from wastelock.monitoring import parse_address
 from wastelock.topics import InvalidTopic, check_name
@@ -229,6 +230,7 @@ class Config(_Section):
     feed: FeedSection = FeedSection()
     timeseries: TimeseriesSection | None = None
     metrics: MetricsSection = MetricsSection()
+    twins: Thresholds = Thresholds()
 
     @property
     def feed_broker(self) -> MqttSection | None:

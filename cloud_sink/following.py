@@ -145,7 +145,7 @@ class Follower:
                 projection.close()
 
     def _keep_up(self, projection: Projection, stop: threading.Event) -> None:
-        reported_s, looked_s = time.monotonic(), -_LAG_EVERY_S
+        reported_s, looked_s = -_REPORT_EVERY_S, -_LAG_EVERY_S
         since_report = since_look = 0
         while not stop.is_set():
             taken = self._patience.until_done(projection.step, stop) or 0
@@ -155,7 +155,7 @@ class Follower:
             if now_s - looked_s >= _LAG_EVERY_S:
                 self._note_lag(self._patience.until_done(projection.lag, stop), since_look)
                 looked_s, since_look = now_s, 0
-            if since_report and (not taken or now_s - reported_s >= _REPORT_EVERY_S):
+            if since_report and now_s - reported_s >= _REPORT_EVERY_S:
                 _log.info("projection is kept up to date", projection=self.standing.name, taken=since_report)
                 reported_s, since_report = now_s, 0
             if not taken:
