@@ -8,12 +8,24 @@ from cloud_sink.errors import ConfigError
 from cloud_sink.following import Projection
 from cloud_sink.projections.feed import Feed
 from cloud_sink.projections.timeseries import Timeseries
+from cloud_sink.projections.twins.projection import TwinProjection
 from cloud_sink.projector import Projector
 
 
 def _usage(config: Config) -> Projection:
     settings = config.projections
     return Projector(config.ledger.url, config.projections_url, settings.time_zone, settings.batch_entries)
+
+
+def _twins(config: Config) -> Projection:
+    settings = config.projections
+    return TwinProjection(
+        config.ledger.url,
+        config.projections_url,
+        settings.time_zone,
+        settings.batch_entries,
+        config.twins,
+    )
 
 
 def _feed(config: Config) -> Projection:
@@ -33,6 +45,7 @@ def _timeseries(config: Config) -> Projection:
 # like take them in this order.
 PROJECTIONS: dict[str, Callable[[Config], Projection]] = {
     "usage": _usage,
+    "twins": _twins,
     "feed": _feed,
     "timeseries": _timeseries,
 }

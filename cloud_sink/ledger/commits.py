@@ -39,6 +39,14 @@ def waiting_since(connection: Connection, position: int) -> datetime | None:
     return None if found is None else from_ms(found)
 
 
+def committed_at(connection: Connection, position: int) -> datetime | None:
+    """Return when an entry was committed, None if there is none of that position."""
+    c = commits.c
+    query = sa.select(c.committed_ms).where(c.last_position >= position)
+    found = connection.scalar(query.order_by(c.last_position, c.commit_no).limit(1))
+    return None if found is None else from_ms(found)
+
+
 def add(connection: Connection, numbers: Numbers, now_ms: int) -> None:
     """Write this transaction's row; `numbers.commit_no` is its own."""
     insert_rows(connection, commits, [(numbers.commit_no, now_ms, numbers.page_no, numbers.position)])

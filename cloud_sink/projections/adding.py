@@ -33,6 +33,8 @@ def add_rows(
     """Add rows, in the order of the table's columns; none may have the key of another.
 
     `combine`: column -> `sum`, `min` or `max`: what becomes of it where a row with this key is there already.
+    `least a,b` and `greatest a,b` take the value of the row whose columns a and b are smaller, or greater, and so
+    does `new` of the one that comes.
     """
     if not rows:
         return
@@ -53,14 +55,26 @@ def add_rows(
 @lru_cache
 def _sqlite_statement(table: sa.Table, combine: tuple[tuple[str, str], ...]) -> str:
     places = ",".join("?" * len(table.columns))
-    updates = [f"{name} = {_SQLITE[how].format(name)}" for name, how in combine]
+    updates = [f"{name} = {_combined(_SQLITE, table, name, how)}" for name, how in combine]
     return f"INSERT INTO {table.name} VALUES ({places}) {_on_conflict(table, updates)}"
 
 
 @lru_cache
 def _postgres_statement(table: sa.Table, combine: tuple[tuple[str, str], ...]) -> str:
-    updates = [f"{name} = {_POSTGRES[how].format(name, table.name)}" for name, how in combine]
+    updates = [f"{name} = {_combined(_POSTGRES, table, name, how)}" for name, how in combine]
     return f"INSERT INTO {table.name} SELECT * FROM {_batch_of(table).name} {_on_conflict(table, updates)}"
+
+
+def _combined(dialect: Mapping[str, str], table: sa.Table, name: str, how: str) -> str:
+    if how == "new":
+        return f"excluded.{name}"
+    if how in dialect:
+        return dialect[how].format(name, table.name)
+    which, _, columns = how.partition(" ")
+    mine = ", ".join(f"{table.name}.{column}" for column in columns.split(","))
+    theirs = ", ".join(f"excluded.{column}" for column in columns.split(","))
+    sign = {"least": "<", "greatest": ">"}[which]
+    return f"CASE WHEN ({theirs}) {sign} ({mine}) THEN excluded.{name} ELSE {table.name}.{name} END"
 
 
 @lru_cache

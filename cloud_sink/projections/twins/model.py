@@ -3,13 +3,11 @@
     property ── site ── lock ── chamber[] ── fraction          gateway ── lock[]
                          └── container: fill, mass balance at each emptying
 
-Instants are UTC. Of two instants of a fault or a move it is the controller's or the gateway's word that counts, not when
-it was heard of.
+Instants are UTC: when something was so, by the controller's word where a record tells it, else when it was heard.
 """
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import StrEnum
 
 from cloud_sink.projections.twins.lifecycle import (
     TRANSITIONS,
@@ -18,48 +16,39 @@ from cloud_sink.projections.twins.lifecycle import (
     check_move,
     moves_from,
 )
+from cloud_sink.projections.twins.terms import AlarmKind, BillingImpact, Connectivity, Health, Severity
 
 __all__ = [
-    "TRANSITIONS", "Alarm", "AlarmKind", "BillingImpact", "Change", "ChamberTwin", "Connectivity", "DayPours",
-    "DesiredValue", "FillPoint", "FleetCounts", "GatewayTwin", "Gap", "Health", "IllegalMove", "Interval", "Lifecycle",
-    "LifecycleStep", "Link", "LockSummary", "LockTwin", "MassBalance", "OpenFault", "Quality", "Reported", "Severity",
-    "SiteSummary", "check_move", "moves_from",
+    "TRANSITIONS",
+    "Alarm",
+    "AlarmKind",
+    "BillingImpact",
+    "ChamberTwin",
+    "Change",
+    "Connectivity",
+    "DayPours",
+    "DesiredValue",
+    "FillPoint",
+    "FleetCounts",
+    "Gap",
+    "GatewayTwin",
+    "Health",
+    "IllegalMove",
+    "Interval",
+    "Lifecycle",
+    "LifecycleStep",
+    "Link",
+    "LockSummary",
+    "LockTwin",
+    "MassBalance",
+    "OpenFault",
+    "Quality",
+    "Reported",
+    "Severity",
+    "SiteSummary",
+    "check_move",
+    "moves_from",
 ]  # fmt: skip
-
-
-class Connectivity(StrEnum):
-    """online: heard of lately. stale: not for a while. offline: for long, or it said so itself. never: not once."""
-
-    ONLINE = "online"
-    STALE = "stale"
-    OFFLINE = "offline"
-    NEVER = "never"
-
-
-class BillingImpact(StrEnum):
-    """What a fault does to the bill, worst last.
-
-    none: nothing. degraded: some couldn't pour, what was poured is counted. review: somebody has to look at the pours
-    of this time. bypass: waste may have gone in unmetered. lost: pours were made that the ledger hasn't.
-    """
-
-    NONE = "none"
-    DEGRADED = "degraded"
-    REVIEW = "review"
-    BYPASS = "bypass"
-    LOST = "lost"
-
-
-class Health(StrEnum):
-    GOOD = "good"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
-class Severity(StrEnum):
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +153,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ChamberTwin:
-    """`volume_ml`, `enabled`, `register`: as reported, else as the last record has it. `described_volume_ml`: by people."""
+    """`volume_ml`, `enabled`, `register`: as reported, the volume else by the newest record. `described_…`: by people.
+
+    `ledger_register`: by the newest record that is here.
+    """
 
     number: int
     fraction: str | None
@@ -323,29 +315,6 @@ class FleetCounts:
     pours_week: int
     open_disputes: int
     quarantined: int
-
-
-class AlarmKind(StrEnum):
-    GATEWAY_OFFLINE = "gateway_offline"
-    GATEWAY_ALARM = "gateway_alarm"
-    GATEWAY_DISK_LOW = "gateway_disk_low"
-    GATEWAY_CLOCK_UNSET = "gateway_clock_unset"
-    BACKLOG_OLD = "backlog_old"
-    LOCK_UNREACHABLE = "lock_unreachable"
-    LOCK_FAULT = "lock_fault"
-    LOCK_CLOCK_OFF = "lock_clock_off"
-    RECORDS_MISSING = "records_missing"
-    RECORDS_LOST = "records_lost"
-    REGISTER_GAP = "register_gap"
-    RECORDS_OVERWRITTEN = "records_overwritten"
-    COMPLETENESS_LOW = "completeness_low"
-    DISPUTE_OPEN = "dispute_open"
-    QUARANTINE_GROWING = "quarantine_growing"
-    LIST_DRIFT_OVERDUE = "list_drift_overdue"
-    DESIRED_OVERDUE = "desired_overdue"
-    CONTAINER_FULL_SOON = "container_full_soon"
-    MASS_BALANCE_OFF = "mass_balance_off"
-    VOLUME_DIFFERS = "volume_differs"
 
 
 @dataclass(frozen=True, slots=True)

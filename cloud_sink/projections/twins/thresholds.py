@@ -15,8 +15,8 @@ class Thresholds(BaseModel):
 
     stale_after_s: _Seconds = 180
     offline_after_s: _Seconds = 900
-    lock_stale_after_s: _Seconds = 7_200
-    lock_offline_after_s: _Seconds = 86_400
+    lock_stale_after_s: _Seconds = 1_200
+    lock_offline_after_s: _Seconds = 7_200
     backlog_old_s: _Seconds = 3_600
     disk_low_mib: Annotated[int, Field(ge=1, le=1_000_000)] = 512
     clock_off_s: _Seconds = 60
