@@ -66,7 +66,7 @@ def read_lock_list(path: Path) -> dict[str, LockDescription]:
     except UnicodeDecodeError as error:
         raise InputRejected([f"{path}: isn't UTF-8: save it as CSV in UTF-8 ({error.reason})"]) from error
     sheet = _Sheet(path)
-    rows = _rows(text)
+    rows = _rows(path, text)
     head = next(rows, None)
     if head is None:
         raise InputRejected([f"{path}: is empty: its first line names the columns: {', '.join(_COLUMNS)}"])
@@ -79,17 +79,20 @@ def read_lock_list(path: Path) -> dict[str, LockDescription]:
     return sheet.descriptions
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the lines that say something, each with its number."""
     lines = text.splitlines(keepends=True)
     # A comment stays in the count of lines, so that problems are told with the numbers that an editor shows.
     said = ["\n" if line.startswith("#") else line for line in lines]
     first = next((line for line in said if line.strip()), "")
     reader = csv.reader(said, delimiter=";" if first.count(";") > first.count(",") else ",")
-    for cells in reader:
-        stripped = [cell.strip() for cell in cells]
-        if any(stripped):
-            yield reader.line_num, stripped
+    try:
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                yield reader.line_num, stripped
+    except csv.Error as error:
+        raise InputRejected([f"{path}:{reader.line_num}: isn't CSV: {error}"]) from None
 
 
 def _read_head(sheet: _Sheet, line: int, names: Sequence[str]) -> None:
@@ -121,13 +124,13 @@ def _read_lock(sheet: _Sheet, line: int, row: Sequence[str]) -> None:
         if (number := _number(sheet, line, name, cells))
     }
     fields = _fields(cells, numbers) | {"chambers": _chambers(sheet, line, cells, numbers)}
-    if len(sheet.problems) > before:
-        return
     try:
         described = LockDescription.model_validate(fields)
     except ValidationError as error:
         for problem in error.errors():
             sheet.complain(line, _column_of(problem["loc"]), problem["msg"].removeprefix("Value error, "))
+        return
+    if len(sheet.problems) > before:
         return
     _check_place(sheet, line, lock, described)
     if len(sheet.descriptions) >= _LOCKS_MAX:
@@ -163,6 +166,8 @@ def _fields(cells: Cells, numbers: dict[str, int]) -> dict[str, Any]:
             fields[name] = numbers.get(column)
         elif column in cells:
             fields[name] = cells[column]
+    if any(cells.get(name) and name not in numbers for name in ("row", "column")):
+        fields |= {"row": None, "column": None}  # one of them is wrong, which is told already
     if "container_l" in numbers:
         fields["container_ml"] = numbers["container_l"] * _ML_PER_L
     return fields

@@ -45,9 +45,8 @@ def add_events(connection: Connection, decisions: Sequence[Decision], now_ms: in
     Their instant is now, but never before that of the event before: whoever sorts by it has the order of numbers.
     """
     o = operator_events.c
-    newest = connection.execute(
-        sa.select(o.event_no, o.at_ms).order_by(o.event_no.desc()).limit(1)
-    ).one_or_none()
+    last_one = sa.select(sa.func.max(o.event_no)).scalar_subquery()
+    newest = connection.execute(sa.select(o.event_no, o.at_ms).where(o.event_no == last_one)).one_or_none()
     last_no, last_ms = newest or (0, now_ms)
     at_ms = max(now_ms, last_ms)
     numbers = list(range(last_no + 1, last_no + 1 + len(decisions)))
