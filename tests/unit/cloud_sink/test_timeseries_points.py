@@ -1,7 +1,9 @@
 """Points of time series: what each says, where it stands in time, and what is never in one."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -171,3 +173,35 @@ def test_records_of_one_second_stand_at_different_milliseconds(first: int, steps
         stamps.append(int(next(entry_lines(entry)).rsplit(" ", 1)[1]))
     assert len({stamp // 10**6 for stamp in stamps}) == len(stamps)
     assert {stamp // 10**9 for stamp in stamps} == {at}
+
+
+def every_line() -> list[str]:
+    """Return lines of every measurement, with every field."""
+    lock = LOCK.model_copy(update={"clock_status": 1, "access_list_version": 9})
+    machine = MACHINE.model_copy(
+        update={
+            "memory_rss_bytes": 1,
+            "disk_free_bytes": 1,
+            "buses": (MACHINE.buses[0].model_copy(update={"wire_busy_permille": 1}),),
+        }
+    )
+    gateway = GatewayState(
+        gateway="gw-0001", online=True, incarnation=3, newest_page=50, committed_through=48
+    )
+    records = [replace(POUR, weight_g=1), replace(POUR, kind=Kind.FAULT_RAISED, duration_ds=1)]
+    quality = QualityPoint("estate-1", "1f00a1", 0, 1, 1, 0, 1, 1, 1, 1, 0)
+    return [*lines_of(records, [seen(lock), seen(machine), seen(gateway)]), *quality_lines([quality])]
+
+
+def test_the_handbook_lists_each_measurement_with_its_tags_and_fields() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "time-series.md").read_text()
+    rows = re.findall(r"^\| `(wl_\w+)` \| ([\w, ]+) \| ([\w, ]+) \|", page, re.MULTILINE)
+    documented = {name: (set(tags.split(", ")), set(fields.split(", "))) for name, tags, fields in rows}
+    written: dict[str, tuple[set[str], set[str]]] = {}
+    for line in every_line():
+        series, fields, _ = line.replace("\\ ", "_").split(" ")
+        measurement, *tags = series.replace("\\,", "_").split(",")
+        known = written.setdefault(measurement, (set(), set()))
+        known[0].update(tag.partition("=")[0] for tag in tags)
+        known[1].update(each.partition("=")[0] for each in fields.split(","))
+    assert written == documented
