@@ -20,6 +20,7 @@ from portal import cookies
 from portal.accounts.secret import derive_csrf_token
 from portal.errors import Forged, MustChangePassword, NotAllowed, NotSignedIn, Unavailable
 from portal.roles import NOBODY, Permission, Viewer, ViewerKind
+from portal.route_names import template_of
 from portal.services import Services, services_of
 
 API = "/api/"
@@ -180,10 +181,11 @@ def log_write(request: Request, viewer: Viewer) -> None:
     """Log a write that is about to be done; once for each request."""
     if request.method in SAFE_METHODS or getattr(request.state, "audit_no", None) is not None:
         return
-    template = getattr(request.scope.get("route"), "path", request.url.path)
     subject = " ".join(f"{name}={value}" for name, value in sorted(request.path_params.items()))
     audit = services_of(request).accounts.audit
-    request.state.audit_no = audit.begin(viewer.name, f"{request.method} {template}", subject)
+    request.state.audit_no = audit.begin(
+        viewer.name, f"{request.method} {template_of(request.scope)}", subject
+    )
 
 
 async def _form_token(request: Request) -> str:

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from portal import errors
 from portal.access import API
 from portal.rendering import is_fragment, render, viewer_so_far, words_of
+from portal.route_names import template_of
 from portal.services import services_of
 
 log = structlog.get_logger(__name__)
@@ -82,7 +83,7 @@ def _answer_ours(request: Request, error: errors.PortalError) -> Response:
         services_of(request).metrics.refusals.labels("rate").inc()
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = "5"
-        log.warning("can't answer now", path=_template(request), error=str(error))
+        log.warning("can't answer now", route=template_of(request.scope), error=str(error))
     if _is_api(request):
         if status == 401:
             headers["WWW-Authenticate"] = "Bearer"
@@ -150,7 +151,3 @@ def _detail(request: Request, error: errors.PortalError) -> str:
 
 def _is_api(request: Request) -> bool:
     return request.url.path.startswith(API)
-
-
-def _template(request: Request) -> str:
-    return str(getattr(request.scope.get("route"), "path", ""))

@@ -1,7 +1,7 @@
 """START HERE: the application, its routes, and what stands around them.
 
-    request ─▶ Observer ─▶ SecurityHeaders ─▶ trusted hosts ─▶ BodyLimit ─▶ guard ─▶ route ─▶ require(…) ─▶ answer
-               counts      CSP, no-store …     no rebinding     413          CSRF              access.py
+    request ─▶ Observer ─▶ SecurityHeaders ─▶ trusted hosts ─▶ body limit ─▶ guard ─▶ route ─▶ require(…) ─▶ answer
+               counts      CSP, no-store …     no rebinding     413           CSRF              access.py
 
 To add a page or a part of the API: a module in `portal/pages` or `portal/api` with a `router`, one line below, and a
 row for each route in tests/integration/portal/test_access.py.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
@@ -46,7 +47,8 @@ from portal.pages import (
     probes,
     start,
 )
-from portal.security import BodyLimit, SecurityHeaders
+from portal.route_names import API_PREFIX
+from portal.security import SecurityHeaders
 from portal.services import Services
 from portal.sink_door import SinkDoor
 from portal.words.catalog import load_words
@@ -108,7 +110,7 @@ def create_app(services: Services) -> FastAPI:
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     answers.register(app)
     web = services.settings.web
-    app.add_middleware(BodyLimit, web=web)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=web.body_kib * 1024)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=web.allowed_hosts, www_redirect=False)
     app.add_middleware(SecurityHeaders, web=web)
     app.add_middleware(Observer, services=services)
@@ -123,11 +125,11 @@ def _bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=f"{API_PREFIX}/openapi.json",
         dependencies=[Depends(guard)],
     )
     for router in API_ROUTERS:
-        app.include_router(router, prefix="/api/v1", responses=answers.PROBLEMS)
+        app.include_router(router, prefix=API_PREFIX, responses=answers.PROBLEMS)
     return app
 
 

@@ -9,10 +9,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portal.errors import Unavailable
+from portal.route_names import template_of
 from portal.services import Services
 
 log = structlog.get_logger(__name__)
-_UNKNOWN = "none"  # paths that no route has: anybody can make up any number of them
+_OTHER = "other"  # anybody can make up any number of methods
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -44,8 +45,8 @@ class Observer:
         try:
             await self._app(scope, receive, send_noting)
         finally:
-            route = getattr(scope.get("route"), "path", _UNKNOWN)
-            method = scope["method"] if scope["method"] in _METHODS else _UNKNOWN
+            route = template_of(scope)
+            method = scope["method"] if scope["method"] in _METHODS else _OTHER
             self._services.metrics.requests.labels(method, route, str(status)).inc()
             self._services.metrics.request_seconds.labels(route).observe(self._monotonic() - began_s)
             await self._conclude(scope, status)

@@ -1,9 +1,6 @@
-"""What every answer says to browsers, and what is refused before any route sees it: bodies that are too large.
+"""What every answer tells browsers to allow and to keep. Pure ASGI, so that streams pass through untouched."""
 
-Pure ASGI, so that streams pass through untouched.
-"""
-
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portal.config import WebSection
@@ -24,10 +21,6 @@ _HEADERS = {
 _HSTS = "max-age=31536000; includeSubDomains"
 _STATIC = "/static/"
 _STATIC_CACHE = "public, max-age=3600"
-
-
-class TooLarge(Exception):
-    """The body went on after the bound."""
 
 
 class SecurityHeaders:
@@ -52,49 +45,3 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-class BodyLimit:
-    """Refuses bodies of more bytes than `web.body_kib`, whatever their Content-Length says."""
-
-    def __init__(self, app: ASGIApp, web: WebSection) -> None:
-        self._app = app
-        self._most = web.body_kib * 1024
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdigit() or int(declared) > self._most:
-            await _refuse(send)
-            return
-        taken, began = 0, False
-
-        async def receive_bounded() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self._most:
-                raise TooLarge
-            return message
-
-        async def send_noting(message: Message) -> None:
-            nonlocal began
-            began = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive_bounded, send_noting)
-        except TooLarge:
-            if began:
-                raise
-            await _refuse(send)
-
-
-async def _refuse(send: Send) -> None:
-    body = b'{"type":"about:blank","title":"Content Too Large","status":413}'
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode()),
-               (b"connection", b"close")]  # fmt: skip
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -90,18 +90,16 @@ class Users:
         with self._database.reading() as connection:
             row = connection.execute(sa.select(users).where(users.c.name == name.lower())).one_or_none()
         right = self._passwords.verify(None if row is None else row.password_hash, password)
-        if row is None:
-            return None
-        good = right and not row.disabled
-        changes: dict[str, Any] = {"failed_attempts": row.failed_attempts + 1}
-        if good:
-            changes = {"failed_attempts": 0, "signed_in_ms": to_ms(self._clock())}
-            if self._passwords.is_outdated(row.password_hash):
-                changes["password_hash"] = self._passwords.hash(password)
+        good = right and row is not None and not row.disabled
+        # Both ways end in one write: how long it takes tells nobody which names there are.
         with self._database.writing() as connection:
-            connection.execute(users.update().where(users.c.user_no == row.user_no).values(**changes))
-            write_event(connection, self._clock(), row.name, "sign in" if good else "sign in refused")
-        return _user(row) if good else None
+            if row is not None:
+                changes = self._after_attempt(row, password if good else None)
+                connection.execute(users.update().where(users.c.user_no == row.user_no).values(**changes))
+            # An unknown name isn't kept: it may be a password in the wrong field.
+            actor = "unknown" if row is None else row.name
+            write_event(connection, self._clock(), actor, "sign in" if good else "sign in refused")
+        return _user(row) if good and row is not None else None
 
     def change_password(self, name: str, old: str, new: str) -> None:
         """Let a user change his own password; all his sessions end."""
@@ -133,6 +131,15 @@ class Users:
         """Keep the language that a user wants."""
         with self._database.writing() as connection:
             connection.execute(users.update().where(users.c.name == name).values(language=language))
+
+    def _after_attempt(self, row: sa.Row[Any], password: str | None) -> dict[str, Any]:
+        """Return what changes for a user who tried to sign in; `password`: the right one, None if it was wrong."""
+        if password is None:
+            return {"failed_attempts": row.failed_attempts + 1}
+        changes: dict[str, Any] = {"failed_attempts": 0, "signed_in_ms": to_ms(self._clock())}
+        if self._passwords.is_outdated(row.password_hash):
+            changes["password_hash"] = self._passwords.hash(password)
+        return changes
 
     def _set_password(self, name: str, actor: str, action: str, password: str, *, must_change: bool) -> None:
         changes = {
