@@ -22,6 +22,7 @@ from billing_aggregator.documents.bundling import (
     print_overview,
     print_statement,
 )
+from billing_aggregator.documents.names import NameBook, read_names
 from billing_aggregator.errors import BillingError, StoreUnavailable
 from billing_aggregator.errors import ConfigError as BillingConfigError
 from billing_aggregator.errors import NotFound as BillingNotFound
@@ -88,7 +89,8 @@ class Seen:
 class Sheet:
     """A run with all that its page needs. `steps`: what can happen to it now by the table of transitions.
 
-    `approved`: it is in review and somebody has approved it. `barred`: why the viewer can't approve it.
+    `approved`: it is in review and somebody has approved it. `barred`: why the viewer can't approve it. `names`: as
+    they are now.
     """
 
     record: RunRecord
@@ -99,6 +101,12 @@ class Sheet:
     approved: bool
     barred: Barred | None
     revisions: tuple[RunRecord, ...]
+    names: NameBook
+
+    def party_of(self, row: str) -> str:
+        """Return the name of a row's party, "" where it has none."""
+        person = self.names.people.get(row.partition("/")[2])
+        return "" if person is None else person.address.name
 
     @property
     def name(self) -> RunName:
@@ -184,6 +192,7 @@ class BillingDoor:
                 approved=in_review and approval.is_approved(view.events),
                 barred=approval.why_not_approve(books, record, actor) if in_review else None,
                 revisions=books.store.revisions(name.property_id, name.first),
+                names=read_names(books.snapshot(record.property), record.period),
             )  # fmt: skip
 
     def proposal(self, name: RunName) -> Proposal | None:

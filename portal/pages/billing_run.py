@@ -23,7 +23,7 @@ from portal.roles import Permission, Viewer
 
 router = APIRouter()
 _ROWS = 50
-_POURS = 100
+_POURS = 50
 _REVIEWS = 50
 
 
@@ -31,7 +31,9 @@ _REVIEWS = 50
 def show_run(request: Request, viewer: Reads, name: Run, offset: Offset = 0, q: Text = "") -> Response:
     """Show a run: where it stands, what can be done, its figures and rows."""
     sheet = sheet_of(request, viewer, name)
-    rows = [row for row in sheet.view.rows if q.casefold() in row.row.casefold()]
+    rows = [
+        row for row in sheet.view.rows if q.casefold() in f"{row.row} {sheet.party_of(row.row)}".casefold()
+    ]
     values = {
         **_about(sheet, viewer),
         "rows": rows[offset : offset + _ROWS],
@@ -113,8 +115,8 @@ def show_row(
         **_about(sheet, viewer),
         "row": row,
         "named": named,
-        "person": None if sources is None else sources.names.person(party),
-        "label": "" if sources is None else sources.names.dwellings.get(dwelling, ""),
+        "person": sheet.party_of(row.row) if named else "",
+        "label": sheet.names.dwellings.get(dwelling, ""),
         "payments": [] if document is None else [each for each in document.payments if each.row == row.row],
         "cap": None
         if document is None

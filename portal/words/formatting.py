@@ -52,6 +52,15 @@ class Formatting:
             return _ABSENT
         return f"{format_decimal(Decimal(area_dm2) / 100, format='#,##0.00', locale=self._locale)}\u00a0m²"
 
+    def weight_of(self, key: str, weight: int) -> str:
+        """Return a weight of a pool in the unit that people know: areas in m², volumes in litres, days as they are."""
+        match key:
+            case "area_dm2_days":
+                return format_decimal(Decimal(weight) / 100, format="#,##0.00", locale=self._locale)
+            case "billed_ml":
+                return format_decimal(Decimal(weight) / 1000, format="#,##0.###", locale=self._locale)
+        return self.number(weight)
+
     def permille(self, permille: int | None, digits: int = 0) -> str:
         """Return thousandths as per cent: 985 is 98,5 %. Never rounded up to 100 %: what is missing is shown."""
         if permille is None:

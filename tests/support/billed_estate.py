@@ -158,7 +158,8 @@ def _pours_of(uid: int, life: tuple[object, ...]) -> Iterator[tuple[datetime, in
 def _facts(
     name: str, title: str, lock: str, lives: Iterable[tuple[object, ...]], first_uid: int
 ) -> Iterator[Fact]:
-    yield facts.Property(name, title, f"{title} 1", "21073", "Hamburg", "Europe/Berlin", "owner")
+    street = f"{name.title()} 1–9"
+    yield facts.Property(name, title, street, "21073", "Hamburg", "Europe/Berlin", "owner")
     yield facts.Party(name, "owner", "Wohnbau Elbe eG", "Am Markt 3", "21073", "Hamburg", "de")
     for year in _YEARS:
         first = date(year, 1, 1)
@@ -193,8 +194,9 @@ def _life(name: str, uid: int, life: tuple[object, ...]) -> Iterator[Fact]:
     yield facts.Occupancy(name, occupancy, str(dwelling), str(party), days)
     if party == "owner" or not isinstance(persons, int):
         return
+    number = int(str(dwelling)[-1])
     language = "en" if "Lindqvist" in str(title) else "de"
-    yield facts.Party(name, str(party), str(title), f"{name.title()} 1", "21073", "Hamburg", language)
+    yield facts.Party(name, str(party), str(title), f"{name.title()} {number}", "21073", "Hamburg", language)
     yield facts.Persons(name, occupancy, persons, days)
     begins_at = local(f"{first} 00:00")
     yield facts.Credential(
