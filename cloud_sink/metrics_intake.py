@@ -40,8 +40,10 @@ class IntakeFigures:
         # From 0 on, so that the first of a kind is seen as an increase.
         for reason in Reason:
             self._rejected.labels(reason.value)
-        for is_sent in ("sent", "unsent"):
-            self._receipts.labels(is_sent)
+        for outcome in ("sent", "unsent"):
+            self._receipts.labels(outcome)
+        for outcome in ("new", "known"):
+            self._pages.labels(outcome)
 
     def note_batch(self, pages: int, rejected: Sequence[Rejected], outcome: Outcome, took_s: float) -> None:
         """A batch of so many pages is committed. `took_s`: its transaction, waiting for the database included."""

@@ -120,10 +120,12 @@ class LedgerWatch:
         yield _gauge("ledger_figures_age_seconds", "How old the figures are that were asked of the ledger.",
                      self._now_s() - found_s)  # fmt: skip
         yield _gauge("ledger_position", "Position of the newest entry.", found.position)
+        committed = _gauge(
+            "ledger_committed_timestamp_seconds", "When something was last committed.", labels=[]
+        )
         if found.committed_s is not None:
-            yield _gauge(
-                "ledger_committed_timestamp_seconds", "When something was last committed.", found.committed_s
-            )
+            committed.add_metric([], found.committed_s)
+        yield committed
         yield _by("open_disputes", "Contradictions that nobody has resolved.", "kind", found.disputes)
         yield _by("quarantined_messages", "Messages in quarantine.", "reason", found.quarantined)
         yield _gauge("quarantine_bytes", "What they take.", found.quarantine_bytes)

@@ -218,6 +218,10 @@ def _locks(pollers: Sequence[Poller], now_s: float) -> Iterator[Metric]:
         lambda t: _difference(t[0].newest_seq, t[0].spooled_seq),
     )
     yield known(
+        _gauge("lock_ring_records", "How many records its ring holds.", labels=label),
+        lambda t: identity.capacity if (identity := t[1].view.identity) and t[1].view.has_journal else None,
+    )
+    yield known(
         _gauge("lock_clock_offset_seconds", "How far its clock is ahead of the gateway's.", labels=label),
         lambda t: t[0].clock_offset_s,
     )
