@@ -46,6 +46,8 @@ def identify(request: Request) -> Viewer:
     else:
         session_id = cookies.read_session(request, services.settings.web)
         viewer = services.accounts.sessions.viewer(session_id) if session_id else None
+        if viewer is not None and viewer.kind is not ViewerKind.PERSON:
+            viewer = None  # a household's session in the wrong cookie
     request.state.viewer = viewer or NOBODY
     return viewer or NOBODY
 
