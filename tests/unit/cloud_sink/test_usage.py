@@ -1,14 +1,9 @@
 """Usage per day: counted once whatever the batches, restarts and orders, and the same when it is built anew."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,7 +24,6 @@ from cloud_sink.projections.usage_store import default_url
 from cloud_sink.projector import Projector
 from tests.support.fake_gateway import START, FakeGateway, FakeLock
 from tests.support.ledger import Ledger
-from tests.support.waiting import wait_until
 from wastelock.record import Flag, Kind
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -55,11 +49,6 @@ def catch_up(projector: Projector) -> None:
 def rows_of(projector: Projector, table: sa.Table) -> Rows:
     with projector.store.database.reading() as connection:
         return [tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
-
-
-def goes_beyond(projector: Projector, position: int) -> bool:
-    projector.prepare()
-    return projector.position > position
 
 
 def unix(year: int, month: int, day: int, hour: int = 12, minute: int = 0) -> int:
@@ -153,41 +142,6 @@ def test_batches_restarts_and_orders_end_in_the_same_usage(batches: list[int], o
         assert found == counted
         projector.close()
         ledger.close()
-
-
-def test_a_projector_killed_in_mid_batch_counts_nothing_twice_and_leaves_nothing_out(
-    ledger: Ledger, gateway: FakeGateway, lock: FakeLock, tmp_path: Path
-) -> None:
-    for _ in range(5):
-        ledger.take(gateway.seal(lock.pours(100)))
-    config = tmp_path / "cloud-sink.toml"
-    config.write_text(f'[ledger]\nurl = "{ledger.url}"\n[projections]\nbatch_entries = 13\n')
-    command = [
-        sys.executable,
-        "-c",
-        "from cloud_sink.cli import main; main()",
-        "project",
-        "--config",
-        str(config),
-    ]
-    watching = project(ledger.url, 13)
-    watching.prepare()
-    positions: list[int] = []
-    while not positions or positions[-1] < 250:
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        here = positions[-1] if positions else 0
-        wait_until(partial(goes_beyond, watching, here + 60), 30, "the projector to get on")
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        watching.prepare()
-        positions.append(watching.position)
-    assert subprocess.run([*command, "--once"], check=False, capture_output=True).returncode == 0
-    interrupted = watching.store.digest()
-    assert sum(row[6] for row in rows_of(watching, t.days)) == 500
-    watching.prepare(anew=True)
-    catch_up(watching)
-    assert watching.store.digest() == interrupted
-    watching.close()
 
 
 def test_two_projectors_take_turns_and_count_each_entry_once(
