@@ -24,8 +24,13 @@ from portal import answers
 from portal.access import guard
 from portal.accounts.book import Accounts, utc_now
 from portal.accounts.password import Passwords
+from portal.api import feed as api_feed
+from portal.api import fleet as api_fleet
 from portal.api import live as api_live
+from portal.api import locks as api_locks
 from portal.api import me as api_me
+from portal.api import quality as api_quality
+from portal.api import sites as api_sites
 from portal.billing_desk import BillingDesk
 from portal.billing_door import BillingDoor
 from portal.config import Config
@@ -37,14 +42,20 @@ from portal.observing import Observer
 from portal.pages import (
     account,
     accounts,
+    alarms,
     billing,
     billing_papers,
     billing_run,
     billing_steps,
+    deeds,
+    fleet,
     household_link,
     language,
+    locks,
     login,
     probes,
+    quality,
+    sites,
     start,
 )
 from portal.route_names import API_PREFIX
@@ -53,7 +64,15 @@ from portal.services import Services
 from portal.sink_door import SinkDoor
 from portal.words.catalog import load_words
 
-API_ROUTERS = (api_me.router, api_live.router)
+API_ROUTERS = (
+    api_me.router,
+    api_live.router,
+    api_fleet.router,
+    api_sites.router,
+    api_locks.router,
+    api_quality.router,
+    api_feed.router,
+)
 PAGE_ROUTERS = (
     start.router,
     login.router,
@@ -62,6 +81,12 @@ PAGE_ROUTERS = (
     household_link.router,
     language.router,
     probes.router,
+    fleet.router,
+    sites.router,
+    locks.router,
+    alarms.router,
+    quality.router,
+    deeds.router,
     billing.router,
     billing_run.router,
     billing_steps.router,
@@ -77,7 +102,7 @@ def make_services(
     on_death: Callable[[BaseException], None] = lambda _error: None,
 ) -> Services:
     """Return what routes work with. ConfigError if it can't work; databases may be away."""
-    sink = SinkDoor(settings.sink.config)
+    sink = SinkDoor(settings.sink.config, clock)
     metrics = Metrics()
     billing = None if settings.billing.config is None else BillingDoor(settings.billing.config, clock)
     return Services(

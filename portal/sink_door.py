@@ -5,15 +5,16 @@ portal starts and serves what it can while a database is away (Unavailable, answ
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
 from cloud_sink.config import load_config
 from cloud_sink.errors import ConfigError as SinkConfigError
-from cloud_sink.errors import SinkError
+from cloud_sink.errors import InputRejected, NotPossible, SinkError
 from cloud_sink.feed_reading import BATCH_CONTENT_TYPE, FeedReader, FeedSite, to_batch
 from cloud_sink.gaps import Cause, PageGap, RecordGap, Whereabouts
 from cloud_sink.ledger.database import Database
@@ -24,8 +25,11 @@ from cloud_sink.listings import (
     QuarantineLine,
     list_disputes,
     list_quarantine,
+    quarantine_key,
 )
 from cloud_sink.lock_journal import JournalKey, JournalRow, Place, read_lock_journal
+from cloud_sink.operating import Author, Operations
+from cloud_sink.operator_events import SubjectKind, WishedProperty
 from cloud_sink.projections.twins.model import (
     Alarm,
     AlarmKind,
@@ -45,17 +49,50 @@ from cloud_sink.projections.twins.model import (
     moves_from,
 )
 from cloud_sink.projections.twins.reading import TwinReader
-from cloud_sink.projections.twins.thresholds import Thresholds
 from cloud_sink.reading import Entry, LedgerReader
 from cloud_sink.reconciling import Run, Step
-from portal.errors import ConfigError, Unavailable
+from portal.errors import ConfigError, Invalid, Refused, Unavailable
 
 __all__ = [
-    "BATCH_CONTENT_TYPE", "Alarm", "AlarmKind", "BillingImpact", "Cause", "Change", "Connectivity", "DayPours",
-    "DisputeLine", "Entry", "FeedReader", "FeedSite", "FillPoint", "FleetCounts", "GatewayTwin", "Health",
-    "JournalKey", "JournalLine", "JournalRow", "Lifecycle", "LockSummary", "LockTwin", "PageGap", "Place",
-    "QuarantineKey", "QuarantineLine", "RecordGap", "Run", "Severity", "SinkDoor", "SiteSummary", "Step", "TwinReader",
-    "Whereabouts", "moves_from", "to_batch",
+    "BATCH_CONTENT_TYPE",
+    "Alarm",
+    "AlarmKind",
+    "Author",
+    "BillingImpact",
+    "Cause",
+    "Change",
+    "Connectivity",
+    "DayPours",
+    "DisputeLine",
+    "Entry",
+    "FeedReader",
+    "FeedSite",
+    "FillPoint",
+    "FleetCounts",
+    "GatewayTwin",
+    "Health",
+    "JournalKey",
+    "JournalLine",
+    "JournalRow",
+    "Lifecycle",
+    "LockSummary",
+    "LockTwin",
+    "Operations",
+    "PageGap",
+    "Place",
+    "QuarantineKey",
+    "QuarantineLine",
+    "RecordGap",
+    "Run",
+    "Severity",
+    "SinkDoor",
+    "SiteSummary",
+    "Step",
+    "SubjectKind",
+    "TwinReader",
+    "Whereabouts",
+    "WishedProperty",
+    "moves_from", "quarantine_key", "to_batch",
 ]  # fmt: skip
 
 
@@ -66,17 +103,19 @@ class _Parts:
     ledger: LedgerReader | None = None
     twins: TwinReader | None = None
     feed: FeedReader | None = None
+    operations: Operations | None = None
 
 
 class SinkDoor:
     """What the portal reads of the sink. Thread-safe."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """`config`: the sink's configuration file. ConfigError if it can't work; no database is opened yet."""
         try:
             self.config = load_config(config)
         except SinkConfigError as error:
             raise ConfigError(error.problems) from error
+        self._clock = clock
         self._opening = threading.Lock()
         self._parts = _Parts()
         self._database = Database(self.config.ledger.url, read_only=True)
@@ -98,7 +137,7 @@ class SinkDoor:
         with _translating():
             with self._opening:
                 if self._parts.twins is None:
-                    self._parts.twins = TwinReader(config.projections_url, config.ledger.url, Thresholds())
+                    self._parts.twins = TwinReader(config.projections_url, config.ledger.url, config.twins)
                 reader = self._parts.twins
             yield reader
 
@@ -111,6 +150,16 @@ class SinkDoor:
                     self._parts.feed = FeedReader(self.config.ledger.url, self.config.projections_url)
                 reader = self._parts.feed
             yield reader
+
+    @contextmanager
+    def operations(self) -> Iterator[Operations]:
+        """What people do to sites, locks and gateways. What isn't right is Invalid, what isn't possible Refused."""
+        with _translating():
+            with self._opening:
+                if self._parts.operations is None:
+                    self._parts.operations = Operations(self.config.ledger.url, self._clock)
+                operations = self._parts.operations
+            yield operations
 
     def last_position(self) -> int:
         """Return the position of the newest entry."""
@@ -156,7 +205,7 @@ class SinkDoor:
         """Close all connections."""
         with self._opening:
             parts, self._parts = self._parts, _Parts()
-        for part in (parts.ledger, parts.twins, parts.feed):
+        for part in (parts.ledger, parts.twins, parts.feed, parts.operations):
             if part is not None:
                 part.close()
         self._database.close()
@@ -166,5 +215,9 @@ class SinkDoor:
 def _translating() -> Iterator[None]:
     try:
         yield
+    except InputRejected as error:
+        raise Invalid("deed.invalid", why="; ".join(error.problems)) from error
+    except NotPossible as error:
+        raise Refused("deed.refused", why=str(error)) from error
     except SinkError as error:
         raise Unavailable(str(error)) from error

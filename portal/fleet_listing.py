@@ -1,0 +1,171 @@
+"""The fleet as lists and as a map: filtered, sorted, page by page. For the API and the pages alike."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+
+from portal.errors import Invalid
+from portal.paging import Page, cut
+from portal.sink_door import (
+    Connectivity,
+    Health,
+    Lifecycle,
+    LockSummary,
+    Severity,
+    SinkDoor,
+    SiteSummary,
+    TwinReader,
+)
+
+_CHUNK = 500
+SORTED_MOST = 5000  # locks that are sorted by anything but their name
+TILES_MOST = 2000  # of one map
+_SITES_MOST = 200
+_AUTO_COLUMNS = 12  # of locks whose place on the site nobody described
+_UNKNOWN_LAST = 10_000
+
+
+class Sort(StrEnum):
+    """`worst`: by health, alarms, completeness. `fill`: fullest first. `completeness`: least complete first."""
+
+    NAME = "name"
+    WORST = "worst"
+    FILL = "fill"
+    COMPLETENESS = "completeness"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which locks are wanted; None: whatever. `text`: in name, label, site, property, gateway."""
+
+    site: str | None = None
+    health: Health | None = None
+    lifecycle: Lifecycle | None = None
+    connectivity: Connectivity | None = None
+    text: str | None = None
+
+    def holds(self, lock: LockSummary) -> bool:
+        """Return whether a lock is wanted, by what the reader doesn't look at."""
+        return self.lifecycle in (None, lock.lifecycle) and self.connectivity in (None, lock.connectivity)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A lock's place on its site's map, from 0."""
+
+    lock: LockSummary
+    column: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class SiteMap:
+    """A site seen from above."""
+
+    site: SiteSummary
+    columns: int
+    rows: int
+    tiles: tuple[Tile, ...]
+
+
+_HEALTH = {Health.CRITICAL: 0, Health.WARNING: 1, Health.GOOD: 2}
+_SEVERITY = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2, None: 3}
+
+
+def _worst(lock: LockSummary) -> int:
+    completeness = lock.completeness_permille
+    unknown = _UNKNOWN_LAST - 1 if completeness is None else completeness
+    return (_HEALTH[lock.health] * 10 + _SEVERITY[lock.worst_severity]) * _UNKNOWN_LAST + unknown
+
+
+_KEYS: dict[Sort, Callable[[LockSummary], int]] = {
+    Sort.WORST: _worst,
+    Sort.FILL: lambda lock: (
+        _UNKNOWN_LAST if lock.fill_permille is None else 1000 - min(lock.fill_permille, 1000)
+    ),
+    Sort.COMPLETENESS: lambda lock: (
+        _UNKNOWN_LAST if lock.completeness_permille is None else lock.completeness_permille
+    ),
+}
+
+
+def list_locks(
+    door: SinkDoor, wanted: Filter, sort: Sort, after: str | None, limit: int
+) -> Page[LockSummary]:
+    """Return a page of locks. `after`: the last page's cursor. Invalid where too many would have to be sorted."""
+    with door.twins() as reader:
+        if sort is Sort.NAME:
+            found = list(islice(_walk(reader, wanted, after), limit + 1))
+            return cut(found, limit, lambda lock: lock.lock)
+        locks = list(islice(_walk(reader, wanted, None), SORTED_MOST + 1))
+    if len(locks) > SORTED_MOST:
+        raise Invalid("fleet.too_many_to_sort", most=SORTED_MOST)
+    key = _KEYS[sort]
+    start = (-1, "") if after is None else _sorted_cursor(after)
+    rest = sorted(
+        (each for each in locks if (key(each), each.lock) > start), key=lambda each: (key(each), each.lock)
+    )
+    return cut(rest, limit, lambda lock: f"{key(lock)}-{lock.lock}")
+
+
+def _sorted_cursor(cursor: str) -> tuple[int, str]:
+    number, _, lock = cursor.partition("-")
+    if not number.isascii() or not number.isdigit() or len(number) > 9:
+        raise Invalid("error.cursor")
+    return int(number), lock
+
+
+def _walk(reader: TwinReader, wanted: Filter, after: str | None) -> Iterator[LockSummary]:
+    """Yield the wanted locks in the order of their names."""
+    while True:
+        chunk = reader.fleet(wanted.site, wanted.health, wanted.text, after, _CHUNK)
+        yield from filter(wanted.holds, chunk)
+        if len(chunk) < _CHUNK:
+            return
+        after = chunk[-1].lock
+
+
+def map_fleet(door: SinkDoor, after: str | None = None) -> tuple[list[SiteMap], str | None]:
+    """Return maps of the next sites, as many as have TILES_MOST locks (one at least), and the next page's cursor."""
+    with door.twins() as reader:
+        sites = [each for each in reader.sites() if after is None or each.site > after]
+        chosen: list[SiteSummary] = []
+        tiles = 0
+        for site in sites[:_SITES_MOST]:
+            if chosen and tiles + site.locks > TILES_MOST:
+                break
+            chosen.append(site)
+            tiles += site.locks
+        alone = len(chosen) == len(sites) and after is None
+        by_site: dict[str | None, list[LockSummary]] = {}
+        sources = [None] if alone else [site.site for site in chosen]
+        for name in sources:
+            for lock in islice(_walk(reader, Filter(site=name), None), TILES_MOST):
+                by_site.setdefault(lock.site, []).append(lock)
+    maps = [draw_map(site, by_site.get(site.site, [])) for site in chosen]
+    return maps, chosen[-1].site if chosen and len(chosen) < len(sites) else None
+
+
+def draw_map(site: SiteSummary, locks: list[LockSummary]) -> SiteMap:
+    """Place a site's locks where people said that they stand; those that nobody placed come in rows below."""
+    present = [lock for lock in locks if lock.lifecycle is not Lifecycle.DECOMMISSIONED]
+    places: dict[tuple[int, int], LockSummary] = {}
+    unplaced = []
+    for lock in present:
+        place = None if lock.row is None or lock.column is None else (lock.row, lock.column)
+        if place is None or place in places:
+            unplaced.append(lock)
+        else:
+            places[place] = lock
+    top = min((row for row, _ in places), default=1)
+    left = min((column for _, column in places), default=1)
+    tiles = [Tile(lock, column - left, row - top) for (row, column), lock in sorted(places.items())]
+    below = max((tile.row for tile in tiles), default=-1) + 1
+    tiles += [
+        Tile(lock, index % _AUTO_COLUMNS, below + index // _AUTO_COLUMNS)
+        for index, lock in enumerate(unplaced)
+    ]
+    columns = max((tile.column for tile in tiles), default=0) + 1
+    rows = max((tile.row for tile in tiles), default=0) + 1
+    return SiteMap(site, columns, rows, tuple(tiles))
