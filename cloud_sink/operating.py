@@ -145,8 +145,11 @@ class Operations:
         return body
 
     def acknowledge(self, kind: SubjectKind, subject: str, alarm_id: str, author: Author) -> None:
-        """Say that an alarm about this subject was seen."""
-        self._decide(kind, subject, Acknowledgement(alarm_id=alarm_id), author)
+        """Say that an alarm was seen; `kind` and `subject`: whom the alarm is about."""
+        _check(kind, subject)
+        body = Acknowledgement(alarm_id=alarm_id)
+        with self._database.writing() as connection:
+            self._add(connection, Decision(kind, subject, body, author.actor, author.reason))
 
     def note(self, kind: SubjectKind, subject: str, text: str, author: Author) -> None:
         """Keep a note."""

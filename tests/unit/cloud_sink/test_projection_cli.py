@@ -1,5 +1,6 @@
 """`cloud-sink project`, `rebuild`, `pseudonym`: what they do, and what they say when they can't."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from cloud_sink.projections.usage_reading import UsageReader
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import Ledger, pseudonym
 from tests.support.waiting import wait_until
+from wastelock.page import format_instant
 
 run = CliRunner().invoke
 UIDS = ("e004015000000001", "E0 04 01 50 00 00 00 02", "E0:04:01:50:00:00:00:03", "abc")
@@ -48,6 +50,37 @@ def test_project_once_catches_up_and_ends(
     assert position(config, ledger) == 30
     assert run(app, ["rebuild", "usage", "--config", str(config)]).exit_code == 0
     assert position(config, ledger) == 30
+
+
+def test_projections_are_listed_with_how_far_they_have_come(
+    config: Path, ledger: Ledger, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    ledger.take(gateway.seal(lock.pours(30)))
+    assert run(app, ["project", "--config", str(config), "--once", "--only", "usage"]).exit_code == 0
+    result = run(app, ["projections", "--config", str(config), "--json"])
+    assert result.exit_code == 0, result.output
+    found = {line["name"]: line for line in json.loads(result.stdout)}
+    assert (found["usage"]["position"], found["usage"]["end"], found["usage"]["waiting_since"]) == (
+        30,
+        30,
+        None,
+    )
+    assert found["twins"]["position"] == 0
+    [entry] = ledger.reader.entries_after(0, 1)
+    assert found["feed"]["waiting_since"] == format_instant(entry.committed_at)
+    assert "timeseries" not in found, "the configuration doesn't ask for it"
+    told = run(app, ["projections", "--config", str(config)]).stdout
+    assert "usage      usage per day, version 1: 30 of 30\n" in told
+    assert f"the oldest of the rest since {format_instant(entry.committed_at)}" in told
+
+
+def test_what_is_not_asked_for_cannot_be_chosen(config: Path) -> None:
+    result = run(app, ["project", "--config", str(config), "--once", "--only", "timeseries"])
+    assert result.exit_code == 78
+    assert "the configuration doesn't ask for timeseries" in result.stderr
+    result = run(app, ["project", "--config", str(config), "--only", "weather"])
+    assert result.exit_code == 2
+    assert "usage, twins, feed" in " ".join(result.stderr.replace("│", "").split())
 
 
 def test_project_follows_the_ledger_until_it_is_asked_to_stop(
