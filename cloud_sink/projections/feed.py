@@ -51,7 +51,10 @@ class Feed:
         """Number the next pours, publish the next events; return how many entries and events that were."""
         if self._position is None:
             self.prepare()
-        return self._number(self._position or 0) + (self._publisher.publish_next() if self._publisher else 0)
+        taken = self._number(self._position or 0)
+        if self._publisher is not None and self._position is not None:
+            taken += self._publisher.publish_next(self._position)
+        return taken
 
     def lag(self) -> Lag:
         """Return how far the feed goes; where it is published, how far the broker has confirmed it."""

@@ -15,12 +15,13 @@ import structlog
 from cloud_sink.errors import BrokerUnavailable
 from cloud_sink.feed_reading import FeedEvents
 from cloud_sink.projections.feed_link import FeedLink
-from cloud_sink.projections.feed_store import FeedStore
+from cloud_sink.projections.feed_store import FeedStore, Unpublished
 from wastelock.topics import feed
 
 _log = structlog.get_logger(__name__)
 BATCH = 500
 _FIRST_S, _MAX_S = 0.5, 30.0
+_NOTHING = Unpublished([], 0, 0)
 
 
 class FeedPublisher:
@@ -41,13 +42,19 @@ class FeedPublisher:
         self._clock = clock
         self._wait_s = _FIRST_S
         self._again_s = 0.0
+        self._through = (
+            -1
+        )  # confirmed so far, once that is known: nobody asks the database again while that is all
         self._away = False  # told once for each time that the broker is away
 
-    def publish_next(self) -> int:
-        """Publish the next events and return how many the broker has confirmed; 0 also while it is away."""
+    def publish_next(self, position: int) -> int:
+        """Publish the next events and return how many the broker has confirmed; 0 also while it is away.
+
+        `position`: that the feed goes up to, as far as its numbering knows.
+        """
         if self._clock() < self._again_s:
             return 0
-        pending = self._store.unpublished(BATCH)
+        pending = self._store.unpublished(BATCH) if position != self._through else _NOTHING
         events = self._events.of(pending.rows)
         messages = [
             (feed(row.site), event.to_json()) for row, event in zip(pending.rows, events, strict=True)
@@ -64,6 +71,8 @@ class FeedPublisher:
             self._note_back()
         if pending.through > pending.after:
             self._store.mark_published(pending.through)
+        if pending is not _NOTHING:
+            self._through = pending.through
         return len(messages)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ gives the same ones, however entries were cut into batches.
 Records are counted by their numbers: from the first to the last that came of an epoch there should be one of each.
 """
 
+from bisect import bisect_left
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -105,7 +106,9 @@ class Intervals:
         """`interval_no`: the open interval, -1 before the first entry. `locks`: all that had entries in it."""
         self._interval_ms = interval_s * 1000
         self._known = known
-        self._disputes: dict[str, list[DisputeSpan]] | None = None
+        self._learned = False
+        self._disputes: dict[str, list[DisputeSpan]] = {}
+        self._changes: list[tuple[int, str]] = []  # when a dispute was noticed or resolved, in order
         self.interval_no = interval_no
         self.locks = dict(locks)
         self.points: list[QualityPoint] = []
@@ -130,26 +133,26 @@ class Intervals:
             for lock in self.locks.values()
             if lock.interval_no == self.interval_no
         }
-        if self._disputes is None:
-            self._disputes = _by_lock(self._known.disputes(first_ms))
-            self._load(self._disputes)
-        for name, spans in self._disputes.items():
-            changes = [at_ms for span in spans for at_ms in span[1:] if at_ms is not None]
+        if not self._learned:
+            self._learn(self._known.disputes(first_ms))
+        begin, end = (bisect_left(self._changes, (at_ms, "")) for at_ms in (first_ms, end_ms))
+        for at_ms, name in self._changes[begin:end]:
             if name in self.locks:
-                due.update(
-                    (at_ms // self._interval_ms, name) for at_ms in changes if first_ms <= at_ms < end_ms
-                )
+                due.add((at_ms // self._interval_ms, name))
         for interval_no, name in sorted(due):
             at_ms = (interval_no + 1) * self._interval_ms
-            disputes = sum(span.is_open(at_ms) for span in self._disputes.get(name, ()))
+            disputes = (
+                sum(span.is_open(at_ms) for span in self._disputes[name]) if name in self._disputes else 0
+            )
             self.points.append(self.locks[name].point(interval_no, at_ms, disputes))
+
+    def _learn(self, spans: Iterable[DisputeSpan]) -> None:
+        self._learned = True
+        for span in spans:
+            self._disputes.setdefault(span.lock, []).append(span)
+            self._changes += [(at_ms, span.lock) for at_ms in span[1:] if at_ms is not None]
+        self._changes.sort()
+        self._load(self._disputes)
 
     def _load(self, names: Iterable[str]) -> None:
         self.locks.update(self._known.locks([name for name in names if name not in self.locks]))
-
-
-def _by_lock(spans: Iterable[DisputeSpan]) -> dict[str, list[DisputeSpan]]:
-    found: dict[str, list[DisputeSpan]] = {}
-    for span in spans:
-        found.setdefault(span.lock, []).append(span)
-    return found

@@ -196,7 +196,7 @@ def test_a_publisher_that_waits_tries_again_less_and_less_often(
 
     link.publish = note  # type: ignore[method-assign,assignment]
     while now < 300:
-        publisher.publish_next()
+        publisher.publish_next(2)
         now += 0.25
     waits = [later - earlier for earlier, later in pairwise(tried)]
     assert waits[0] < 1 and max(waits) <= 38

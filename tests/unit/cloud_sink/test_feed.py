@@ -191,6 +191,18 @@ def test_an_event_says_all_that_the_contract_promises(
     }  # fmt: skip
 
 
+def test_no_event_holds_a_transponders_number(
+    ledger: Ledger, gateway: FakeGateway, make_feed: MakeFeed, reader: FeedReader
+) -> None:
+    lock = FakeLock()
+    uid = 0xE004015012345678
+    ledger.take(gateway.seal([lock.page_record(lock.record(uid=uid))]))
+    keep_up(make_feed())
+    text = to_batch(reader.after(SITE)).decode().lower()
+    assert f"{uid:x}" not in text
+    assert str(uid) not in text
+
+
 def test_the_fraction_is_the_one_that_was_described_when_the_pour_began(
     ledger: Ledger, gateway: FakeGateway, make_feed: MakeFeed, reader: FeedReader
 ) -> None:
