@@ -1,5 +1,6 @@
 """The sink's configuration: one TOML file, checked whole; all problems are reported at once, each with its remedy."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -208,8 +209,16 @@ class MetricsSection(_Section):
         return None if text is None else str(parse_address(text))
 
 
+def _default_checking_processes() -> int:
+    return 1 if len(os.sched_getaffinity(0)) > 1 else 0
+
+
 class LimitsSection(_Section):
-    """Bounds of everything that could grow. The defaults suit one sink on two cores."""
+    """Bounds of everything that could grow. The defaults suit one sink on two cores.
+
+    `checking_processes`: 0 has pages checked in the sink's own process; by default one more is started where there is a
+    second core for it.
+    """
 
     receive_maximum: Annotated[int, Field(ge=10, le=5000)] = 400
     batch_pages: Annotated[int, Field(ge=1, le=1000)] = 200
@@ -218,6 +227,9 @@ class LimitsSection(_Section):
     resend_after_s: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
     resend_at_most_every_s: Annotated[float, Field(ge=1, le=86400)] = 600.0
     report_interval_s: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
+    checking_processes: Annotated[int, Field(ge=0, le=16)] = Field(
+        default_factory=_default_checking_processes
+    )
 
 
 class Config(_Section):
@@ -226,7 +238,7 @@ class Config(_Section):
     keys: KeysSection = KeysSection()
     projections: ProjectionsSection = ProjectionsSection()
     observations: ObservationsSection = ObservationsSection()
-    limits: LimitsSection = LimitsSection()
+    limits: LimitsSection = Field(default_factory=LimitsSection)
     feed: FeedSection = FeedSection()
     timeseries: TimeseriesSection | None = None
     metrics: MetricsSection = MetricsSection()

@@ -51,6 +51,17 @@ class Checking:
         """How many messages haven't been looked at yet."""
         return self._incoming.qsize()
 
+    @property
+    def loops(self) -> dict[str, Callable[[threading.Event], None]]:
+        """What has to run in threads, by name, once `start` has returned."""
+        return {"checking": self.run}
+
+    def start(self) -> None:
+        """Nothing to prepare: it is the sink's own process that checks."""
+
+    def close(self) -> None:
+        """Nothing to clear up."""
+
     def put(self, incoming: Incoming) -> None:
         """Hand over a message; called by paho's thread."""
         self._incoming.put(incoming)
@@ -58,7 +69,7 @@ class Checking:
     def forget(self) -> None:
         """Drop what waits: the connection is lost, and all of it comes again. So queues don't grow by reconnects."""
         for queue in (self._incoming, self.checked):
-            _drain(queue)
+            drain(queue)
 
     def run(self, stop: threading.Event) -> None:
         """Check what comes in until asked to stop."""
@@ -73,7 +84,8 @@ class Checking:
             self.checked.put((incoming, check_message(incoming.message, self._keys())))
 
 
-def _drain(queue: "SimpleQueue[Any]") -> None:
+def drain(queue: "SimpleQueue[Any]") -> None:
+    """Take out everything that is in a queue."""
     with suppress(Empty):
         while True:
             queue.get_nowait()

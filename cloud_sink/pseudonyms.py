@@ -19,14 +19,14 @@ class Pseudonyms:
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a pseudonym key has {KEY_BYTES} bytes, got {len(key)}")
-        self._key = key
+        self.key = key
         self.of = lru_cache(_CACHED)(self._make)
 
     @property
     def fingerprint(self) -> str:
         """What tells this key from another without giving it away; kept in the ledger."""
-        return hmac.digest(self._key, _FINGERPRINT_TEXT, "sha256")[:8].hex()
+        return hmac.digest(self.key, _FINGERPRINT_TEXT, "sha256")[:8].hex()
 
     def _make(self, uid: int) -> bytes | None:
         """Return the 16 bytes of a transponder's pseudonym, None for 0: no transponder."""
-        return hmac.digest(self._key, uid.to_bytes(8, "big"), "sha256")[:PSEUDONYM_BYTES] if uid else None
+        return hmac.digest(self.key, uid.to_bytes(8, "big"), "sha256")[:PSEUDONYM_BYTES] if uid else None

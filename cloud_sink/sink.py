@@ -1,6 +1,7 @@
 """The cloud sink: START HERE. Builds everything, runs it, and ends it.
 
     session (MQTT) ─▶ Checking ─▶ Writing ─▶ ledger/book.py     pages, receipts, PUBACK
+                      (or Checkers: the same in processes of their own)
          └──────────▶ Inbox ────▶ Reporting ─▶ ledger           what gateways say of themselves
 
 Each loop has a thread. If one of them ends, whatever the reason, the whole process stops with an error: what wasn't
@@ -8,8 +9,6 @@ acknowledged comes again at the next start, so nothing is lost by that, and nobo
 alive.
 """
 
-import gc
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from traceback import extract_tb
 
 import structlog
 
+from cloud_sink.checkers import Checkers
 from cloud_sink.config import Config
 from cloud_sink.errors import ConfigError, ThreadDied
 from cloud_sink.intake import Checking, Writing
@@ -86,7 +86,7 @@ class Sink:
             config.mqtt, limits.receive_maximum, f"cloud-sink {software()}", handlers, clock
         )
         self._figures = IntakeFigures()
-        self._checking = Checking(self.keys, lambda: self.session.connection)
+        self._checking = self._make_checking(limits.checking_processes)
         resending = Resending(limits.resend_after_s, limits.resend_at_most_every_s, random)
         self._writing = Writing(
             self._checking.checked,
@@ -145,29 +145,41 @@ class Sink:
 
     def run(self, stop: threading.Event, reload: threading.Event) -> None:
         """Run until `stop` is set; read the keys again whenever `reload` is. ThreadDied, ConfigError."""
-        revision = self._patience.until_done(
-            lambda: self._book.prepare(self._keys.pseudonyms.fingerprint), stop
-        )
-        if revision is None:
-            return
-        _log.info(
-            "ledger is ready", schema=revision, gateways=len(self._keys.gateways), locks=len(self._keys.locks)
-        )
-        loops = {
-            "checking": self._checking.run,
-            "writing": self._writing.run,
-            "reporting": self._reporting.run,
-        }
+        self._checking.start()
+        try:
+            revision = self._patience.until_done(
+                lambda: self._book.prepare(self._keys.pseudonyms.fingerprint), stop
+            )
+            if revision is not None:
+                _log.info(
+                    "ledger is ready",
+                    schema=revision,
+                    gateways=len(self._keys.gateways),
+                    locks=len(self._keys.locks),
+                )
+                self._take_in(stop, reload)
+        finally:
+            self._checking.close()
+            self._database.close()
+
+    def _take_in(self, stop: threading.Event, reload: threading.Event) -> None:
+        loops = {**self._checking.loops, "writing": self._writing.run, "reporting": self._reporting.run}
         threads = [self._thread(name, loop, stop) for name, loop in loops.items()]
         self.session.start()
         try:
             self._watch(threads, stop, reload)
         finally:
             stop.set()
+            self._checking.close()  # so that whoever waits for its answers sees the end
             for thread in threads:
                 thread.join(_JOIN_S)
             self.session.stop()
-            self._database.close()
+
+    def _make_checking(self, processes: int) -> Checking | Checkers:
+        def connection() -> int:
+            return self.session.connection
+
+        return Checkers(processes, self.keys, connection) if processes else Checking(self.keys, connection)
 
     def _watch(
         self, threads: Sequence[threading.Thread], stop: threading.Event, reload: threading.Event
@@ -217,19 +229,6 @@ def reprocess_ledger(config: Config, clock: Callable[[], datetime] = now) -> dic
 
 def _quota(config: Config) -> Quota:
     return Quota(config.limits.quarantine_mib * _MIB, config.limits.quarantine_mib_per_gateway * _MIB)
-
-
-def tune_interpreter() -> None:
-    """Fit Python's own machinery to three threads that hand each other pages of some hundred records.
-
-    Threads take turns after half a millisecond instead of five: one that waits for the network or the database would
-    else stand in line behind one that computes, a hundred times a second. And the many small objects of a page hold no
-    cycles: looking for some after each 700 of them costs a tenth of all time and finds nothing.
-    """
-    sys.setswitchinterval(0.0005)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 def software() -> str:

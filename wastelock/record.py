@@ -167,6 +167,7 @@ class MacKey:
         """`key`: 16 bytes, else ValueError."""
         if len(key) != 16:
             raise ValueError(f"a MAC key has 16 bytes (32 hexadecimal digits), got {len(key)} bytes")
+        self.key = key
         self._ecb = Cipher(algorithms.AES(key), modes.ECB())  # the bare block cipher that CMAC is made of
         self._k2 = _double(_double(self._encrypt(bytes(16))))
 

@@ -19,12 +19,13 @@ from cloud_sink.commands.terminal import (
     stop_on_signals,
 )
 from cloud_sink.config import load_config
+from cloud_sink.interpreter import tune_interpreter
 from cloud_sink.keys import load_pseudonyms, make_pseudonym_key
 from cloud_sink.log import configure_log
 from cloud_sink.metrics import SinkMonitor, serve_in_background
 from cloud_sink.metrics_ledger import LedgerWatch
 from cloud_sink.pseudonymising import pseudonymise_column, pseudonymise_lines
-from cloud_sink.sink import Sink, reprocess_ledger, tune_interpreter
+from cloud_sink.sink import Sink, reprocess_ledger
 from wastelock.monitoring import parse_address
 
 

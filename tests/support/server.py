@@ -33,6 +33,11 @@ class ServerProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended by itself, None while it runs or if it was ended by us."""
+        return None if self._process is None else self._process.poll()
+
     def start(
         self,
         command: Sequence[str],

@@ -51,6 +51,17 @@ class SinkProcess:
         return self._server.pid
 
     @property
+    def exit_code(self) -> int | None:
+        """How it ended by itself."""
+        return self._server.exit_code
+
+    @property
+    def checkers(self) -> list[int]:
+        """The pids of its checking processes."""
+        tasks = Path(f"/proc/{self.pid}/task")
+        return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+
+    @property
     def log(self) -> str:
         path = self._server.log
         return path.read_text() if path.exists() else ""

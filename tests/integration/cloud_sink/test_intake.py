@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cloud_sink.errors import EXIT_SOFTWARE
 from cloud_sink.gaps import PageGap, RecordGap
 from tests.support.broker import Broker
 from tests.support.fake_gateway import START, FakeGateway, FakeLock, SealedPage
@@ -177,6 +178,41 @@ def test_killed_in_mid_load_and_started_again_it_has_all_and_none_twice(
         sink.start()
     peer.wait_for_watermark(300)
     assert sequence(sink) == list(range(1, 1501))
+
+
+def test_a_checking_process_that_is_killed_takes_the_sink_with_it_and_costs_nothing(
+    tmp_path: Path, ledger_url: str, broker: Broker, peer: Peer, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    limits = "checking_processes = 2"
+    with SinkProcess(tmp_path / "sink", ledger_url, broker.port, [gateway], [lock], limits=limits) as sink:
+        pages = [gateway.seal(lock.pours(20)) for _ in range(60)]
+        peer.send(*pages[:30])
+        peer.wait_for_watermark(1)
+        first, second = sink.checkers
+        os.kill(first, signal.SIGKILL)
+        peer.send(*pages[30:])
+        sink.wait_for_end()
+        assert sink.exit_code == EXIT_SOFTWARE
+        wait_until(lambda: not Path(f"/proc/{second}").exists(), 10, "the other one to end as well")
+        assert "a checking process ended" in sink.log
+        sink.start()
+        peer.wait_for_watermark(60)
+        assert sequence(sink) == list(range(1, 1201))
+
+
+def test_a_killed_sink_leaves_no_checking_process_behind(
+    tmp_path: Path, sqlite_url: str, broker: Broker, peer: Peer, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    limits = "checking_processes = 1"
+    with SinkProcess(tmp_path / "sink", sqlite_url, broker.port, [gateway], [lock], limits=limits) as sink:
+        for end in (sink.kill, sink.stop):
+            [pid] = sink.checkers
+            peer.send(*[gateway.seal(lock.pours(100)) for _ in range(40)])  # so that it has something in hand
+            end()
+            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 10, "its process to end")  # type: ignore[misc]
+            sink.start()
+        peer.wait_for_watermark(80)
+        assert sequence(sink) == list(range(1, 8001))
 
 
 def test_a_broker_that_is_killed_and_comes_back_costs_nothing(

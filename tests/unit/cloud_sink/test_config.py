@@ -98,3 +98,13 @@ def test_each_mistake_has_its_message(tmp_path: Path, text: str, expected: str) 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="isn't there: name the configuration"):
         load_config(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(("cores", "expected"), [({0}, 0), ({3}, 0), ({0, 1}, 1), (set(range(8)), 1)])
+def test_pages_are_checked_in_a_process_of_its_own_where_there_is_a_core_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: set[int], expected: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: cores)
+    ledger = '[ledger]\nurl = "sqlite:///x"\n'
+    assert load(tmp_path, ledger).limits.checking_processes == expected
+    assert load(tmp_path, ledger + "[limits]\nchecking_processes = 3").limits.checking_processes == 3

@@ -145,7 +145,9 @@ def test_messages_of_an_earlier_connection_are_left_to_come_again(
 def sink(tmp_path: Path, sqlite_url: str, broker: Broker, gateway: FakeGateway) -> Iterator[Sink]:
     write_keys(tmp_path, [gateway])
     path = tmp_path / "cloud-sink.toml"
-    path.write_text(f'[ledger]\nurl = "{sqlite_url}"\n[mqtt]\nport = {broker.port}\n')
+    path.write_text(
+        f'[ledger]\nurl = "{sqlite_url}"\n[mqtt]\nport = {broker.port}\n[limits]\nchecking_processes = 0\n'
+    )
     yield Sink(load_config(path))
 
 
