@@ -120,6 +120,11 @@ class Follower:
         """When it last began a step, or began to wait for what it needs (monotonic seconds)."""
         return self._patience.progressed_at
 
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when what it needs is away (monotonic seconds); None while it is there."""
+        return self._patience.waiting_since
+
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set."""
         wait_s = _AGAIN_FIRST_S

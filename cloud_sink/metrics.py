@@ -100,6 +100,7 @@ class ProjectionsMonitor:
         waiting = _projection_gauge("waiting_entries", "What it hasn't taken yet.", label)
         lag = _projection_gauge("lag_seconds", "For how long the oldest of that has waited.", label)
         failing = _projection_gauge("failing", "1 while it has to begin anew after an error.", label)
+        away = _projection_gauge("waiting_seconds", "For how long what it needs has been away.", label)
         idle = _projection_gauge("idle_seconds", "How long ago it last went on or tried to.", label)
         taken = CounterMetricFamily(
             "wastelock_projection_entries", "What it has taken since the start.", labels=label
@@ -115,10 +116,12 @@ class ProjectionsMonitor:
                 waiting.add_metric(name, max(0, standing.lag.end - standing.lag.position))
                 lag.add_metric(name, max(0.0, (now - since).total_seconds()) if since else 0.0)
             failing.add_metric(name, standing.problem is not None)
+            waiting_since = follower.waiting_since
+            away.add_metric(name, 0.0 if waiting_since is None else max(0.0, now_s - waiting_since))
             idle.add_metric(name, max(0.0, now_s - follower.progressed_at))
             taken.add_metric(name, standing.taken)
             failures.add_metric(name, standing.failures)
-        yield from (position, waiting, lag, failing, idle, taken, failures)
+        yield from (position, waiting, lag, failing, away, idle, taken, failures)
 
     def _stuck(self) -> list[str]:
         loops = {each.standing.name: _progress_of(each) for each in self._followers}
@@ -126,11 +129,12 @@ class ProjectionsMonitor:
 
     def _missing(self) -> list[str]:
         reasons = self._stuck()
-        for standing in (each.standing for each in self._followers):
+        for follower in self._followers:
+            standing = follower.standing
             if standing.problem is not None:
                 reasons.append(f"{standing.name}: fails: {standing.problem}")
-            elif standing.lag is None:
-                reasons.append(f"{standing.name}: waits for what it needs")
+            elif standing.lag is None or follower.waiting_since is not None:
+                reasons.append(f"{standing.name}: what it needs is away: the log says what")
         return reasons
 
 

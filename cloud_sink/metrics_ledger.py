@@ -93,6 +93,10 @@ class LedgerWatch:
             took_s = self.look()
             wait_s = self._interval_s if self.is_available else min(_AGAIN_S, self._interval_s)
             stop.wait(max(wait_s, _PAUSE_FACTOR * took_s))
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
         self._database.close()
 
     def look(self) -> float:

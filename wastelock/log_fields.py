@@ -14,6 +14,7 @@ WITHHELD = "(withheld)"
 _NEVER = frozenset(
     {
         *("uid", "uids", "credential", "transponder", "raw", "record", "payload", "page_bytes"),
+        "exc_info",  # where nobody has made a traceback of it: an unforeseen error's text may hold anything
         *("password", "token", "key", "secret", "signature", "sig", "authorization", "cookie"),
     }
 )
