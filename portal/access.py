@@ -18,6 +18,7 @@ from fastapi.security import HTTPBearer
 
 from portal import cookies
 from portal.accounts.secret import derive_csrf_token
+from portal.config import WebSection
 from portal.errors import Forged, MustChangePassword, NotAllowed, NotSignedIn, Unavailable
 from portal.roles import NOBODY, Permission, Viewer, ViewerKind
 from portal.route_names import template_of
@@ -133,9 +134,7 @@ async def guard(request: Request) -> None:
     if not is_same_origin(request, services):
         services.metrics.refusals.labels("origin").inc()
         raise Forged("sent by another site")
-    sessions = [
-        each for each in (cookies.read_session(request, web), cookies.read_household(request, web)) if each
-    ]
+    sessions = _sessions_of(request, web)
     if not sessions:
         return  # without a session there is nothing to be abused
     sent = request.headers.get(CSRF_HEADER) or await _form_token(request)
@@ -188,6 +187,19 @@ def log_write(request: Request, viewer: Viewer) -> None:
     request.state.audit_no = audit.begin(
         viewer.name, f"{request.method} {template_of(request.scope)}", subject
     )
+
+
+def csrf_token_of(request: Request) -> str:
+    """Return the token for this browser's forms, "" where it has no session: then none is asked for."""
+    sessions = _sessions_of(request, services_of(request).settings.web)
+    return derive_csrf_token(sessions[0]) if sessions else ""
+
+
+def _sessions_of(request: Request, web: WebSection) -> list[str]:
+    """Return the sessions' ids that the browser sent, a person's first; whether they still hold doesn't matter."""
+    return [
+        each for each in (cookies.read_session(request, web), cookies.read_household(request, web)) if each
+    ]
 
 
 async def _form_token(request: Request) -> str:

@@ -13,12 +13,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from portal import errors
 from portal.access import API
 from portal.rendering import is_fragment, render, viewer_so_far, words_of
 from portal.route_names import template_of
+from portal.security import HEADERS
 from portal.services import services_of
 
 log = structlog.get_logger(__name__)
@@ -70,6 +71,7 @@ def register(app: FastAPI) -> None:
         (errors.PortalError, _answer_ours),
         (RequestValidationError, _answer_invalid),
         (HTTPException, _answer_http),
+        (Exception, _answer_unexpected),
     )
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
@@ -121,6 +123,20 @@ def _answer_http(request: Request, error: HTTPException) -> Response:
     return page
 
 
+def _answer_unexpected(request: Request, _error: Exception) -> Response:
+    """Say that something went wrong, without saying what; the server logs it, with where it happened.
+
+    Nothing stands around this answer any more: it brings the headers itself, and looks nothing up that may be broken.
+    """
+    services_of(request).metrics.refusals.labels("error").inc()
+    headers = {**HEADERS, "Cache-Control": "no-store"}
+    if _is_api(request):
+        return answer_problem(500, None, headers=headers)
+    words = services_of(request).words[services_of(request).settings.shown.language]
+    text = f"{words.t('error.other')}. {words.t('error.other.remedy')}"
+    return PlainTextResponse(text, 500, headers)
+
+
 def answer_problem(
     status: int,
     detail: str | None,
@@ -143,10 +159,10 @@ def _to_sign_in(request: Request) -> Response:
     return RedirectResponse(f"/login{back}", status_code=303)
 
 
-def _detail(request: Request, error: errors.PortalError) -> str:
+def _detail(request: Request, error: errors.PortalError) -> str | None:
     if isinstance(error, errors.Refused):
         return words_of(request, viewer_so_far(request)).t(error.word, **error.values)
-    return ""
+    return None
 
 
 def _is_api(request: Request) -> bool:

@@ -1,32 +1,57 @@
 """Where live events come from: new entries of the ledger, and what changed in the twins."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
+from portal.errors import Unavailable
 from portal.live import LiveEvent
-from portal.sink_door import Entry, SinkDoor
+from portal.sink_door import Change, Entry, SinkDoor
 from wastelock.page import format_instant
 from wastelock.record import Kind, PourResult
 
 _AT_ONCE = 500  # events of one look: what is left comes with the next one
+_TWINS_AGAIN_S = 5.0  # after twins couldn't be read
 
 
 class SinkSource:
     """Reads after two cursors, from the newest of either on. One thread alone may use it."""
 
-    def __init__(self, door: SinkDoor) -> None:
+    def __init__(self, door: SinkDoor, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._door = door
+        self._monotonic = monotonic
         self.position = 0
+        self._build: str | None = None  # another one after twins were built anew: their numbers begin again
+        self._change_no = 0
+        self._twins_not_before_s = 0.0
 
     def start(self) -> None:
         """Begin at the newest entry."""
         self.position = self._door.last_position()
 
     def poll(self) -> Sequence[LiveEvent]:
-        """Return the next entries as events."""
+        """Return the next entries and changes. Twins that can't be read hold up no entry."""
         entries = self._door.entries_after(self.position, _AT_ONCE)
         if entries:
             self.position = entries[-1].position
-        return [record_event(entry) for entry in entries]
+        return [*map(record_event, entries), *map(change_event, self._changes())]
+
+    def _changes(self) -> Sequence[Change]:
+        if self._monotonic() < self._twins_not_before_s:
+            return ()
+        try:
+            with self._door.twins() as twins:
+                build, newest = twins.last_change()
+                if build != self._build:
+                    self._build, self._change_no = build, newest
+                if newest == self._change_no:
+                    return ()
+                changes = twins.changes_after(self._change_no, _AT_ONCE)
+        except Unavailable:
+            self._twins_not_before_s = self._monotonic() + _TWINS_AGAIN_S
+            return ()
+        if changes:
+            self._change_no = changes[-1].change_no
+        return changes
 
 
 def record_event(entry: Entry) -> LiveEvent:
@@ -49,6 +74,23 @@ def record_event(entry: Entry) -> LiveEvent:
             "volume_ml": entry.volume_ml,
             "began_at": None if entry.began_at is None else format_instant(entry.began_at),
             "committed_at": format_instant(entry.committed_at),
+        },
+    )
+
+
+def change_event(change: Change) -> LiveEvent:
+    """Return a change of a twin as an event: which property of whom became what, and since when."""
+    return LiveEvent(
+        kind="twin",
+        site=change.site,
+        lock=change.lock,
+        data={
+            "site": change.site,
+            "lock": change.lock,
+            "gateway": change.gateway,
+            "property": change.property,
+            "value": change.value,
+            "at": format_instant(change.at),
         },
     )
 

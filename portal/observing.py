@@ -37,6 +37,7 @@ class Observer:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                await self._conclude(scope, status)  # first: whoever has the answer finds it in the log
                 allowance = scope.get("state", {}).get("allowance")
                 if allowance is not None:
                     MutableHeaders(scope=message).update(allowance.headers())
@@ -49,7 +50,6 @@ class Observer:
             method = scope["method"] if scope["method"] in _METHODS else _OTHER
             self._services.metrics.requests.labels(method, route, str(status)).inc()
             self._services.metrics.request_seconds.labels(route).observe(self._monotonic() - began_s)
-            await self._conclude(scope, status)
 
     async def _conclude(self, scope: Scope, status: int) -> None:
         """Add to the log of writes how it ended."""

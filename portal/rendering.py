@@ -9,7 +9,7 @@ from fastapi import Request
 from starlette.responses import HTMLResponse
 
 from portal import cookies
-from portal.access import CSRF_FIELD
+from portal.access import CSRF_FIELD, csrf_token_of
 from portal.roles import NOBODY, Permission, Viewer, ViewerKind
 from portal.services import Services, services_of
 from portal.words.catalog import LANGUAGES, Words, choose_language
@@ -101,7 +101,7 @@ def _surroundings(request: Request, services: Services, viewer: Viewer, words: W
             for item in NAVIGATION
             if viewer.may(item.permission) and (billing or item.permission is not Permission.BILLING_READ)
         ],
-        "csrf_token": viewer.csrf_token,
+        "csrf_token": csrf_token_of(request),
         "csrf_field": CSRF_FIELD,
         "path": path,
         "now": services.clock(),

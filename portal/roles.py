@@ -68,7 +68,7 @@ class Household:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who asks. `name` is the actor in every log; `csrf_token` goes into forms of this session ("" for tokens)."""
+    """Who asks. `name` is the actor in every log; `session_key` tells sessions and tokens apart, and is no secret."""
 
     kind: ViewerKind = ViewerKind.NOBODY
     name: str = ""
@@ -77,7 +77,6 @@ class Viewer:
     permissions: frozenset[Permission] = frozenset()
     household: Household | None = None
     language: str | None = None
-    csrf_token: str = ""
     must_change: bool = False
     session_key: str = ""
 

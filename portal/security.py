@@ -9,7 +9,7 @@ CONTENT_POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "img-src 'self' data:"
 )
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -28,7 +28,7 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, web: WebSection) -> None:
         self._app = app
-        self._headers = {**_HEADERS, **({"Strict-Transport-Security": _HSTS} if web.secure else {})}
+        self._headers = {**HEADERS, **({"Strict-Transport-Security": _HSTS} if web.secure else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

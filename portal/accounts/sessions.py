@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from portal.accounts.audit import write_event
 from portal.accounts.database import Database
 from portal.accounts.links import household_of
-from portal.accounts.secret import derive_csrf_token, from_ms, hash_secret, make_secret, to_ms
+from portal.accounts.secret import from_ms, hash_secret, make_secret, to_ms
 from portal.accounts.tables import links, sessions, users
 from portal.roles import GRANTS, Role, Viewer, ViewerKind
 
@@ -70,7 +70,7 @@ class Sessions:
                 connection.execute(
                     sessions.update().where(sessions.c.id_hash == row.id_hash).values(seen_ms=now_ms)
                 )
-        return _viewer(row, session_id)
+        return _viewer(row)
 
     def close(self, session_id: str, actor: str) -> None:
         """End a session: its owner signed out."""
@@ -158,15 +158,14 @@ def _whole() -> sa.Select[Any]:
     )
 
 
-def _viewer(row: sa.Row[Any], session_id: str) -> Viewer:
-    csrf_token, key = derive_csrf_token(session_id), row.id_hash[:16]
+def _viewer(row: sa.Row[Any]) -> Viewer:
+    key = row.id_hash[:16]
     if row.link_no is not None:
         return Viewer(
             kind=ViewerKind.HOUSEHOLD,
             name=f"household:{row.link_no}",
             display_name=row.dwelling,
             household=household_of(row),
-            csrf_token=csrf_token,
             session_key=key,
         )
     return Viewer(
@@ -176,7 +175,6 @@ def _viewer(row: sa.Row[Any], session_id: str) -> Viewer:
         role=Role(row.role),
         permissions=frozenset() if row.must_change else GRANTS[Role(row.role)],
         language=row.language,
-        csrf_token=csrf_token,
         must_change=bool(row.must_change),
         session_key=key,
     )

@@ -78,7 +78,8 @@ TABLE = {
     "POST /billing/runs/{property_id}/{first}/{revision}/object": BILLING,
     "POST /billing/runs/{property_id}/{first}/{revision}/settle": BILLING,
     "POST /billing/runs/{property_id}/{first}/{revision}/revise": BILLING,
-    "POST /billing/runs/{property_id}/{first}/{revision}/statements": BILLS,  # papers of what is there; nothing is decided
+    # Papers of what is there: nothing is decided by making them.
+    "POST /billing/runs/{property_id}/{first}/{revision}/statements": BILLS,
     "POST /billing/runs/{property_id}/{first}/{revision}/export": BILLS,
     "GET /billing/runs/{property_id}/{first}/{revision}/statements/{dwelling}/{party}.pdf": BILLS,
     "GET /billing/runs/{property_id}/{first}/{revision}/overview.pdf": BILLS,
