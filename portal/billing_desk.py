@@ -8,7 +8,7 @@ Households' looks have threads of their own: a clerk's thousand statements don't
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from threading import BoundedSemaphore
@@ -37,6 +37,7 @@ _STANDING_AGE_S = 600
 _LOOK_AGE_S = 600
 _SOURCES_AGE_S = 120
 _HOUSEHOLD_AGE_S = 60
+_HOUSEHOLD_GRACE_S = 300
 _PRINTING_AT_ONCE = 2
 _PRINTING_WAITS_S = 30
 
@@ -156,6 +157,15 @@ class BillingDesk:
         return self._households.get(key) or self._households.put(
             key, self.door.household(property_id, row, within)
         )
+
+    def household_soon(self, property_id: str, row: str, within: DayRange) -> Household | None:
+        """The same without ever waiting, for the event loop: a little older while it is read again; None if too old."""
+        key = (property_id, row, within)
+        kept = self._households.get(key)
+        if kept is None:
+            with suppress(Unavailable):  # too much waits: the next event asks again
+                self._looks.start("household", f"{property_id} {row}", "", lambda _job: self.household(*key), str(key))
+        return kept or self._households.get(key, _HOUSEHOLD_GRACE_S)
 
     # Papers, one at a time
 

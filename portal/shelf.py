@@ -20,11 +20,11 @@ class Shelf(Generic[K, V]):
         self._lock = threading.Lock()
         self._values: OrderedDict[K, tuple[float, V]] = OrderedDict()
 
-    def get(self, key: K) -> V | None:
-        """Return what is kept under a key, None if there is nothing or it is too old."""
+    def get(self, key: K, age_s: int | None = None) -> V | None:
+        """Return what is kept under a key, None if there is nothing or it is too old (`age_s`: than this)."""
         with self._lock:
             found = self._values.get(key)
-            if found is None or self._clock() - found[0] > self._age_s:
+            if found is None or self._clock() - found[0] > (self._age_s if age_s is None else age_s):
                 return None
             return found[1]
 

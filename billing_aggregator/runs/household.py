@@ -7,8 +7,9 @@ and those that are asked for: who has moved out sees nothing of what came after,
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
-from billing_aggregator.days import day_of
+from billing_aggregator.days import day_of, zone_of
 from billing_aggregator.errors import NotFound
 from billing_aggregator.model import DayRange, OwnPour
 from billing_aggregator.pours.annex import read_own_pours
@@ -22,7 +23,7 @@ _LAST_DAY = date(9999, 1, 1)
 @dataclass(frozen=True)
 class Household:
     """One row of a property as it is known now. `days`: of its occupancy within those asked for, in order; the last may
-    have no end. Names are for its own page."""
+    have no end. `locks`: the property's. Names are for its own page."""
 
     row: str
     property_name: str
@@ -32,7 +33,13 @@ class Household:
     language: str
     time_zone: str
     days: tuple[DayRange, ...]
+    locks: frozenset[str]
     _holders: Holders
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The property's time zone, by the pinned rules."""
+        return zone_of(self.time_zone)
 
     def owns(self, credential: str, at: datetime) -> bool:
         """True if a pour with this transponder (its pseudonym) at this instant is the household's."""
@@ -60,6 +67,7 @@ def find_household(books: Books, property_id: str, row: str, within: DayRange) -
     known = next((each for each in snapshot.parties if each.party == party), None)
     labels = {each.dwelling: each.label for each in snapshot.dwellings}
     first = min(stay.days.first for stay in stays)
+    holders = Holders(snapshot, DayRange(first, _LAST_DAY))
     return Household(
         row=row,
         property_name=snapshot.property.name,
@@ -69,7 +77,8 @@ def find_household(books: Books, property_id: str, row: str, within: DayRange) -
         language="" if known is None else known.language,
         time_zone=snapshot.property.time_zone,
         days=tuple(sorted((days for days in cut if days is not None), key=lambda days: days.first)),
-        _holders=Holders(snapshot, DayRange(first, _LAST_DAY)),
+        locks=frozenset(holders.locks),
+        _holders=holders,
     )
 
 

@@ -4,7 +4,6 @@ from datetime import date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from portal.access import require_household
@@ -12,7 +11,7 @@ from portal.household_now import is_own, look_ahead, look_now, own_of, row_of
 from portal.live import Audience
 from portal.roles import Household, Viewer
 from portal.services import services_of
-from portal.streaming import open_stream
+from portal.streaming import LiveResponse, open_stream
 
 router = APIRouter(prefix="/household", tags=["household"])
 Lives = Annotated[Viewer, Depends(require_household)]
@@ -45,7 +44,7 @@ class OwnMonth(_Model):
     days: int = Field(description="the household's own days in it")
     own_ml: int
     others_ml: int | None = Field(
-        description="the other households' average in as many days, in whole litres; null where they are fewer than five"
+        description="the others' average in as many days, in whole litres; null where they are fewer than five"
     )
     before_ml: int | None = Field(description="its own a year before; null where that isn't known")
 
@@ -153,8 +152,8 @@ def list_statements(request: Request, viewer: Lives) -> list[OwnStatement]:
     ]
 
 
-@router.get("/live", response_class=EventSourceResponse)
-def follow_own(request: Request, viewer: Lives) -> EventSourceResponse:
+@router.get("/live", response_class=LiveResponse)
+def follow_own(request: Request, viewer: Lives) -> LiveResponse:
     """Server-sent events `record`: the household's own pours as they are committed, and nobody else's."""
     desk, household = services_of(request).desk, _household(viewer)
     own_of(desk, household)  # known before the first event: the stream itself never waits

@@ -1,6 +1,8 @@
 """One run: its rows and figures, what a person has to decide, its history, its correction; and each row down to its
 pours."""
 
+from datetime import date
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -61,9 +63,8 @@ def show_reviews(request: Request, viewer: Reads, name: Run, offset: Offset = 0)
 @router.get(RUN + "/history")
 def show_history(request: Request, viewer: Reads, name: Run) -> Response:
     """Show who did what when and why, what the run is calculated from, deadlines and receipts."""
-    return render(
-        request, viewer, "billing_run_history.html", _about(sheet_of(request, viewer, name), viewer)
-    )
+    values = {**_about(sheet_of(request, viewer, name), viewer), "day_of": date.fromisoformat}
+    return render(request, viewer, "billing_run_history.html", values)
 
 
 @router.get(RUN + "/replay")

@@ -9,6 +9,7 @@ from babel.dates import format_date, format_datetime, format_skeleton, format_ti
 from babel.numbers import format_currency, format_decimal, format_percent
 
 _ABSENT = "–"
+_LONG_MS = 100_000
 _LOCALES = {
     "de": "de_DE",
     "en": "en_GB",
@@ -77,6 +78,19 @@ class Formatting:
             return _ABSENT
         return f"{format_decimal(Decimal(weight_g) / 1000, format='#,##0.##', locale=self._locale)}\u00a0kg"
 
+    def measure(self, value: int | None, per: int, digits: int, unit: str) -> str:
+        """Return a whole number of small units in the one that people use: 3650 mV, 1000 a volt, as 3,65 V."""
+        if value is None:
+            return _ABSENT
+        pattern = "#,##0." + "0" * digits
+        return f"{format_decimal(Decimal(value) / per, format=pattern, locale=self._locale)}\u00a0{unit}"
+
+    def latency(self, latency_ms: int | None) -> str:
+        """Return milliseconds as seconds, from some minutes on as a length of time."""
+        if latency_ms is None or latency_ms < _LONG_MS:
+            return self.measure(latency_ms, 1000, 1, "s")
+        return self.duration(timedelta(milliseconds=latency_ms))
+
     def day(self, day: date | None) -> str:
         """Return 25.11.2026."""
         return _ABSENT if day is None else format_date(day, format="medium", locale=self._locale)
@@ -88,6 +102,18 @@ class Formatting:
     def month(self, day: date | None) -> str:
         """Return the month of a day: November 2026."""
         return _ABSENT if day is None else str(format_skeleton("yMMMM", day, locale=self._locale))
+
+    def short_month(self, month: str) -> str:
+        """Return the month of `2026-11`: Nov."""
+        day = date.fromisoformat(f"{month}-01")
+        return str(format_date(day, format="LLL", locale=self._locale)).rstrip(".")
+
+    def weekday(self, at: datetime | None) -> str:
+        """Return weekday, day and time to the minute: Mi. 25.11., 18:06."""
+        if at is None:
+            return _ABSENT
+        pattern = "EEE dd.MM., HH:mm" if self.language == "de" else "EEE d MMM, HH:mm"
+        return format_datetime(at, format=pattern, tzinfo=self.zone, locale=self._locale)
 
     def instant(self, at: datetime | None) -> str:
         """Return day and time to the second, in the zone of the property."""
