@@ -26,6 +26,7 @@ from portal.accounts.book import Accounts, utc_now
 from portal.accounts.password import Passwords
 from portal.api import feed as api_feed
 from portal.api import fleet as api_fleet
+from portal.api import household as api_household
 from portal.api import live as api_live
 from portal.api import locks as api_locks
 from portal.api import me as api_me
@@ -49,7 +50,9 @@ from portal.pages import (
     billing_steps,
     deeds,
     fleet,
+    household,
     household_link,
+    household_links,
     language,
     locks,
     login,
@@ -72,6 +75,7 @@ API_ROUTERS = (
     api_locks.router,
     api_quality.router,
     api_feed.router,
+    api_household.router,
 )
 PAGE_ROUTERS = (
     start.router,
@@ -91,6 +95,8 @@ PAGE_ROUTERS = (
     billing_run.router,
     billing_steps.router,
     billing_papers.router,
+    household.router,
+    household_links.router,
 )
 _STATIC = Path(__file__).parent / "static"
 
