@@ -1,11 +1,12 @@
 """Loop: writes what gateways report into the ledger, every few seconds: the latest of each, and what is kept of it.
 
-What grew too old is given up in steps, so that no transaction is long.
+All in small transactions, since pages wait for the same lock; and what grew too old is given up in steps.
 """
 
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from cloud_sink.config import ObservationsSection
 from cloud_sink.keys import KeyRing
@@ -16,6 +17,8 @@ from cloud_sink.ledger.observations import ReportKind
 from cloud_sink.patience import Patience
 from cloud_sink.reports import Inbox, Report, parse_report
 
+_WRITE_REPORTS = 200
+_PAUSE_S = 0.01
 _GIVE_UP_ROWS = 1000
 _GIVE_UP_EVERY = timedelta(minutes=10)
 
@@ -56,8 +59,11 @@ class Reporting:
         keys = self._keys()
         parsed = [parse_report(arrived, keys) for arrived in self._inbox.fetch()]
         reports = [report for report in parsed if report is not None]
-        if reports:
-            self._patience.until_done(lambda: self._write(reports), stop)
+        for start in range(0, len(reports), _WRITE_REPORTS):
+            some = reports[start : start + _WRITE_REPORTS]
+            self._patience.until_done(partial(self._write, some), stop)
+            # Pages go first: who waits for the write lock gets it in between.
+            stop.wait(_PAUSE_S)
 
     def _write(self, reports: Sequence[Report]) -> None:
         now_ms = to_ms(self._clock())

@@ -18,7 +18,7 @@ def save(connection: Connection, reports: Sequence[Report], now_ms: int) -> None
     It is the time of hearing that counts: a gateway's clock may have been wrong when it wrote its last report.
     Of several reports on one subject the last one counts.
     """
-    known: dict[tuple[str, str], GatewayState] = gateways(connection)
+    known: dict[tuple[str, str], GatewayState | None] = {}
     gateway_rows: dict[tuple[str, str], dict[str, object]] = {}
     lock_rows: dict[str, dict[str, object]] = {}
     for report in reports:
@@ -28,8 +28,8 @@ def save(connection: Connection, reports: Sequence[Report], now_ms: int) -> None
             lock = report.state.lock
             lock_rows[lock] = {**row, "lock": lock, "report": report.state.to_json().decode()}
         elif isinstance(report.state, GatewayState):
-            state = known_then(report.state, known.get(subject))
-            known[subject] = state
+            before = known[subject] if subject in known else gateway(connection, *subject)
+            known[subject] = state = known_then(report.state, before)
             gateway_rows[subject] = {**row, "report": state.to_json().decode()}
     upsert(connection, gateway_reports, ["site", "gateway"], list(gateway_rows.values()), "reported_ms")
     upsert(connection, lock_reports, ["lock"], list(lock_rows.values()), "reported_ms")
