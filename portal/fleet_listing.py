@@ -8,6 +8,7 @@ from itertools import islice
 from portal.errors import Invalid
 from portal.paging import Page, cut
 from portal.sink_door import (
+    Alarm,
     Connectivity,
     Health,
     Lifecycle,
@@ -24,6 +25,7 @@ TILES_MOST = 2000  # of one map
 _SITES_MOST = 200
 _AUTO_COLUMNS = 12  # of locks whose place on the site nobody described
 _UNKNOWN_LAST = 10_000
+_ALARMS_LOOKED_AT = 200
 
 
 class Sort(StrEnum):
@@ -169,3 +171,10 @@ def draw_map(site: SiteSummary, locks: list[LockSummary]) -> SiteMap:
     columns = max((tile.column for tile in tiles), default=0) + 1
     rows = max((tile.row for tile in tiles), default=0) + 1
     return SiteMap(site, columns, rows, tuple(tiles))
+
+
+def worst_alarms(door: SinkDoor, site: str | None, most: int) -> tuple[list[Alarm], bool]:
+    """Return open alarms, worst first and among equals the latest, and whether there are more than these."""
+    with door.twins() as reader:
+        latest = reader.alarms(site=site, limit=_ALARMS_LOOKED_AT)
+    return sorted(latest, key=lambda alarm: _SEVERITY[alarm.severity])[:most], len(latest) > most

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from portal.access import require
-from portal.fleet_listing import Filter, Sort, list_locks, map_fleet
+from portal.fleet_listing import Filter, Sort, list_locks, map_fleet, worst_alarms
 from portal.rendering import render
 from portal.roles import Permission, Viewer
 from portal.services import services_of
@@ -119,11 +119,10 @@ def _list(request: Request, wanted: Filter, sort: Sort, after: str) -> dict[str,
 
 
 def _alarms(request: Request) -> dict[str, Any]:
-    with services_of(request).sink.twins() as reader:
-        alarms = reader.alarms(limit=_ALARMS + 1)
+    alarms, more = worst_alarms(services_of(request).sink, None, _ALARMS)
     return {
-        "alarms": alarms[:_ALARMS],
-        "alarms_more": len(alarms) > _ALARMS,
+        "alarms": alarms,
+        "alarms_more": more,
         "alarms_path": "/fleet/alarms",
         "alarms_query": "",
         "with_lock": True,

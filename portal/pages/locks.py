@@ -1,6 +1,5 @@
 """One lock: how it is now or was at an instant, its registers, its journal, its past."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -97,21 +96,7 @@ def _twin(request: Request, twin: LockTwin, at: datetime | None) -> dict[str, An
     if at is None:
         with services_of(request).sink.twins() as reader:
             alarms = reader.alarms(lock=twin.summary.lock, limit=_ALARMS)
-    return {"twin": twin, "lock": twin.summary, "at": at, "alarms": alarms, **_units()}
-
-
-def _units() -> dict[str, Callable[[int | None], str]]:
-    return {
-        "seconds": lambda ms: (
-            "–" if ms is None else f"{ms / 1000:.1f}\u00a0s" if ms < 100_000 else _minutes(ms)
-        ),
-        "volts": lambda mv: "–" if mv is None else f"{mv / 1000:.2f}\u00a0V",
-        "degrees": lambda dc: "–" if dc is None else f"{dc / 10:.1f}\u00a0°C",
-    }
-
-
-def _minutes(ms: int) -> str:
-    return f"{ms // 60_000}\u00a0min"
+    return {"twin": twin, "lock": twin.summary, "at": at, "alarms": alarms}
 
 
 def _journal(request: Request, viewer: Viewer, lock: str, before: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from portal.access import require
 from portal.errors import NotThere
-from portal.fleet_listing import Filter, Sort, draw_map, list_locks
+from portal.fleet_listing import Filter, Sort, draw_map, list_locks, worst_alarms
 from portal.pages.fleet import ALL_TILES_LARGE
 from portal.records import read_entry
 from portal.rendering import render
@@ -94,11 +94,10 @@ def _gateways(request: Request, site: str) -> dict[str, Any]:
 
 
 def _alarms(request: Request, site: str) -> dict[str, Any]:
-    with services_of(request).sink.twins() as reader:
-        alarms = reader.alarms(site=site, limit=_ALARMS + 1)
+    alarms, more = worst_alarms(services_of(request).sink, site, _ALARMS)
     return {
-        "alarms": alarms[:_ALARMS],
-        "alarms_more": len(alarms) > _ALARMS,
+        "alarms": alarms,
+        "alarms_more": more,
         "alarms_path": f"/sites/{site}/alarms",
         "alarms_query": f"site={site}",
         "with_lock": True,

@@ -72,8 +72,13 @@ function refresh(element) {
   if (due.has(element)) return;
   due.set(element, setTimeout(() => {
     due.delete(element);
-    if (element.isConnected) window.htmx.trigger(element, "refresh");
+    if (element.isConnected && !isInUse(element)) window.htmx.trigger(element, "refresh");
   }, Number(element.dataset.refreshMs ?? 250)));
+}
+
+// Not under somebody's fingers: a form that is open there, or a link that the keyboard has come to, is finished with first.
+function isInUse(element) {
+  return element.querySelector("details.deed[open]") !== null || element.querySelector(":focus-visible") !== null;
 }
 
 // Charts. `<div class="chart" data-chart="/api/…" data-unit="l" data-type="bars|line" data-labels='["…"]'>`: the address
@@ -87,6 +92,9 @@ async function draw(element) {
   if (!answer.ok) return;
   const { x, series } = await answer.json();
   const labels = JSON.parse(element.dataset.labels ?? "[]");
+  // Stacked: each series stands on those before it, so the tallest is drawn first and the others in front of it.
+  const drawn = series.map((values, place) => ({ values, place, heights: "stack" in element.dataset ? values.map((_value, at) => series.slice(0, place + 1).reduce((sum, each) => sum + each[at], 0)) : values }));
+  if ("stack" in element.dataset) drawn.reverse();
   const bars = element.dataset.type === "bars";
   const paths = bars ? window.uPlot.paths.bars({ size: [0.7, 48] }) : undefined;
   const number = new Intl.NumberFormat(document.documentElement.lang);
@@ -99,19 +107,19 @@ async function draw(element) {
     fmtDate: (template) => dates(template),
     scales: { y: { range: (_plot, low, high) => [Math.min(0, low), Math.max(high * 1.08, Number(element.dataset.top ?? 1))] } },
     axes: [axis, { ...axis, size: 56, values: (_plot, ticks) => ticks.map((tick) => number.format(tick)) }],
-    series: [{ value: "{DD}.{MM}. {HH}:{mm}" }, ...series.map((_values, place) => ({
+    series: [{ value: "{DD}.{MM}. {HH}:{mm}" }, ...drawn.map(({ values, place }) => ({
       label: labels[place] ?? "",
       stroke: colour(`--series-${(place % 4) + 1}`),
       fill: bars ? colour(`--series-${(place % 4) + 1}`) : undefined,
       width: bars ? 0 : 2,
       points: { show: !bars && x.length < 60 },
       paths,
-      value: (_plot, value) => (value === null ? "–" : number.format(value) + unit),
+      value: (_plot, _height, _series, at) => (at === null || values[at] === null ? "–" : number.format(values[at]) + unit),
     }))],
   };
   element.plot?.destroy();
   element.replaceChildren();
-  element.plot = new window.uPlot(options, [x, ...series], element);
+  element.plot = new window.uPlot(options, [x, ...drawn.map(({ heights }) => heights)], element);
 }
 
 // Days before months in both languages: uPlot's templates come from a country where it is otherwise.
