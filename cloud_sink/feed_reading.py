@@ -61,13 +61,18 @@ class FeedEvents:
         self._ledger = ledger
 
     def of(self, rows: Sequence[Numbered]) -> list[FeedEvent]:
-        """Return the events of these rows, in their order."""
+        """Return the events of these rows, in their order. ConfigError if the ledger lacks one: it was restored."""
         found: dict[int, Entry] = {}
         with self._ledger.reading() as connection:
             for start in range(0, len(rows), _IN_CHUNK):
                 positions = [row.position for row in rows[start : start + _IN_CHUNK]]
                 query = entry_query().where(entries.c.position.in_(positions))
                 found.update({row.position: entry_of(row) for row in connection.execute(query)})
+            if len(found) < len(rows):
+                raise ConfigError(
+                    ["the feed names entries that the ledger lacks, so that was restored: "
+                     "run `cloud-sink rebuild feed`"]
+                )  # fmt: skip
             fractions = _Fractions(connection, {entry.lock for entry in found.values()})
         return [make_event(row, found[row.position], fractions.of(found[row.position])) for row in rows]
 

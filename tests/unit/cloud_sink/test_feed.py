@@ -270,9 +270,14 @@ def test_a_ledger_that_was_restored_from_an_older_copy_is_numbered_anew(
     feed.close()
     restored = Ledger(url, tmp_path, [gateway])
     restored.take(pages[0])
+    reader = FeedReader(url, projections)
+    with pytest.raises(ConfigError, match="cloud-sink rebuild feed"):
+        reader.after(SITE, 3)
     feed = Feed(url, projections, 100, None, Random(1))
     keep_up(feed)
     assert feed.digest() == older
+    assert numbers(reader.after(SITE, 3)) == [4, 5]
+    reader.close()
     feed.close()
     restored.close()
 
