@@ -136,6 +136,26 @@ def test_what_the_broker_had_kept_is_no_news_the_second_time_and_as_old_as_it_sa
     assert [each.heard_ms for each in kept] == [to_ms(START) + 50_000]
 
 
+def test_a_will_that_the_broker_had_kept_tells_no_second_time_that_somebody_was_there() -> None:
+    will = gateway_state(None, online=False)
+    memory, _ = take(heard(gateway_state(), 0), heard(will, 9))
+    assert take(heard(will, 9000, retained=True), memory=memory) == (memory, [])
+
+
+def test_what_the_broker_had_kept_is_never_older_than_what_is_known() -> None:
+    memory, _ = take(heard(lock_state(), 100))
+    _, kept = take(heard(lock_state(50, faults=("tamper",)), 900, retained=True), memory=memory)
+    assert [each.heard_ms for each in kept] == [to_ms(START) + 100_000]
+
+
+def test_a_batch_that_is_written_again_changes_nothing() -> None:
+    """As where the connection broke at the commit, and nobody knows whether it came through."""
+    reports = [heard(lock_state(n, faults=("tamper",) if n % 2 else ()), n) for n in range(5)]
+    memory, kept = take(*reports)
+    assert len(kept) == 5
+    assert take(*reports, memory=memory) == (memory, [])
+
+
 def test_a_gateway_whose_clock_was_set_back_is_still_heard() -> None:
     reports = [heard(lock_state(), 0), heard(lock_state(-5000, faults=("tamper",)), 10)]
     assert len(take(*reports)[1]) == 2
