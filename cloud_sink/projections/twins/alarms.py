@@ -7,6 +7,7 @@ Whether an alarm is open, how bad it is, and since when, follows from the source
 and when it was over, is written down (`twin_alarms`): the past of what people were told isn't made anew.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -34,7 +35,7 @@ from cloud_sink.projections.twins.thresholds import Thresholds
 _log = structlog.get_logger(__name__)
 _PRUNED_AT_ONCE = 1_000
 _IN_CHUNK = 400
-_LEVELS = {Severity.INFO: _log.info, Severity.WARNING: _log.warning, Severity.CRITICAL: _log.error}
+_LEVELS = {Severity.INFO: logging.INFO, Severity.WARNING: logging.WARNING, Severity.CRITICAL: logging.ERROR}
 
 Row = sa.Row[Any]
 
@@ -170,8 +171,8 @@ def _tell(moves: Moves) -> None:
             told = {
                 name: alarm[name] for name in ("kind", "severity", "site", "lock", "gateway", "key", "detail")
             }
-            level = _log.info if what == "closed" else _LEVELS[Severity(alarm["severity"])]
-            level(f"alarm {what}", alarm=alarm["alarm_id"], **told)
+            level = logging.INFO if what == "closed" else _LEVELS[Severity(alarm["severity"])]
+            _log.log(level, f"alarm {what}", alarm=alarm["alarm_id"], **told)
 
 
 def count_open(connection: Connection) -> dict[tuple[AlarmKind, Severity], int]:

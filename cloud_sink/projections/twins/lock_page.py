@@ -34,8 +34,6 @@ from cloud_sink.projections.twins.thresholds import Thresholds
 from wastelock.clock_grade import ClockGrade, grade_clock
 from wastelock.record import Kind, PourResult
 
-Row = sa.Row[Any]
-
 _LATEST_POURS = 300
 _BALANCES = 12
 _STEPS = 100
@@ -123,15 +121,14 @@ def _desired(lock: LockFacts, now: datetime) -> list[DesiredValue]:
     return found
 
 
-def _ledger_registers(connection: Connection, lock: LockFacts) -> dict[int, Row]:
+def _ledger_registers(connection: Connection, lock: LockFacts) -> dict[int, Any]:
     """Return by chamber what the newest record here says of register and volume."""
     r = t.registers.c
     query = sa.select(r.chamber, r.last_register, r.volume_ml).where(r.lock_no == lock.lock_no)
-    rows: Sequence[Row] = connection.execute(query.order_by(r.epoch)).all()
-    return {row.chamber: row for row in rows}
+    return {row.chamber: row for row in connection.execute(query.order_by(r.epoch)).all()}
 
 
-def _chambers(ledger: Mapping[int, Row], lock: LockFacts) -> tuple[ChamberTwin, ...]:
+def _chambers(ledger: Mapping[int, Any], lock: LockFacts) -> tuple[ChamberTwin, ...]:
     reported = {chamber.number: chamber for chamber in lock.state.chambers} if lock.state is not None else {}
     described = lock.description.chambers if lock.description is not None else {}
     found = []

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import structlog
+from sqlalchemy.engine import Connection
 
 from cloud_sink.following import Lag
 from cloud_sink.ledger.opening import open_to_follow
@@ -60,24 +61,32 @@ class TwinProjection:
         self._cursors = cursors
 
     def step(self) -> int:
-        """Take the next batch; return how much it had. Where nothing is new, look at the alarms."""
+        """Take the next batch; return how much it had. Where another process was quicker, take what comes after."""
+        taken = self._step()
+        if taken is None:
+            taken = self._step()
+        self.alarms.look(caught_up=taken is not None and taken < self._batch_entries // 2)
+        return taken or 0
+
+    def _step(self) -> int | None:
+        """Take the next batch; None where twins go elsewhere by now: the next attempt asks where."""
         if self._cursors is None:
             self.prepare()
         after = self._cursors or Cursors()
-        self._cursors = None  # unless this batch is taken, the next step asks how far twins go
+        self._cursors = None  # unless this batch is taken
         with self._ledger.reading() as ledger:
             batch = next_batch(ledger, after, self._batch_entries)
-            if not batch.size and not after.beyond(ends(ledger)):
+            if batch.size:
+                self._cursors = self._take(ledger, batch, after)
+            elif not after.beyond(ends(ledger)):
                 self._cursors = after
-            elif batch.size:
-                added = fold(batch.entries, self._days)
-                noted = [self._note_observations(batch), note_events(batch.events)]
-                to = _after(batch, after, added)
-                self._cursors = to if self.store.add(after, to, ledger, added, noted) else None
-                if self._cursors is None:
-                    self.store.forget()
-        self.alarms.look(caught_up=batch.size < self._batch_entries // 2)
-        return batch.size
+        return batch.size if self._cursors is not None else None
+
+    def _take(self, ledger: Connection, batch: Batch, after: Cursors) -> Cursors | None:
+        added = fold(batch.entries, self._days)
+        noted = [self._note_observations(batch), note_events(batch.events)]
+        to = _after(batch, after, added)
+        return to if self.store.add(after, to, ledger, added, noted) else None
 
     def lag(self) -> Lag:
         """Return how far twins go, over all three sources."""
