@@ -32,10 +32,8 @@ def alerts_of(rule_file: Path) -> list[dict[str, Any]]:
 ALERTS = [alert for rule_file in RULE_FILES for alert in alerts_of(rule_file)]
 
 
-@pytest.fixture(scope="module")
-def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figures]:
+def scrape_all(directory: Path) -> dict[str, Figures]:
     """One scrape of each program as it runs; that the agent's lock doesn't answer is among its figures."""
-    directory = tmp_path_factory.mktemp("exposed")
     gateway, lock = FakeGateway(), FakeLock(key=bytes(range(16)))
     metrics = '[metrics]\nlisten = "127.0.0.1:0"\nproject_listen = "127.0.0.1:0"\nrefresh_s = 1\n'
     found = {}
@@ -131,12 +129,12 @@ def test_no_two_alarms_have_one_name() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_promtool_finds_nothing_in_what_the_programs_expose(exposed: dict[str, Figures]) -> None:
+def test_what_the_programs_expose_is_sound_explained_and_all_that_rules_and_dashboards_count_on(
+    tmp_path: Path,
+) -> None:
+    exposed = scrape_all(tmp_path)
     for found in exposed.values():
         promtool("check", "metrics", stdin=found.text)
-
-
-def test_each_figure_in_rules_and_dashboards_is_exposed(exposed: dict[str, Figures]) -> None:
     names = frozenset[str]().union(*(found.families for found in exposed.values()))
     texts = {f"rule {alert['alert']}": alert["expr"] for alert in ALERTS}
     texts |= {path.name: path.read_text() for path in (ROOT / "config" / "grafana").rglob("*.json")}
@@ -147,9 +145,6 @@ def test_each_figure_in_rules_and_dashboards_is_exposed(exposed: dict[str, Figur
         if name not in names
     ]
     assert unknown == []
-
-
-def test_each_figure_is_explained_and_nothing_that_is_not_there(exposed: dict[str, Figures]) -> None:
     told = set(re.findall(r"^\| `(wastelock_[a-z0-9_]+)", MONITORING, re.MULTILINE))
     there = {
         line.split()[2]
