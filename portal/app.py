@@ -24,6 +24,8 @@ from portal import answers
 from portal.access import guard
 from portal.accounts.book import Accounts, utc_now
 from portal.accounts.password import Passwords
+from portal.api import billing as api_billing
+from portal.api import billing_steps as api_billing_steps
 from portal.api import feed as api_feed
 from portal.api import fleet as api_fleet
 from portal.api import household as api_household
@@ -75,6 +77,8 @@ API_ROUTERS = (
     api_locks.router,
     api_quality.router,
     api_feed.router,
+    api_billing.router,
+    api_billing_steps.router,
     api_household.router,
 )
 PAGE_ROUTERS = (

@@ -28,8 +28,8 @@ from billing_aggregator.errors import ConfigError as BillingConfigError
 from billing_aggregator.errors import NotFound as BillingNotFound
 from billing_aggregator.invoice.book import InvoiceBook
 from billing_aggregator.invoice.store import Documents, StoredInvoice
-from billing_aggregator.masterdata.facts import Property
-from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW, DayRange, OwnPour, Review
+from billing_aggregator.masterdata.facts import CostItem, Property
+from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW, Agreement, DayRange, OwnPour, Review
 from billing_aggregator.runs import approval, delivery, revising
 from billing_aggregator.runs.approval import Barred
 from billing_aggregator.runs.books import Books, open_books
@@ -38,6 +38,8 @@ from billing_aggregator.runs.delivered import DeliveredStatement, find_delivered
 from billing_aggregator.runs.document import RevisionDocument, encode_values, open_reviews
 from billing_aggregator.runs.drafting import begin, calculate_draft, decide
 from billing_aggregator.runs.estate import (
+    ChamberMetering,
+    DwellingLine,
     PropertyLine,
     PropertyView,
     RunLine,
@@ -49,7 +51,7 @@ from billing_aggregator.runs.estate import (
 from billing_aggregator.runs.gates import Obstacle, list_obstacles
 from billing_aggregator.runs.household import Household, find_household, read_household_pours
 from billing_aggregator.runs.preview import Move
-from billing_aggregator.runs.records import RunRecord
+from billing_aggregator.runs.records import EventRecord, RunRecord
 from billing_aggregator.runs.replaying import Replay, replay
 from billing_aggregator.runs.revising import Proposal
 from billing_aggregator.runs.showing import RowView, RunView, look_at
@@ -58,10 +60,11 @@ from billing_aggregator.runs.states import FINAL_STATES, TRANSITIONS, RunEvent, 
 from portal.errors import ConfigError, NotThere, Refused, Unavailable
 
 __all__ = [
-    "CAP_ROW", "UNATTRIBUTED_ROW", "Barred", "BillingDoor", "DayRange", "Deadlines", "DeliveredStatement",
-    "Documents", "Household", "HouseholdStanding", "Move", "Obstacle", "OwnPour", "Property", "PropertyLine",
-    "PropertyView", "Proposal", "Replay", "Review", "RevisionDocument", "RowView", "RunLine", "RunName",
-    "RunRecord", "RunState", "RunView", "Seen", "Sheet", "Sources", "Standing", "StoredInvoice", "encode_values",
+    "CAP_ROW", "UNATTRIBUTED_ROW", "Agreement", "Barred", "BillingDoor", "ChamberMetering", "CostItem", "DayRange",
+    "Deadlines", "DeliveredStatement", "Documents", "DwellingLine", "EventRecord", "Household",
+    "HouseholdStanding", "Move", "Obstacle", "OwnPour", "Property", "PropertyLine", "PropertyView", "Proposal",
+    "Replay", "Review", "RevisionDocument", "RowView", "RunLine", "RunName", "RunRecord", "RunState", "RunView",
+    "Seen", "Sheet", "Sources", "Standing", "StoredInvoice", "encode_values",
 ]  # fmt: skip
 
 
@@ -172,6 +175,11 @@ class BillingDoor:
             fitting = [run for run in books.store.list(property_id) if not states or run.state in states]
             fitting.sort(key=lambda run: (run.since, run.run_no), reverse=True)
             return tuple(run_line(books, run) for run in fitting[offset : offset + limit]), len(fitting)
+
+    def run(self, name: RunName) -> RunRecord:
+        """Return a run as it is now."""
+        with self._books() as books:
+            return _find(books, name)
 
     def sheet(self, name: RunName, actor: str) -> Sheet:
         """Return all that a run's page shows to this person."""
@@ -290,7 +298,7 @@ class BillingDoor:
         with self._books(writing=True) as books:
             run = _find(books, seen.name)
             if run.steps != seen.steps:
-                raise Refused("billing.moved_on", run=str(run), state=str(run.state))
+                raise Refused("billing.moved_on", run=str(run))
             return _name(take(books, run))
 
     # The operator's own invoices
