@@ -16,6 +16,8 @@ from cloud_sink.errors import ConfigError
 from cloud_sink.ledger import tables as t
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.migrating import check, current, migrate
+from cloud_sink.ledger.observations import hearings_of, observations_after
+from cloud_sink.ledger.operator_events import operator_events_after
 from cloud_sink.reading import LedgerReader
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import Ledger
@@ -54,8 +56,25 @@ def test_a_ledger_of_an_older_release_is_migrated_and_goes_on(path: Path, tmp_pa
     ledger.close()
 
 
+def test_what_was_reported_and_decided_in_an_older_ledger_is_read(tmp_path: Path) -> None:
+    copy = tmp_path / "ledger.sqlite"
+    shutil.copy(OLD[1], copy)
+    database = Database(f"sqlite:///{copy}")
+    migrate(database)
+    with database.reading() as connection:
+        observed = observations_after(connection, 0, 100)
+        decided = operator_events_after(connection, 0, 100)
+        heard = {each.kind.value: each.heard_at for each in hearings_of(connection)}
+    assert [each.kind.value for each in observed] == ["gateway", "lock", "lock", "telemetry", "gateway"]
+    assert [each.kind.value for each in decided] == [
+        "described", "described", "lifecycle", "desired", "acknowledged", "note",
+    ]  # fmt: skip
+    assert heard["lock"] > observed[2].heard_at, "of the last report it is known that it was heard"
+    database.close()
+
+
 def test_there_is_an_old_ledger_for_each_released_schema() -> None:
-    assert [path.stem for path in OLD] == ["ledger-0001"]
+    assert [path.stem for path in OLD] == ["ledger-0001", "ledger-0002"]
 
 
 def test_a_ledger_of_a_newer_release_is_left_alone(ledger_url: str) -> None:
