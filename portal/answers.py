@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from portal import errors
 from portal.access import API
 from portal.rendering import is_fragment, render, viewer_so_far, words_of
-from portal.route_names import template_of
+from portal.route_names import methods_of, template_of
 from portal.security import HEADERS
 from portal.services import services_of
 
@@ -114,6 +114,8 @@ def _answer_invalid(request: Request, error: RequestValidationError) -> Response
 
 def _answer_http(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(methods_of(request.app, request.url.path))
     if _is_api(request):
         return answer_problem(error.status_code, None, headers=headers)
     word = _STATUS_WORDS.get(error.status_code, "error.other")
