@@ -27,6 +27,7 @@ def open_link(request: Request, secret: str) -> Response:
         household.link_no, request.headers.get("User-Agent", "")
     )
     response = RedirectResponse("/household", status_code=303)
+    response.headers["Referrer-Policy"] = "no-referrer"
     lasts_s = services.settings.accounts.household_session_days * _DAY_S
     cookies.set_household(response, services.settings.web, session_id, lasts_s)
     return response

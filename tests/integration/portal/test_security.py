@@ -72,7 +72,7 @@ def test_every_answer_tells_browsers_what_is_allowed(portal: Portal, path: str) 
     assert policy["frame-ancestors"] == policy["base-uri"] == policy["object-src"] == "'none'"
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert "camera=()" in headers["permissions-policy"]
     assert "server" not in headers
     assert headers["cache-control"] == ("public, max-age=3600" if path.startswith("/static") else "no-store")
