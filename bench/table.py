@@ -26,10 +26,15 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What the figure is compared with, in the same unit, measured in the same run."""
+    """What the figure is compared with, in the same unit, measured in the same run.
+
+    `paired`: each sample was measured right before or after the row's sample of the same place. Then these two are
+    compared, and the ratio is the median of their ratios.
+    """
 
     what: str
     samples: tuple[float, ...]
+    paired: bool = False
 
     @property
     def figure(self) -> float:
@@ -52,19 +57,23 @@ class Row:
         return median(self.samples)
 
     @property
-    def ratio(self) -> float | None:
-        """Figure by baseline, None where there is none or it is 0."""
+    def ratios(self) -> tuple[float, ...]:
+        """Figure by baseline, of each pair of samples or of all together; empty where there is none, or it is 0."""
         if self.baseline is None or self.baseline.figure == 0:
-            return None
-        return self.figure / self.baseline.figure
+            return ()
+        if self.baseline.paired:
+            return tuple(mine / its for mine, its in zip(self.samples, self.baseline.samples, strict=True))
+        return (self.figure / self.baseline.figure,)
+
+    @property
+    def ratio(self) -> float | None:
+        """Figure by baseline, None where there is none."""
+        return median(self.ratios) if self.ratios else None
 
     @property
     def spread(self) -> float:
         """Half of the range that the middle half of the samples takes, by their median (of up to four: of all)."""
-        low, high = min(self.samples), max(self.samples)
-        if len(self.samples) > _FEW:
-            low, _, high = quantiles(self.samples, n=4)
-        return (high - low) / 2 / self.figure if self.figure else 0.0
+        return _spread(self.samples)
 
     @property
     def met(self) -> bool | None:
@@ -86,9 +95,18 @@ class Row:
             "baseline_what": None if self.baseline is None else self.baseline.what,
             "baseline_samples": [] if self.baseline is None else list(self.baseline.samples),
             "ratio": self.ratio,
+            "ratios": list(self.ratios),
             "goal": None if self.goal is None else asdict(self.goal),
             "met": self.met,
         }
+
+
+def _spread(samples: Sequence[float]) -> float:
+    low, high = min(samples), max(samples)
+    if len(samples) > _FEW:
+        low, _, high = quantiles(samples, n=4)
+    middle = median(samples)
+    return (high - low) / 2 / middle if middle else 0.0
 
 
 @dataclass(slots=True)
@@ -123,10 +141,17 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.unit,
         f"±{100 * row.spread:.0f} %" if len(row.samples) > 1 else "",
         "" if row.baseline is None else number(row.baseline.figure),
-        "" if row.ratio is None else f"{row.ratio:.2f}",
+        _ratio_text(row),
         goal_text(row),
         {None: "", True: "yes", False: "NO"}[row.met],
     )
+
+
+def _ratio_text(row: Row) -> str:
+    if row.ratio is None:
+        return ""
+    spread = f" ±{100 * _spread(row.ratios):.0f} %" if len(row.ratios) > 1 else ""
+    return f"{row.ratio:.2f}{spread}"
 
 
 def goal_text(row: Row) -> str:

@@ -24,6 +24,13 @@ def cpu_s(pid: int) -> float:
     return (user + system) / _TICKS_PER_S
 
 
+def family_cpu_s(pid: int) -> float:
+    """Return the CPU time of a process and of those that it has started and that still run."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return sum(map(cpu_s, [pid, *children]))
+
+
 def memory(pid: int) -> Memory:
     """Return what a process holds in RAM now."""
     sizes = {}

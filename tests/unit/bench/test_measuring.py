@@ -1,6 +1,8 @@
 """What the benches lean on measures what it says. Nothing here asks how long anything took."""
 
 import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from bench import record_codec
 from bench.ledger_filling import RECORDS_PER_LOCK, Filling, fill, lock_name, pseudonym, year_of_households
 from bench.plain_modbus import Ring
 from bench.spool_depth import ACTIONS, Depot
-from bench.usage import cpu_s, memory
+from bench.usage import cpu_s, family_cpu_s, memory
 from bench.workplace import BenchFailed, Workplace, take_turns
 from edge_agent.spool_status import summarise
 from tests.support.ledger import Ledger
@@ -34,6 +36,20 @@ def test_two_subjects_take_turns_and_so_does_who_begins(place: Workplace) -> Non
     )
     assert order == ["one", "other", "other", "one"] * 2
     assert len(one) == len(other) == 4
+
+
+def test_a_family_uses_the_cpu_time_of_all_its_processes() -> None:
+    code = "import sys; sum(range(10**7)); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        used_s = cpu_s(child.pid)
+        assert used_s > 0
+        alone_s = cpu_s(os.getpid())
+        assert family_cpu_s(os.getpid()) >= alone_s + used_s
+        child.communicate()
 
 
 def test_own_process_uses_memory_and_cpu_time() -> None:

@@ -23,6 +23,15 @@ def test_ratio_is_figure_by_baseline() -> None:
     assert row(30, 0).ratio is None
 
 
+def test_ratio_of_paired_samples_is_the_median_of_each_by_its_partner() -> None:
+    samples, slow_disk = (30.0, 300.0, 33.0), (20.0, 200.0, 20.0)
+    paired = Row("x", "records/s", samples, Baseline("y", slow_disk, paired=True))
+    assert paired.ratios == pytest.approx((1.5, 1.5, 1.65))
+    assert paired.ratio == pytest.approx(1.5)
+    assert "1.50 ±5 %" in render([paired])
+    assert Row("x", "records/s", samples, Baseline("y", slow_disk)).ratios == (33 / 20,)
+
+
 @pytest.mark.parametrize(
     ("goal", "met"),
     [
