@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from portal.api.parameters import READS, At, Cursor, Days, Limit, LockName, Reads, Writes, instant_of
 from portal.charts import Chart, draw_battery, draw_fill, draw_latency, draw_pours
@@ -19,6 +19,16 @@ from portal.sink_door import Author, Change, Lifecycle, LockTwin, SubjectKind, W
 
 router = APIRouter(tags=["locks"])
 Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["flap was replaced"])]
+
+
+def _only_text(value: object) -> object:
+    if isinstance(value, str):
+        return value
+    raise ValueError("expected an instant such as 2026-11-25T09:30:00Z")
+
+
+# Numbers would be taken for unix seconds, which the description doesn't allow.
+Deadline = Annotated[AwareDatetime, BeforeValidator(_only_text)]
 
 
 class ChartName(StrEnum):
