@@ -136,7 +136,7 @@ def test_killed_at_any_instant_and_two_at_once_they_end_where_a_rebuild_ends(
         both = [subprocess.Popen([*_PROJECT, str(path)], stderr=subprocess.DEVNULL) for _ in range(2)]
         try:
             wait_until(
-                partial(has_come_beyond, config, before), 60, "the projections to get on", poll_s=0.002
+                partial(has_come_beyond, config, before), 60, "the projections to get on", poll_s=0.03
             )
             for _ in range(random.randint(1, 5)):
                 growing.grow()
@@ -149,4 +149,10 @@ def test_killed_at_any_instant_and_two_at_once_they_end_where_a_rebuild_ends(
     assert interrupted > 2, "they were killed in the midst of it"
     kept = digests(config)
     in_large_batches = config.projections.model_copy(update={"batch_entries": 1000})
-    assert kept == digests(config.model_copy(update={"projections": in_large_batches}), anew=True)
+    running = subprocess.Popen([*_PROJECT, str(path)], stderr=subprocess.DEVNULL)
+    try:
+        rebuilt = digests(config.model_copy(update={"projections": in_large_batches}), anew=True)
+    finally:
+        running.kill()
+        running.wait()
+    assert kept == rebuilt, "also beside one that runs"
