@@ -16,7 +16,7 @@ from demo.witness import Expected, Witness
 from wastelock.record import Flag
 
 _BILLING, _SINK = "billing-aggregator", "cloud-sink"
-_CLERK, _APPROVER = "a.lorenz", "b.weber"  # four eyes
+CLERK, APPROVER = "a.lorenz", "b.weber"  # four eyes
 _COMMAND_S = 240.0
 _CLOCKS_HELD = "Its clock was right to the second whenever it was read: what it wrote down counts."
 _LOOKED_AT = "Looked at; nothing speaks against what counted until now."
@@ -44,16 +44,15 @@ class Billing:
     def bill(self) -> Bill:
         """Do all steps; ProcessFailed at the first that is refused."""
         layout, period = self._case.layout, self._case.period
-        layout.write_billing_config([_APPROVER])
         last_day = period.end - timedelta(days=1)
         self._say(f"Billing {period.first} to {last_day}, {self._case.parties} parties, with these commands:")
         self._do(_SINK, "project", "--once")
         self._import_master_data()
-        self._do(_BILLING, "run", "new", self._run, "--actor", _CLERK)
+        self._do(_BILLING, "run", "new", self._run, "--actor", CLERK)
         self._decide_reviews()
-        self._do(_BILLING, "run", "submit", self._run, "--actor", _CLERK)
-        self._do(_BILLING, "run", "approve", self._run, "--actor", _APPROVER)
-        self._do(_BILLING, "run", "finalize", self._run, "--actor", _APPROVER)
+        self._do(_BILLING, "run", "submit", self._run, "--actor", CLERK)
+        self._do(_BILLING, "run", "approve", self._run, "--actor", APPROVER)
+        self._do(_BILLING, "run", "finalize", self._run, "--actor", APPROVER)
         statements = self._directory / "statements"
         self._do(_BILLING, "statement", self._run, "--out", str(statements), "--processes", "2")
         run = json.loads(self._ask(_BILLING, "run", "show", self._run, "--json"))
@@ -67,7 +66,7 @@ class Billing:
         )
         directory = self._directory / "masterdata"
         files.write(directory)
-        self._do(_BILLING, "import", str(directory), "--actor", _CLERK)
+        self._do(_BILLING, "import", str(directory), "--actor", CLERK)
 
     def _service_uids(self) -> list[str]:
         """Return the technicians' transponders; the simulator draws them, and whoever manages the estate knows them."""
@@ -87,7 +86,7 @@ class Billing:
             self._say(f"  to be decided: {review['detail']}")
             reason = _CLOCKS_HELD if review["kind"].startswith("clock") else _LOOKED_AT
             what = (self._run, review["review"], review["nominal"])
-            self._do(_BILLING, "run", "decide", *what, "--actor", _CLERK, "--reason", reason)
+            self._do(_BILLING, "run", "decide", *what, "--actor", CLERK, "--reason", reason)
 
     def _do(self, name: str, *arguments: str) -> None:
         """Show a command, as anybody could give it, and give it."""

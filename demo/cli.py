@@ -24,6 +24,7 @@ from demo.ports import free_port
 from demo.process import MissingProgram, ProcessFailed
 from demo.report import print_comparison, report_console
 from demo.screen import Screen, open_screen
+from demo.web import Web, port_or_free
 
 EXIT_DIFFERENT = 1
 EXIT_FAILED = 2
@@ -55,20 +56,24 @@ def demo(
         int, typer.Option("--months", min=1, max=12, help="The period: so many full months before today.")
     ] = 12,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same residents.")] = 1,
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="Where the page is; taken: at a free port.")
+    ] = 8080,
     deadline_s: Annotated[
         float, typer.Option("--deadline-s", min=10, help="With --once: give up after this.")
     ] = 600,
 ) -> None:
     """Show the chain of custody and the bill: 5 locks, 120 dwellings, gateway, broker and ledger, all on this machine.
 
-    First the locks' past year passes in a minute or two and reaches the ledger, record by record. Then the last full
-    months are billed, statements and all. Then pours are shown live. Ctrl-C ends everything; the data stays.
+    The page is open from the beginning, with the link and the passwords that are printed. First the locks' past year
+    passes in a minute or two and reaches the ledger, record by record. Then the last full months are billed, statements
+    and all. Then pours are shown live. Ctrl-C ends everything; the data stays.
     """
     directory = _directory(out)
     _end_on_signals()
     case = make_case(directory, datetime.now(UTC), months, seed, free_port)
     try:
-        code = _run(case, Plan(_LIVE_POURS_ONCE if once else None, deadline_s))
+        code = _run(case, Plan(_LIVE_POURS_ONCE if once else None, deadline_s), port)
     except (ProcessFailed, MissingProgram, TooSlow, SimulatorGone, ControlRefused) as error:
         print(f"The demonstration failed: {error}", file=sys.stderr)
         code = EXIT_FAILED
@@ -78,7 +83,7 @@ def demo(
     raise typer.Exit(code)
 
 
-def _run(case: Case, plan: Plan) -> int:
+def _run(case: Case, plan: Plan, port: int) -> int:
     layout, estate = case.layout, case.layout.estate
     screen = open_screen()
     screen.say(
@@ -89,14 +94,32 @@ def _run(case: Case, plan: Plan) -> int:
         screen.say(f"  bus {bus.name}: {bus.description}, {len(estate.locks_on(bus.name))} locks")
     screen.say("  (at the pace of a wire with 19,200 Bd, a year of pours would take a quarter of an hour)")
     began = time.monotonic()
-    chain = Chain(layout, Settings(), case.seed, case.backlog_days, _RESIDENTS_SPEED, keep_pace=True)
+    # The gateway comes last: who watches the page or the terminal sees the first record arrive.
+    chain = Chain(
+        layout,
+        Settings(),
+        case.seed,
+        case.backlog_days,
+        _RESIDENTS_SPEED,
+        keep_pace=True,
+        leave_out={"edge-agent"},
+    )
     reports: list[BillReport] = []
     with chain:
         screen.say(
             f"All programs run after {time.monotonic() - began:.1f} s; "
             f"the locks' life begins {case.backlog_days:.0f} days ago."
         )
-        Demonstration(chain, plan, screen, case.seed, lambda shown: reports.append(_bill(case, shown))).run()
+        with Web(case, chain, port_or_free(port, free_port), screen.say) as web:
+
+            def bill(shown: Screen) -> None:
+                web.check()
+                reports.append(_bill(case, shown))
+                web.invite_household()
+
+            chain.agent.start()
+            Demonstration(chain, plan, screen, case.seed, bill).run()
+            web.check()
     # Everything has ended: what is compared now is what stays in the directory.
     ledger = layout.directory / "ledger.jsonl"
     ledger.write_text(chain.ask_sink("export"))

@@ -5,6 +5,7 @@ DIR/agent.toml      gateway.pem   spool.db              the gateway
 DIR/broker/         mosquitto.conf                      the broker
 DIR/sink.toml       gateways.toml lock-keys.csv pseudonym.key ledger.db
 DIR/billing.toml    billing.db                          billing's books
+DIR/portal.toml     accounts.db                         the web's accounts
 DIR/logs/                                               what each program said
 """
 
@@ -80,6 +81,10 @@ class Layout:
         return self.directory / "billing.toml"
 
     @property
+    def portal_config(self) -> Path:
+        return self.directory / "portal.toml"
+
+    @property
     def broker_config(self) -> Path:
         return self.directory / "broker" / "mosquitto.conf"
 
@@ -113,6 +118,16 @@ class Layout:
             "approval": {"approvers": list(approvers)},
         }
         self.billing_config.write_text(to_toml(config))
+
+    def write_portal_config(self, port: int) -> None:
+        """Write portal.toml: it shows what sink and billing keep, on this machine only."""
+        config = {
+            "web": {"host": HOST, "port": port, "public_url": f"http://{HOST}:{port}"},
+            "sink": {"config": self.sink_config.name},
+            "billing": {"config": self.billing_config.name},
+            "accounts": {"url": "sqlite:///accounts.db"},
+        }
+        self.portal_config.write_text(to_toml(config))
 
     def write_agent_config(self, settings: Settings, broker_port: int | None = None) -> None:
         """Write agent.toml; `broker_port` where the gateway is to meet the broker through something in between."""

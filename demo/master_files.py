@@ -44,7 +44,7 @@ class MasterFiles:
         return {
             "property": [self._property_row()],
             "party": list(self._parties()),
-            "period": [self._period()],
+            "period": list(self._periods()),
             "dwelling": list(self._dwellings()),
             "area": list(self._areas()),
             "occupancy": list(self._occupancies()),
@@ -71,10 +71,12 @@ class MasterFiles:
             "landlord": self._case.estate.landlord.party,
         }
 
-    def _period(self) -> Row:
-        period = self._case.period
-        seed = f"{self._property}-{period.first:%Y-%m}"
-        return {"property": self._property, **_days(period.first, period.end), "seed": seed}
+    def _periods(self) -> Iterator[Row]:
+        """The one that is billed, then the one that runs now, as long again."""
+        billed = self._case.period
+        for first, end in ((billed.first, billed.end), (billed.end, months_later(billed.end, billed.months))):
+            seed = f"{self._property}-{first:%Y-%m}"
+            yield {"property": self._property, **_days(first, end), "seed": seed}
 
     def _dwellings(self) -> Iterator[Row]:
         for dwelling in self._case.dwellings:

@@ -65,9 +65,13 @@ FLOORS = {
     "billing_aggregator.documents.content": 5,
     "billing_aggregator.cli": 6,
 }
-PROGRAMS = ("firmware_sim", "edge_agent", "cloud_sink", "billing_aggregator")
-# The one door by which billing reads the ledger, and what lies behind it.
-DOORS = {"billing_aggregator.ledger_door": ("cloud_sink.reading",)}
+PROGRAMS = ("firmware_sim", "edge_agent", "cloud_sink", "billing_aggregator", "portal")
+# The doors from one program to another, and what lies behind each: billing reads the ledger, the portal shows both.
+DOORS = {
+    "billing_aggregator.ledger_door": ("cloud_sink.reading",),
+    "portal.sink_door": ("cloud_sink",),
+    "portal.billing_door": ("billing_aggregator",),
+}
 # Where money and volume are reckoned there is no float at all, and no division that could make one.
 EXACT_PACKAGES = ("billing_aggregator.engine", "billing_aggregator.pours", "billing_aggregator.model")
 MONEY_PACKAGE = "billing_aggregator"
@@ -223,7 +227,7 @@ def test_volume_and_money_are_never_floats() -> None:
     keep_to(code.find_inexact(billing, EXACT_PACKAGES))
 
 
-@pytest.mark.parametrize("program", ["edge-agent", "cloud-sink", "billing-aggregator", "firmware-sim"])
+@pytest.mark.parametrize("program", ["edge-agent", "cloud-sink", "billing-aggregator", "firmware-sim", "portal"])
 def test_each_command_has_help_with_an_example(program: str) -> None:
     commands = commands_of(programs_and_their_apps()[program])
     without = [name for name, text in commands.items() if f"{program} {name}".strip() not in text]
