@@ -34,6 +34,7 @@ from portal.api import locks as api_locks
 from portal.api import me as api_me
 from portal.api import quality as api_quality
 from portal.api import sites as api_sites
+from portal.api.strictness import check_query
 from portal.billing_desk import BillingDesk
 from portal.billing_door import BillingDoor
 from portal.config import Config
@@ -164,7 +165,9 @@ def _bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         dependencies=[Depends(guard)],
     )
     for router in API_ROUTERS:
-        app.include_router(router, prefix=API_PREFIX, responses=answers.PROBLEMS)
+        app.include_router(
+            router, prefix=API_PREFIX, responses=answers.PROBLEMS, dependencies=[Depends(check_query)]
+        )
     return app
 
 

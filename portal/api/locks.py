@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, StrictInt
 
 from portal.api.parameters import READS, At, Cursor, Days, Limit, LockName, Reads, Writes, instant_of
 from portal.charts import Chart, draw_battery, draw_fill, draw_latency, draw_pours
@@ -54,8 +54,8 @@ class Note(BaseModel):
 class Wish(BaseModel):
     """What a property should be; null: nothing in particular any more."""
 
-    value: int | str | None = Field(examples=[30])
-    deadline_at: AwareDatetime | None = Field(
+    value: StrictInt | str | None = Field(examples=[30])
+    deadline_at: Deadline | None = Field(
         default=None, description="an alarm opens if it isn't so by then"
     )
     reason: Reason

@@ -1,11 +1,12 @@
 """Parameters that many routes have: names as the contract allows them, cursors, bounds."""
 
+import re
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 from starlette.responses import Response
 
 from portal.access import require
@@ -14,6 +15,7 @@ from portal.roles import Permission, Viewer
 from wastelock.registers import LOCK_ID_PATTERN
 
 _NAME = r"^[A-Za-z0-9._-]{1,64}$"
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]")
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 # For routes that don't ask who it is that reads.
@@ -35,8 +37,18 @@ Cursor = Annotated[
 ]
 Limit = Annotated[int, Query(ge=1, le=200, description="items of a page, at most")]
 Days = Annotated[int, Query(ge=1, le=400, description="days back from today")]
+
+
+def _only_text(value: object) -> object:
+    """Refuse numbers, which pydantic would take as seconds since 1970: the description says text alone."""
+    if (isinstance(value, str) and not _INSTANT.match(value)) or isinstance(value, int | float):
+        raise ValueError("expected an instant such as 2026-11-25T09:30:00Z")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_only_text)]
 At = Annotated[
-    AwareDatetime | None,
+    Instant | None,
     Query(description="as it was at this instant; without it now", examples=["2026-11-25T09:30:00Z"]),
 ]
 
