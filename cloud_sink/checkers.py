@@ -111,9 +111,9 @@ class _Checker:
 
     def start(self) -> None:
         number = self._theirs.fileno()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", checker.__name__, str(number)], stdin=subprocess.DEVNULL, pass_fds=[number]
-        )
+        # -P: no module is taken from whatever directory the sink was started in.
+        command = [sys.executable, "-P", "-m", checker.__name__, str(number)]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[number])
         self._theirs.close()  # only the process has it now: when it ends, we see the socket's end
 
     def close(self) -> None:
