@@ -67,7 +67,10 @@ class Loading:
         return self._facts
 
     def _lock(self, name: str) -> LockFacts:
-        return self._facts.locks.setdefault(name, LockFacts(name))
+        lock = self._facts.locks.get(name)
+        if lock is None:
+            lock = self._facts.locks[name] = LockFacts(name)
+        return lock
 
     def _wanted(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
         return sa.true() if self._names is None else column.in_(self._names)
@@ -99,7 +102,10 @@ class Loading:
             self._gateway(site, name).locks.append(lock_name)
 
     def _gateway(self, site: str, gateway: str) -> GatewayFacts:
-        return self._facts.gateways.setdefault((site, gateway), GatewayFacts(site, gateway))
+        facts = self._facts.gateways.get((site, gateway))
+        if facts is None:
+            facts = self._facts.gateways[site, gateway] = GatewayFacts(site, gateway)
+        return facts
 
     def _known_by_records(self) -> None:
         j = journals.c
