@@ -7,6 +7,7 @@ from bench import (
     automatic_billing,
     bus_use,
     country_billing,
+    fleet_page,
     journal_drain,
     ledger_depth,
     outgoing,
@@ -44,6 +45,7 @@ BENCHES: dict[str, Bench] = {
     "ledger_depth": Bench(ledger_depth.run, "ten million entries in the ledger", 3),
     "outgoing": Bench(outgoing.run, "feed and time series of a million entries", 2),
     "property_billing": Bench(property_billing.run, "a property's year, from entries to bills", 0.5),
+    "fleet_page": Bench(fleet_page.run, "pages of a fleet of 2,000 locks", 1),
     "statement_printing": Bench(statement_printing.run, "statements as PDF/A, with chart and annex", 1),
     "automatic_billing": Bench(automatic_billing.run, "70,000 households' year, 11 million pours", 8),
     "country_billing": Bench(

@@ -1,9 +1,8 @@
 """The fleet as lists and as a map: filtered, sorted, page by page. For the API and the pages alike."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 
 from portal.errors import Invalid
 from portal.paging import Page, cut
@@ -16,11 +15,9 @@ from portal.sink_door import (
     Severity,
     SinkDoor,
     SiteSummary,
-    TwinReader,
+    fits,
 )
 
-_CHUNK = 500
-SORTED_MOST = 5000  # locks that are sorted by anything but their name
 TILES_MOST = 2000  # of one map
 _SITES_MOST = 200
 _AUTO_COLUMNS = 12  # of locks whose place on the site nobody described
@@ -48,8 +45,10 @@ class Filter:
     text: str | None = None
 
     def holds(self, lock: LockSummary) -> bool:
-        """Return whether a lock is wanted, by what the reader doesn't look at."""
-        return self.lifecycle in (None, lock.lifecycle) and self.connectivity in (None, lock.connectivity)
+        """Return whether a lock is wanted."""
+        if self.lifecycle not in (None, lock.lifecycle) or self.connectivity not in (None, lock.connectivity):
+            return False
+        return fits(lock, self.site, self.health, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +94,16 @@ _KEYS: dict[Sort, Callable[[LockSummary], int]] = {
 def list_locks(
     door: SinkDoor, wanted: Filter, sort: Sort, after: str | None, limit: int
 ) -> Page[LockSummary]:
-    """Return a page of locks. `after`: the last page's cursor. Invalid where too many would have to be sorted."""
-    with door.twins() as reader:
-        if sort is Sort.NAME:
-            found = list(islice(_walk(reader, wanted, after), limit + 1))
-            return cut(found, limit, lambda lock: lock.lock)
-        locks = list(islice(_walk(reader, wanted, None), SORTED_MOST + 1))
-    if len(locks) > SORTED_MOST:
-        raise Invalid("fleet.too_many_to_sort", most=SORTED_MOST)
+    """Return a page of locks. `after`: the last page's cursor."""
+    found = [lock for lock in door.overview().locks if wanted.holds(lock)]
+    if sort is Sort.NAME:
+        rest = [lock for lock in found if after is None or lock.lock > after]
+        return cut(rest, limit, lambda lock: lock.lock)
     key = _KEYS[sort]
     start = (-1, "") if after is None else _sorted_cursor(after)
-    rest = sorted(
-        (each for each in locks if (key(each), each.lock) > start), key=lambda each: (key(each), each.lock)
-    )
-    return cut(rest, limit, lambda lock: f"{key(lock)}-{lock.lock}")
+    placed = sorted((key(lock), lock.lock, place) for place, lock in enumerate(found))
+    ordered = [found[place] for number, name, place in placed if (number, name) > start]
+    return cut(ordered, limit, lambda lock: f"{key(lock)}-{lock.lock}")
 
 
 def _sorted_cursor(cursor: str) -> tuple[int, str]:
@@ -118,34 +113,22 @@ def _sorted_cursor(cursor: str) -> tuple[int, str]:
     return int(number), lock
 
 
-def _walk(reader: TwinReader, wanted: Filter, after: str | None) -> Iterator[LockSummary]:
-    """Yield the wanted locks in the order of their names."""
-    while True:
-        chunk = reader.fleet(wanted.site, wanted.health, wanted.text, after, _CHUNK)
-        yield from filter(wanted.holds, chunk)
-        if len(chunk) < _CHUNK:
-            return
-        after = chunk[-1].lock
-
-
 def map_fleet(door: SinkDoor, after: str | None = None) -> tuple[list[SiteMap], str | None]:
     """Return maps of the next sites, as many as have TILES_MOST locks (one at least), and the next page's cursor."""
-    with door.twins() as reader:
-        sites = [each for each in reader.sites() if after is None or each.site > after]
-        chosen: list[SiteSummary] = []
-        tiles = 0
-        for site in sites[:_SITES_MOST]:
-            if chosen and tiles + site.locks > TILES_MOST:
-                break
-            chosen.append(site)
-            tiles += site.locks
-        alone = len(chosen) == len(sites) and after is None
-        by_site: dict[str | None, list[LockSummary]] = {}
-        sources = [None] if alone else [site.site for site in chosen]
-        for name in sources:
-            for lock in islice(_walk(reader, Filter(site=name), None), TILES_MOST):
-                by_site.setdefault(lock.site, []).append(lock)
-    maps = [draw_map(site, by_site.get(site.site, [])) for site in chosen]
+    fleet = door.overview()
+    sites = [each for each in fleet.sites if after is None or each.site > after]
+    chosen: list[SiteSummary] = []
+    tiles = 0
+    for site in sites[:_SITES_MOST]:
+        if chosen and tiles + site.locks > TILES_MOST:
+            break
+        chosen.append(site)
+        tiles += site.locks
+    by_site: dict[str | None, list[LockSummary]] = {site.site: [] for site in chosen}
+    for lock in fleet.locks:
+        if lock.site in by_site:
+            by_site[lock.site].append(lock)
+    maps = [draw_map(site, by_site[site.site]) for site in chosen]
     return maps, chosen[-1].site if chosen and len(chosen) < len(sites) else None
 
 

@@ -5,6 +5,7 @@ portal starts and serves what it can while a database is away (Unavailable, answ
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,11 +45,12 @@ from cloud_sink.projections.twins.model import (
     Lifecycle,
     LockSummary,
     LockTwin,
+    Overview,
     Severity,
     SiteSummary,
     moves_from,
 )
-from cloud_sink.projections.twins.reading import TwinReader
+from cloud_sink.projections.twins.reading import TwinReader, fits
 from cloud_sink.reading import Entry, LedgerReader
 from cloud_sink.reconciling import Run, Step
 from portal.errors import ConfigError, Invalid, Refused, Unavailable
@@ -78,6 +80,7 @@ __all__ = [
     "LockSummary",
     "LockTwin",
     "Operations",
+    "Overview",
     "PageGap",
     "Place",
     "QuarantineKey",
@@ -92,8 +95,11 @@ __all__ = [
     "TwinReader",
     "Whereabouts",
     "WishedProperty",
-    "moves_from", "quarantine_key", "to_batch",
+    "fits", "moves_from", "quarantine_key", "to_batch",
 ]  # fmt: skip
+
+
+_AGED_S = 1.0
 
 
 @dataclass(slots=True)
@@ -104,6 +110,15 @@ class _Parts:
     twins: TwinReader | None = None
     feed: FeedReader | None = None
     operations: Operations | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An overview, and what it was made of and when (monotonic s)."""
+
+    overview: Overview
+    mark: tuple[object, ...]
+    at_s: float
 
 
 class SinkDoor:
@@ -118,6 +133,8 @@ class SinkDoor:
         self._clock = clock
         self._opening = threading.Lock()
         self._parts = _Parts()
+        self._looking = threading.Lock()
+        self._seen: _Seen | None = None
         self._database = Database(self.config.ledger.url, read_only=True)
 
     @contextmanager
@@ -137,7 +154,9 @@ class SinkDoor:
         with _translating():
             with self._opening:
                 if self._parts.twins is None:
-                    self._parts.twins = TwinReader(config.projections_url, config.ledger.url, config.twins)
+                    self._parts.twins = TwinReader(
+                        config.projections_url, config.ledger.url, config.twins, self._clock
+                    )
                 reader = self._parts.twins
             yield reader
 
@@ -160,6 +179,16 @@ class SinkDoor:
                     self._parts.operations = Operations(self.config.ledger.url, self._clock)
                 operations = self._parts.operations
             yield operations
+
+    def overview(self) -> Overview:
+        """Return the fleet as it is now. Made once for all who ask at the same time, anew only if something changed
+        or a second has gone by: states age.
+        """
+        with self._looking, self.twins() as reader:
+            mark, seen = reader.mark(), self._seen
+            if seen is None or seen.mark != mark or time.monotonic() - seen.at_s > _AGED_S:
+                self._seen = seen = _Seen(reader.overview(), mark, time.monotonic())
+            return seen.overview
 
     def last_position(self) -> int:
         """Return the position of the newest entry."""

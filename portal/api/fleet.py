@@ -25,8 +25,7 @@ class Acknowledgement(BaseModel):
 @router.get("/fleet", dependencies=[READS], summary="The fleet in figures")
 def read_fleet(request: Request) -> FleetCounts:
     """Locks by health, lifecycle and connectivity; alarms by severity; pours; disputes and quarantine."""
-    with services_of(request).sink.twins() as reader:
-        return reader.counts()
+    return services_of(request).sink.overview().counts
 
 
 @router.get("/locks", dependencies=[READS], summary="Locks, page by page")
@@ -43,7 +42,7 @@ def read_locks(
     after: Cursor = None,
     limit: Limit = 100,
 ) -> Page[LockSummary]:
-    """Locks that all filters hold for. Up to 5,000 can be ordered by anything but their names."""
+    """Locks that all filters hold for, in the order that was asked for."""
     wanted = Filter(site, health, lifecycle, connectivity, text)
     return list_locks(services_of(request).sink, wanted, sort, after, limit)
 

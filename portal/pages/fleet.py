@@ -35,8 +35,7 @@ def show_fleet(
 ) -> Response:
     """Show the fleet, from above or as a list."""
     wanted = _filter(site, health, lifecycle, text)
-    with services_of(request).sink.twins() as reader:
-        sites = reader.sites()
+    sites = services_of(request).sink.overview().sites
     values = {
         "view": view,
         "sites": sites,
@@ -97,8 +96,7 @@ def _filter(site: str, health: str, lifecycle: str, text: str) -> Filter:
 
 
 def _figures(request: Request) -> dict[str, Any]:
-    with services_of(request).sink.twins() as reader:
-        return {"counts": reader.counts()}
+    return {"counts": services_of(request).sink.overview().counts}
 
 
 def _map(request: Request, after: str) -> dict[str, Any]:

@@ -22,8 +22,7 @@ _PAGE = 50
 def show_locks(request: Request, viewer: Reads, after: Cursor = "") -> Response:
     """Show locks, least complete first."""
     sink = services_of(request).sink
-    with sink.twins() as reader:
-        counts = reader.counts()
+    counts = sink.overview().counts
     values = {"page": quality.list_worst(sink, after or None, _PAGE), "counts": counts}
     return render(request, viewer, "quality.html", values)
 

@@ -21,7 +21,7 @@ Site = Annotated[str, Path(max_length=64)]
 _LOCKS = 500  # of a site that are shown at once
 _ALARMS = 12
 _LATEST = 15
-_LOOK_BACK = 2000  # entries of all sites in which a site's latest pours are looked for
+_LOOK_BACK = 600  # entries of all sites in which a site's latest pours are looked for
 
 
 @router.get("/sites/{site}")
@@ -70,8 +70,8 @@ def show_latest(request: Request, viewer: Reads, site: Site) -> Response:
 
 
 def _summary(request: Request, site: str) -> SiteSummary:
-    with services_of(request).sink.twins() as reader:
-        found = reader.site(site)
+    sites = services_of(request).sink.overview().sites
+    found = next((each for each in sites if each.site == site), None)
     if found is None:
         raise NotThere(f"no site {site}")
     return found

@@ -68,12 +68,17 @@ class LiveStream {
 
 const due = new WeakMap();
 
-function refresh(element) {
+// Twins follow the ledger a moment later: what shows both looks a second time after data-refresh-again-ms.
+function refresh(element, again = true) {
   if (due.has(element)) return;
+  const waitMs = Number((again ? element.dataset.refreshMs : element.dataset.refreshAgainMs) ?? 250);
   due.set(element, setTimeout(() => {
     due.delete(element);
-    if (element.isConnected && !isInUse(element)) window.htmx.trigger(element, "refresh");
-  }, Number(element.dataset.refreshMs ?? 250)));
+    if (!element.isConnected) return;
+    const next = again && element.dataset.refreshAgainMs && element.id;
+    if (!isInUse(element)) window.htmx.trigger(element, "refresh");
+    if (next) setTimeout(() => { const now = document.getElementById(element.id); if (now) refresh(now, false); }, 0);
+  }, waitMs));
 }
 
 // Not under somebody's fingers: a form that is open there, or a link that the keyboard has come to, is finished with first.
@@ -83,6 +88,8 @@ function isInUse(element) {
 
 // Charts. `<div class="chart" data-chart="/api/…" data-unit="l" data-type="bars|line" data-labels='["…"]'>`: the address
 // answers {"x": [unix seconds], "series": [[numbers], …]}.
+const DAY_S = 86400;
+
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
@@ -91,42 +98,69 @@ async function draw(element) {
   const answer = await fetch(element.dataset.chart, { headers: { Accept: "application/json" } });
   if (!answer.ok) return;
   const { x, series } = await answer.json();
+  element.plot?.destroy();
+  element.replaceChildren();
+  if (series.some((values) => values.some((value) => value !== null))) {
+    element.plot = new window.uPlot(optionsOf(element, x, series), [x, ...series], element);
+  } else {
+    element.plot = null;
+    element.append(Object.assign(document.createElement("p"), { className: "empty", textContent: document.body.dataset.nothing }));
+  }
+}
+
+function optionsOf(element, x, series) {
   const labels = JSON.parse(element.dataset.labels ?? "[]");
-  // Stacked: each series stands on those before it, so the tallest is drawn first and the others in front of it.
-  const drawn = series.map((values, place) => ({ values, place, heights: "stack" in element.dataset ? values.map((_value, at) => series.slice(0, place + 1).reduce((sum, each) => sum + each[at], 0)) : values }));
-  if ("stack" in element.dataset) drawn.reverse();
   const bars = element.dataset.type === "bars";
   const paths = bars ? window.uPlot.paths.bars({ size: [0.7, 48] }) : undefined;
   const number = new Intl.NumberFormat(document.documentElement.lang);
   const unit = element.dataset.unit ? ` ${element.dataset.unit}` : "";
   const axis = { stroke: colour("--text-soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
-  const options = {
+  const tone = (place) => colour(`--series-${(place % 4) + 1}`);
+  return {
     width: element.clientWidth,
     height: Number(element.dataset.height ?? 220),
     tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), element.dataset.zone ?? "Europe/Berlin"),
     fmtDate: (template) => dates(template),
-    scales: { y: { range: (_plot, low, high) => [Math.min(0, low), Math.max(high * 1.08, Number(element.dataset.top ?? 1))] } },
-    axes: [axis, { ...axis, size: 56, values: (_plot, ticks) => ticks.map((tick) => number.format(tick)) }],
-    series: [{ value: "{DD}.{MM}. {HH}:{mm}" }, ...drawn.map(({ values, place }) => ({
+    scales: {
+      x: { range: (_plot, first, last) => rangeOf(x, first, last, bars) },
+      y: { range: (_plot, low, high) => [Math.min(0, low), Math.max(high * 1.08, Number(element.dataset.top ?? 1))] },
+    },
+    axes: [axis, {
+      ...axis,
+      size: (_plot, values) => 16 + 8 * Math.max(2, ...(values ?? []).map((value) => value.length)),
+      values: (_plot, ticks) => ticks.map((tick) => number.format(tick)),
+    }],
+    series: [{ label: document.body.dataset.time, value: "{DD}.{MM}. {HH}:{mm}" }, ...series.map((_values, place) => ({
       label: labels[place] ?? "",
-      stroke: colour(`--series-${(place % 4) + 1}`),
-      fill: bars ? colour(`--series-${(place % 4) + 1}`) : undefined,
+      stroke: tone(place),
+      fill: bars ? tone(place) : undefined,
       width: bars ? 0 : 2,
       points: { show: !bars && x.length < 60 },
       paths,
-      value: (_plot, _height, _series, at) => (at === null || values[at] === null ? "–" : number.format(values[at]) + unit),
+      value: (_plot, value) => (value === null || value === undefined ? "–" : number.format(value) + unit),
     }))],
   };
-  element.plot?.destroy();
-  element.replaceChildren();
-  element.plot = new window.uPlot(options, [x, ...drawn.map(({ heights }) => heights)], element);
 }
 
-// Days before months in both languages: uPlot's templates come from a country where it is otherwise.
+// Bars stand in the middle of what they count: there is half of one before the first and after the last.
+function rangeOf(x, first, last, bars) {
+  if (x.length === 1) return [x[0] - DAY_S / 2, x[0] + DAY_S / 2];
+  const half = bars ? (x[1] - x[0]) / 2 : 0;
+  return [first - half, last + half];
+}
+
+// Days before months, hours by 24: uPlot's templates come from a country where it is otherwise.
 const TEMPLATES = new Map([["{M}/{D}/{YY}", "{D}.{M}.{YY}"], ["{M}/{D}", "{D}.{M}."], ["\n{M}/{D}/{YY}", "\n{D}.{M}.{YY}"], ["\n{M}/{D}", "\n{D}.{M}."]]);
+const MONTHS = Array.from({ length: 12 }, (_each, month) => new Intl.DateTimeFormat(document.documentElement.lang, { month: "long" }).format(new Date(2026, month, 15)));
+const WEEKDAYS = Array.from({ length: 7 }, (_each, day) => new Intl.DateTimeFormat(document.documentElement.lang, { weekday: "long" }).format(new Date(2026, 0, 4 + day)));
+const NAMES = { MMMM: MONTHS, MMM: MONTHS.map((name) => name.slice(0, 3)), WWWW: WEEKDAYS, WWW: WEEKDAYS.map((name) => name.slice(0, 2)) };
 
 function dates(template) {
-  return window.uPlot.fmtDate(template.replaceAll("{h}{aa}", "{HH}:00").replaceAll("{h}:{mm}{aa}", "{HH}:{mm}").replace(/\n?\{M\}\/\{D\}(\/\{YY\})?/, (found) => TEMPLATES.get(found) ?? found));
+  const ours = template
+    .replaceAll("{h}{aa}", "{HH}:00")
+    .replaceAll("{h}:{mm}{aa}", "{HH}:{mm}")
+    .replace(/\n?\{M\}\/\{D\}(\/\{YY\})?/, (found) => TEMPLATES.get(found) ?? found);
+  return window.uPlot.fmtDate(ours, NAMES);
 }
 
 function drawAll(root) {

@@ -42,6 +42,7 @@ __all__ = [
     "LockTwin",
     "MassBalance",
     "OpenFault",
+    "Overview",
     "Quality",
     "Reported",
     "Severity",
@@ -315,6 +316,15 @@ class FleetCounts:
     pours_week: int
     open_disputes: int
     quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The fleet in figures, its sites and its locks, by name; all of one snapshot."""
+
+    counts: FleetCounts
+    sites: list[SiteSummary]
+    locks: list[LockSummary]
 
 
 @dataclass(frozen=True, slots=True)

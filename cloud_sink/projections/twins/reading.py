@@ -31,6 +31,7 @@ from cloud_sink.projections.twins.model import (
     Interval,
     LockSummary,
     LockTwin,
+    Overview,
     Severity,
     SiteSummary,
 )
@@ -84,11 +85,29 @@ class TwinReader:
                 summing = self._gather(connection, ledger, names[start : start + step])
                 for name in sorted(summing.facts.locks):
                     summary = summing.summary(summing.facts.locks[name])
-                    if _fits(summary, site, health, text):
+                    if fits(summary, site, health, text):
                         found.append(summary)
                 if len(found) >= limit:
                     break
         return found[:limit]
+
+    def overview(self) -> Overview:
+        """Return the fleet in figures, its sites and all of its locks: for a page that shows all three."""
+        with self._reading() as (connection, ledger):
+            alarms = histories.open_severities(connection)
+            summing = self._gather(connection, ledger)
+        return Overview(
+            summing.counts(each for part in alarms.values() for each in part),
+            summing.sites(alarms),
+            [summing.summary(summing.facts.locks[name]) for name in sorted(summing.facts.locks)],
+        )
+
+    def mark(self) -> tuple[object, ...]:
+        """Return what is another value as soon as the twins have taken anything: whether to look again, at no cost."""
+        s = t.state.c
+        query = sa.select(s.build, s.position, s.observation_no, s.event_no, s.change_no)
+        with self._database.reading() as connection:
+            return tuple(connection.execute(query).one())
 
     def counts(self) -> FleetCounts:
         """Return the fleet in figures."""
@@ -235,7 +254,8 @@ def _zone_of(database: Database, fingerprint: str) -> ZoneInfo:
     return ZoneInfo(found[2])
 
 
-def _fits(lock: LockSummary, site: str | None, health: Health | None, text: str | None) -> bool:
+def fits(lock: LockSummary, site: str | None, health: Health | None, text: str | None) -> bool:
+    """Return whether a lock is one of those that are looked for; None: whatever."""
     if site is not None and lock.site != site:
         return False
     if health is not None and lock.health is not health:

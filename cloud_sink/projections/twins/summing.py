@@ -25,12 +25,13 @@ _Term = TypeVar("_Term", bound=StrEnum)
 
 
 class Summing:
-    """Judges one gathering of facts; each link and each lock's faults once."""
+    """Judges one gathering of facts; each link and each lock once."""
 
     def __init__(self, facts: FleetFacts, thresholds: Thresholds) -> None:
         self.facts = facts
         self._thresholds = thresholds
         self._links: dict[tuple[str, str], Link] = {}
+        self._summaries: dict[str, LockSummary] = {}
 
     def link(self, gateway: GatewayFacts) -> Link:
         """Return how well a gateway is heard of, and what waits there."""
@@ -73,6 +74,11 @@ class Summing:
 
     def summary(self, lock: LockFacts) -> LockSummary:
         """Return one lock's line in a list."""
+        if lock.lock not in self._summaries:
+            self._summaries[lock.lock] = self._summarise(lock)
+        return self._summaries[lock.lock]
+
+    def _summarise(self, lock: LockFacts) -> LockSummary:
         faults = self.faults(lock)
         lifecycle, impact = self.lifecycle(lock, faults), self.impact(lock, faults)
         connectivity, worst = self.connectivity(lock), judging.worst_severity(lock.alarms)
