@@ -54,6 +54,7 @@ class Database:
         """
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
+        self._read_only = read_only
         self._engine = self._make_engine(read_only)
 
     @contextmanager
@@ -62,6 +63,8 @@ class Database:
 
         StoreUnavailable: try the same again later. StoreRefused: it will never be taken.
         """
+        if self._read_only:
+            raise StoreRefused("these books were opened for reading only")
         with self._reporting_errors(), self._engine.connect() as connection:
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -7,8 +7,8 @@ subject, key) is never done twice at the same time: whoever asks again is given 
 import secrets
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -53,7 +53,10 @@ class Job:
 
     def wait(self, seconds: float) -> bool:
         """Return whether it has ended, at the latest after so many seconds."""
-        return not wait_for([self._future], seconds).not_done
+        # Not `futures.wait`, which doesn't count what was dropped at the end as ended.
+        with suppress(TimeoutError, CancelledError):
+            self._future.exception(seconds)
+        return self._future.done()
 
     @property
     def state(self) -> JobState:

@@ -31,7 +31,8 @@ Days = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A property's current period up to the end of `as_of`. `days`: residents' days, the year before included.
+    """A property's current period up to the end of `as_of`. `stays`: residents' days by row, the year before included;
+    `days`: how many of them lie in each month.
 
     `before`: what the period before came to, empty if none is final. `ahead`: None while no costs are known.
     """
@@ -42,6 +43,7 @@ class Standing:
     agreement: Agreement
     volumes: Volumes
     before: Volumes
+    stays: Mapping[str, tuple[DayRange, ...]]
     days: Days
     ahead: Provisional | None
 
@@ -83,6 +85,7 @@ def stand_today(books: Books, property_id: str) -> Standing:
         inputs, whole = gather_until(books, property_id, today)
         first = inputs.master.period.first
         history = inputs.history
+        stays = _stays(snapshot, DayRange(add_months(first, -_YEAR), today + timedelta(days=1)))
         return Standing(
             property=property_id,
             as_of=today,
@@ -92,7 +95,8 @@ def stand_today(books: Books, property_id: str) -> Standing:
             before={}
             if history is None
             else {(usage.row, usage.fraction): usage.months for usage in history.usage.rows},
-            days=_count_days(snapshot, DayRange(add_months(first, -_YEAR), today + timedelta(days=1))),
+            stays=stays,
+            days={row: _count(days) for row, days in stays.items()},
             ahead=_look(lambda: estimate(inputs, whole, today)),
         )
 
@@ -123,8 +127,8 @@ def _look(look: Callable[[], Provisional]) -> Provisional | None:
 
 
 def _months(standing: Standing, row: str, within: DayRange) -> Iterator[MonthStanding]:
-    shown = set(_months_of(within.first, min(standing.as_of, within.end or date.max)))
-    own = {month: days for month, days in standing.days.get(row, {}).items() if month in shown}
+    shown = _count(cut for stay in standing.stays.get(row, ()) if (cut := stay.cut(within)) is not None)
+    own = {month: days for month, days in standing.days.get(row, {}).items() if shown.get(month) == days}
     fractions = sorted({fraction for _, fraction in (*standing.volumes, *standing.before)})
     for month in _months_of(standing.period.first, standing.as_of):
         days = own.get(month, 0)
@@ -155,17 +159,23 @@ def _average(standing: Standing, row: str, fraction: str, month: str, days: int)
     return (volume_ml * days // all_days + 500) // 1000 * 1000
 
 
-def _count_days(snapshot: Snapshot, within: DayRange) -> Days:
-    """Return how many days residents lived where, by row and month; the owner's vacant days aren't among them."""
-    found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+def _stays(snapshot: Snapshot, within: DayRange) -> Mapping[str, tuple[DayRange, ...]]:
+    """Return when residents lived where, by row; the owner's vacant days aren't among them."""
+    found: defaultdict[str, list[DayRange]] = defaultdict(list)
     for stay in snapshot.occupancies:
         days = stay.days.cut(within)
-        if days is None or stay.party == snapshot.owner:
-            continue
-        months = found[f"{stay.dwelling}/{stay.party}"]
+        if days is not None and stay.party != snapshot.owner:
+            found[f"{stay.dwelling}/{stay.party}"].append(days)
+    return {row: tuple(days) for row, days in found.items()}
+
+
+def _count(stays: Iterable[DayRange]) -> dict[str, int]:
+    """Return how many of these days lie in each month."""
+    months: dict[str, int] = {}
+    for days in stays:
         for month, count in _split(days):
             months[month] = months.get(month, 0) + count
-    return dict(found)
+    return months
 
 
 def _split(days: DayRange) -> Iterator[tuple[str, int]]:

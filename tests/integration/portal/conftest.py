@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from tests.support.billed_estate import EstateFiles, build_estate
 from tests.support.browser import launch_browser
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import Ledger
@@ -42,3 +43,9 @@ def browser() -> Iterator[Browser]:
     """This worker's Chromium; each test opens pages of its own in it (tests.support.browser.open_page)."""
     with launch_browser() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def built_estate(tmp_path_factory: pytest.TempPathFactory) -> EstateFiles:
+    """Two billed properties, to be looked at or copied: `built_estate.copy(tmp_path)`."""
+    return build_estate(tmp_path_factory.mktemp("billed"))
