@@ -135,9 +135,7 @@ def test_killed_at_any_instant_and_two_at_once_they_end_where_a_rebuild_ends(
         growing.grow()
         both = [subprocess.Popen([*_PROJECT, str(path)], stderr=subprocess.DEVNULL) for _ in range(2)]
         try:
-            wait_until(
-                partial(has_come_beyond, config, before), 60, "the projections to get on", poll_s=0.03
-            )
+            wait_until(partial(has_come_beyond, config, before), 60, "the projections to get on", poll_s=0.03)
             for _ in range(random.randint(1, 5)):
                 growing.grow()
         finally:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_sink.config import ObservationsSection
@@ -187,7 +187,6 @@ STEPS = st.lists(st.tuples(st.integers(1, 2000), CHANGES), min_size=1, max_size=
 
 
 @given(STEPS, st.lists(st.integers(1, 5), min_size=40, max_size=40))
-@settings(max_examples=200)
 def test_nothing_that_matters_is_lost_however_reports_are_cut_into_batches(
     steps: list[tuple[int, dict[str, object]]], sizes: list[int]
 ) -> None:
@@ -215,7 +214,6 @@ def test_nothing_that_matters_is_lost_however_reports_are_cut_into_batches(
 
 
 @given(STEPS, st.data())
-@settings(max_examples=200)
 def test_two_sinks_that_heard_the_same_keep_it_once(
     steps: list[tuple[int, dict[str, object]]], data: st.DataObject
 ) -> None:
