@@ -10,6 +10,7 @@ from bench import (
     fleet_page,
     journal_drain,
     ledger_depth,
+    live_pour,
     outgoing,
     property_billing,
     record_codec,
@@ -46,6 +47,7 @@ BENCHES: dict[str, Bench] = {
     "outgoing": Bench(outgoing.run, "feed and time series of a million entries", 2),
     "property_billing": Bench(property_billing.run, "a property's year, from entries to bills", 0.5),
     "fleet_page": Bench(fleet_page.run, "pages of a fleet of 2,000 locks", 1),
+    "live_pour": Bench(live_pour.run, "from a pour to the page, 32 locks on one bus", 6),
     "statement_printing": Bench(statement_printing.run, "statements as PDF/A, with chart and annex", 1),
     "automatic_billing": Bench(automatic_billing.run, "70,000 households' year, 11 million pours", 8),
     "country_billing": Bench(

@@ -16,6 +16,7 @@ from bench.table import Baseline, Goal, Row
 from bench.workplace import BenchFailed, Workplace, take_turns
 from cloud_sink.config import ObservationsSection
 from cloud_sink.ledger import latest_reports
+from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.keeping import keep
 from cloud_sink.ledger.observations import ReportKind
@@ -49,7 +50,7 @@ def run(place: Workplace) -> list[Row]:
     try:
         place.say(f"{locks:,} locks with 100 pours each, heard of and described")
         fill(ledger.database, Filling(locks=locks, pages_per_lock=1, payload_bytes=1000), place.say)
-        report_all(ledger, locks)
+        report_all(ledger.database, locks)
         describe_all(url, locks)
         build_twins(place, url)
         with (
@@ -101,7 +102,7 @@ def _asks(
     return prepare
 
 
-def report_all(ledger: Ledger, locks: int) -> None:
+def report_all(database: Database, locks: int) -> None:
     """Let every lock and gateway be heard of, a moment ago."""
     now = datetime.now(UTC) - timedelta(seconds=5)
     reports: list[Report] = []
@@ -114,7 +115,7 @@ def report_all(ledger: Ledger, locks: int) -> None:
         reports.append(Report(ReportKind.GATEWAY, "estate", f"gw-{number}", None, state, now))
     for start in range(0, len(reports), _REPORTS_AT_ONCE):
         part = reports[start : start + _REPORTS_AT_ONCE]
-        with ledger.database.writing() as connection:
+        with database.writing() as connection:
             latest_reports.save(connection, part, to_ms(now))
             keep(connection, part, to_ms(now), ObservationsSection(), shared=False)
 
