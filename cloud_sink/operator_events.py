@@ -65,12 +65,20 @@ class _Body(BaseModel):
 
 
 class SiteDescription(_Body):
-    """`property_id`: the name under which billing knows the estate."""
+    """`property_id`: the name under which billing knows the estate. Coordinates in degrees of WGS 84."""
 
     name: Line = ""
     street: Line = ""
     city: Line = ""
     property_id: Line = ""
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+
+    @model_validator(mode="after")
+    def _place_is_whole(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("latitude and longitude belong together: give both or none")
+        return self
 
 
 class ChamberDescription(BaseModel):

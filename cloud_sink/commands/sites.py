@@ -33,6 +33,8 @@ def describe(
     property_id: Annotated[
         str | None, typer.Option("--property", help="The name under which billing knows the estate.")
     ] = None,
+    latitude: Annotated[float | None, typer.Option(help="In degrees, north is positive.")] = None,
+    longitude: Annotated[float | None, typer.Option(help="In degrees, east is positive.")] = None,
     reason: ReasonOption = "",
     actor: ActorOption = None,
 ) -> None:
@@ -40,7 +42,10 @@ def describe(
 
     Example: cloud-sink site describe lindenhof --name Lindenhof --city "04275 Leipzig" --config FILE
     """
-    given = {"name": name, "street": street, "city": city, "property_id": property_id}
+    given = {
+        "name": name, "street": street, "city": city, "property_id": property_id,
+        "latitude": latitude, "longitude": longitude,
+    }  # fmt: skip
     changes = {field: value for field, value in given.items() if value is not None}
     with opened_operations(config) as operations:
         effect = operations.describe_site(site, changes, make_author(actor, reason))

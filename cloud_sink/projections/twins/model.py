@@ -260,7 +260,7 @@ class LockTwin:
 
 @dataclass(frozen=True, slots=True)
 class SiteSummary:
-    """`locks` are those that aren't decommissioned; the counts are of these."""
+    """`locks` are those that aren't decommissioned; the counts are of these. Coordinates in degrees of WGS 84."""
 
     site: str
     name: str
@@ -276,6 +276,8 @@ class SiteSummary:
     pours_week: int
     open_alarms: int
     worst_severity: Severity | None
+    latitude: float | None
+    longitude: float | None
 
 
 @dataclass(frozen=True, slots=True)

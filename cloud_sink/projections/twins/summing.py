@@ -179,6 +179,8 @@ class Summing:
             pours_week=sum(lock.pours_week for lock in locks),
             open_alarms=len(alarms),
             worst_severity=judging.worst_severity(alarms),
+            latitude=described.latitude,
+            longitude=described.longitude,
         )
 
     def _property(self, lock: LockFacts) -> str | None:
