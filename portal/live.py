@@ -149,8 +149,8 @@ class Hub:
     ) -> AsyncIterator[bytes]:
         """Yield events for one browser as they happen, in the format of server-sent events.
 
-        `resume`: the id of the last event it got. `still`: whether the viewer may go on listening; asked at each
-        heartbeat, in a thread.
+        `resume`: the id of the last event it got. `still`: whether the viewer may go on listening; asked every
+        `_HEARTBEAT_S`, in a thread.
         """
         listener = _Listener(audience, owner)
         self._listeners.append(listener)
@@ -159,13 +159,18 @@ class Hub:
             yield format_sse_event(comment="live", retry=_RETRY_MS)
             for chunk in self._catch_up(listener, resume):
                 yield chunk
+            clock = asyncio.get_running_loop().time
+            asked_s = clock()
             while not self._stop.is_set():
                 for chunk in self._drain(listener):
                     yield chunk
-                if not await _wait(listener.news, _HEARTBEAT_S):
+                heard = await _wait(listener.news, _HEARTBEAT_S)
+                if clock() - asked_s >= _HEARTBEAT_S:  # also where something happens all the time
                     if not await asyncio.to_thread(still):
                         yield format_sse_event(event="ended", data_str="{}")
                         return
+                    asked_s = clock()
+                if not heard:
                     yield format_sse_event(comment="ping")
         finally:
             self._listeners.remove(listener)

@@ -108,6 +108,26 @@ def test_a_session_that_ended_ends_its_stream(monkeypatch: pytest.MonkeyPatch) -
     in_loop(test)
 
 
+def test_a_session_that_ended_ends_its_stream_also_while_much_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "_HEARTBEAT_S", 0.3)
+
+    async def test() -> None:
+        source = Source()
+        hub = make_hub(source)
+        hub.start()
+        stream = await begin(hub, still=lambda: False)
+        chunks = []
+        async for chunk in stream:
+            chunks.append(chunk)
+            source.next = events(1)
+        assert b"event: ended" in chunks[-1]
+        hub.close()
+
+    in_loop(test)
+
+
 def test_streams_end_when_the_portal_does() -> None:
     async def test() -> None:
         hub = make_hub(Source())
