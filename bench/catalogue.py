@@ -13,6 +13,7 @@ from bench import (
     live_pour,
     outgoing,
     property_billing,
+    rebuild,
     record_codec,
     resting_agent,
     sink_intake,
@@ -50,6 +51,7 @@ BENCHES: dict[str, Bench] = {
     "live_pour": Bench(live_pour.run, "from a pour to the page, 32 locks on one bus", 6),
     "statement_printing": Bench(statement_printing.run, "statements as PDF/A, with chart and annex", 1),
     "automatic_billing": Bench(automatic_billing.run, "70,000 households' year, 11 million pours", 8),
+    "rebuild": Bench(rebuild.run, "twins and usage rebuilt from ten million entries", 15, only_by_name=True),
     "country_billing": Bench(
         country_billing.run,
         "700,000 households' year, 110 million pours; 15 GB",
