@@ -8,7 +8,7 @@
 Locks go by their names here, days are local days; what the sink's reader raises becomes an error of billing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -65,10 +65,15 @@ class LedgerView:
         """The position of the newest entry that is seen."""
         return self._records.position
 
-    def in_time(self, lock: str, first_s: int, end_s: int) -> list[LockRecord]:
-        """Return what was written in these unix seconds, and all of doubtful time or contents, by (epoch, seq)."""
+    def in_time(
+        self, lock: str, first_s: int, end_s: int, credentials: Collection[bytes] | None = None
+    ) -> list[LockRecord]:
+        """Return what was written in these unix seconds, and all of doubtful time or contents, by (epoch, seq).
+
+        `credentials`: only what names one of these transponders.
+        """
         number = self._number(lock)
-        return [] if number is None else self._records.in_time(number, first_s, end_s)
+        return [] if number is None else self._records.in_time(number, first_s, end_s, credentials)
 
     def between(self, lock: str, epoch: int, first_seq: int, last_seq: int) -> list[LockRecord]:
         """Return the records first_seq..last_seq of an epoch."""

@@ -64,7 +64,7 @@ class BillingDesk:
         self._looks = Jobs(clock, workers=1, waiting=100)
         self._seen: Shelf[tuple[str, str], tuple[object]] = Shelf(200, _LOOK_AGE_S, monotonic)
         self._standings: Shelf[str, Standing] = Shelf(200, _STANDING_AGE_S, monotonic)
-        self._sources: Shelf[tuple[str, int], Sources] = Shelf(2, _SOURCES_AGE_S, monotonic)
+        self._sources: Shelf[tuple[str, int, str | None], Sources] = Shelf(4, _SOURCES_AGE_S, monotonic)
         self._households: Shelf[tuple[str, str, DayRange], Household] = Shelf(
             500, _HOUSEHOLD_AGE_S, monotonic
         )
@@ -164,29 +164,32 @@ class BillingDesk:
         kept = self._households.get(key)
         if kept is None:
             with suppress(Unavailable):  # too much waits: the next event asks again
-                self._looks.start("household", f"{property_id} {row}", "", lambda _job: self.household(*key), str(key))
+                self._looks.start(
+                    "household", f"{property_id} {row}", "", lambda _job: self.household(*key), str(key)
+                )
         return kept or self._households.get(key, _HOUSEHOLD_GRACE_S)
 
     # Papers, one at a time
 
-    def sources(self, sheet: Sheet) -> Sources:
-        """Return what a run's documents are made from; Unavailable if too many are being made."""
+    def sources(self, sheet: Sheet, row: str) -> Sources:
+        """Return what one row's documents are made from; Unavailable if too many are being made."""
         with self._place():
-            return self._read_sources(sheet)
+            return self._read_sources(sheet, row)
 
     def print_statement(self, sheet: Sheet, row: str) -> bytes:
         """Return one party's statement as PDF; Unavailable if too many are being printed."""
         with self._place():
-            return self.door.print_statement(self._read_sources(sheet), row)
+            return self.door.print_statement(self._read_sources(sheet, row), row)
 
     def print_overview(self, sheet: Sheet, language: str) -> bytes:
         """Return the landlord's overview as PDF; likewise."""
         with self._place():
-            return self.door.print_overview(self._read_sources(sheet), language)
+            return self.door.print_overview(self._read_sources(sheet, ""), language)
 
-    def _read_sources(self, sheet: Sheet) -> Sources:
-        key = (str(sheet.name), sheet.record.steps)
-        return self._sources.get(key) or self._sources.put(key, self.door.sources(sheet.name))
+    def _read_sources(self, sheet: Sheet, row: str | None = None) -> Sources:
+        """`row` None: with everybody's pours, for archives; "": with nobody's, for what lists none."""
+        key = (str(sheet.name), sheet.record.steps, row)
+        return self._sources.get(key) or self._sources.put(key, self.door.sources(sheet.name, row))
 
     @contextmanager
     def _place(self) -> Iterator[None]:

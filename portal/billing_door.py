@@ -220,10 +220,10 @@ class BillingDoor:
 
     # Papers
 
-    def sources(self, name: RunName) -> Sources:
-        """Return all that a run's documents and the list of its pours need; reads every pour of the property."""
+    def sources(self, name: RunName, row: str | None = None) -> Sources:
+        """Return all that a run's documents and the lists of its pours need; `row`: only this one's pours are read."""
         with self._books() as books:
-            return gather_sources(books, _find(books, name))
+            return gather_sources(books, _find(books, name), row)
 
     def print_statement(self, sources: Sources, row: str) -> bytes:
         """Return one party's statement as PDF."""

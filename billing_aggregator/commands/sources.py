@@ -14,8 +14,11 @@ from billing_aggregator.runs.records import RunRecord
 from billing_aggregator.runs.states import FINAL_STATES, RunEvent
 
 
-def gather_sources(books: Books, run: RunRecord) -> Sources:
-    """Return all that a run's documents need; before it is finalized they are marked provisional."""
+def gather_sources(books: Books, run: RunRecord, row: str | None = None) -> Sources:
+    """Return all that a run's documents need; before it is finalized they are marked provisional.
+
+    `row`: only this one's pours are read.
+    """
     document = decode(books.store.document(run))
     earlier = [
         each for each in books.store.revisions(run.property, run.period.first) if each.revision < run.revision
@@ -23,18 +26,22 @@ def gather_sources(books: Books, run: RunRecord) -> Sources:
     previous = decode(books.store.document(earlier[-1])) if earlier else None
     end = document.period.end
     as_of = None if run.state in FINAL_STATES or end is None else end - timedelta(days=1)
-    sources = make_sources(books, document, previous, as_of)
+    sources = make_sources(books, document, previous, as_of, row)
     # A letter that is printed once more, after it was sent, still has the date of the day on which it was.
     sent = next((each for each in books.store.events(run) if each.event == RunEvent.DELIVERED), None)
     return sources if sent is None else replace(sources, dated=day_of(sent.at, document.time_zone))
 
 
 def make_sources(
-    books: Books, document: RevisionDocument, previous: RevisionDocument | None, as_of: date | None
+    books: Books,
+    document: RevisionDocument,
+    previous: RevisionDocument | None,
+    as_of: date | None,
+    row: str | None = None,
 ) -> Sources:
     """Return all that a revision's documents need. Pours are read as of its pins, names as they are now.
 
-    `as_of`: the last day looked at if it is provisional, else None.
+    `as_of`: the last day looked at if it is provisional, else None. `row`: only this one's pours are read.
     """
     pins = document.pins
     known = books.snapshot(document.property, pins.known_at)
@@ -43,7 +50,7 @@ def make_sources(
         document=document,
         sha256=digest(encode(document)),
         names=read_names(books.snapshot(document.property, books.now()), document.period),
-        pours=read_own_pours(books.door, known, document.period, decisions, pinned=document.usage),
+        pours=read_own_pours(books.door, known, document.period, decisions, document.usage, row),
         dated=day_of(books.now(), document.time_zone),
         previous=previous,
         year_before=find_history(books, document),

@@ -54,6 +54,11 @@ class _Stretches(Generic[T]):
         return max((end for _, end, _ in self._stretches), default=_NEVER)
 
     @property
+    def values(self) -> tuple[T, ...]:
+        """All that is ever in force."""
+        return tuple(value for _, _, value in self._stretches)
+
+    @property
     def changes(self) -> set[int]:
         """The seconds at which something begins or ends."""
         return {edge for begin, end, _ in self._stretches for edge in (begin, end) if edge < _NEVER}
@@ -113,6 +118,10 @@ class Holders:
         """Return the row that a credential belongs to then, or SERVICE; None where it isn't in force."""
         stretches = self._holders.get(credential) if credential is not None else None
         return stretches.at(at_s) if stretches is not None else None
+
+    def credentials_of(self, row: str) -> tuple[bytes, ...]:
+        """Return the transponders that were ever a row's."""
+        return tuple(credential for credential, stretches in self._holders.items() if row in stretches.values)
 
     def access_on(self, lock: str, day: date) -> Access:
         """Return who has access to a lock on a day of the period."""

@@ -92,7 +92,8 @@ def read_household_pours(
 def _own(books: Books, property_id: str, household: Household, days: DayRange) -> Iterator[OwnPour]:
     with books.one_moment():
         decisions = find_decisions(books, property_id, books.now())
-        pours = read_own_pours(books.door, books.snapshot(property_id), days, decisions)
+        snapshot = books.snapshot(property_id)
+        pours = read_own_pours(books.door, snapshot, days, decisions, row=household.row)
     for pour in pours.get(household.row, ()):
         if household.lives_on(pour.at.date()):
             yield pour

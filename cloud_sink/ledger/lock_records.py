@@ -4,7 +4,7 @@ Entries are found by their index (lock, epoch, seq), so what a lock costs doesn'
 A record is *filed* under the second that it was written at or, where its clock was never set, that it was read at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -94,11 +94,13 @@ class LockRecords:
             found.update({row.lock: row.lock_no for row in self.connection.execute(query)})
         return found
 
-    def in_time(self, lock_no: int, first_s: int, end_s: int) -> list[LockRecord]:
+    def in_time(
+        self, lock_no: int, first_s: int, end_s: int, credentials: Collection[bytes] | None = None
+    ) -> list[LockRecord]:
         """Return, by (epoch, seq), what was written from `first_s` up to `end_s`, and all of doubtful time or contents.
 
-        Doubtful: no clock that was set, its offset large or unknown, or a CRC that never held; whatever they say of
-        when they were written, the caller has to look.
+        `credentials`: only what names one of these. Doubtful: no clock that was set, its offset large or unknown, or a
+        CRC that never held; whatever they say of when they were written, the caller has to look.
         """
         doubtful = sa.or_(
             _e.flags.op("&")(_CLOCK_BITS) != ClockStatus.SET,
@@ -107,7 +109,8 @@ class LockRecords:
             sa.func.abs(_e.clock_offset_s) > GOOD_WITHIN_S,
         )
         within = sa.and_(_e.began_clock_s >= first_s, _e.began_clock_s < end_s)
-        return self._records(self._of(lock_no).where(sa.or_(within, doubtful)))
+        query = self._of(lock_no).where(sa.or_(within, doubtful))
+        return self._records(query if credentials is None else query.where(_e.credential.in_(credentials)))
 
     def between(self, lock_no: int, epoch: int, first_seq: int, last_seq: int) -> list[LockRecord]:
         """Return the records first_seq..last_seq of an epoch."""

@@ -122,7 +122,7 @@ def list_pours(
     row = f"{dwelling}/{party}"
     if row not in {each.row for each in sheet.view.rows}:
         raise NotThere(f"run {name} has no row {row}")
-    pours = services_of(request).desk.sources(sheet).pours.get(row, ())
+    pours = services_of(request).desk.sources(sheet, row).pours.get(row, ())
     return Pours(
         items=[Pour.model_validate(pour) for pour in pours[offset : offset + limit]],
         total=len(pours),

@@ -109,7 +109,7 @@ def show_row(
     sheet = sheet_of(request, viewer, name)
     row = _find_row(sheet, f"{dwelling}/{party}")
     named = row.row not in (CAP_ROW, UNATTRIBUTED_ROW)
-    sources = desk_of(request).sources(sheet) if named else None
+    sources = desk_of(request).sources(sheet, row.row) if named else None
     pours = sources.pours.get(row.row, ()) if sources is not None else ()
     document = sheet.view.document
     values = {
