@@ -34,6 +34,7 @@ from portal.api import locks as api_locks
 from portal.api import me as api_me
 from portal.api import quality as api_quality
 from portal.api import sites as api_sites
+from portal.api import things as api_things
 from portal.api.strictness import check_query
 from portal.billing_desk import BillingDesk
 from portal.billing_door import BillingDoor
@@ -76,6 +77,7 @@ API_ROUTERS = (
     api_fleet.router,
     api_sites.router,
     api_locks.router,
+    api_things.router,
     api_quality.router,
     api_feed.router,
     api_billing.router,

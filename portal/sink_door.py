@@ -31,6 +31,12 @@ from cloud_sink.listings import (
 from cloud_sink.lock_journal import JournalKey, JournalRow, Place, read_lock_journal
 from cloud_sink.operating import Author, Operations
 from cloud_sink.operator_events import SubjectKind, WishedProperty
+from cloud_sink.projections.twins.describing import (
+    TD_MEDIA_TYPE,
+    property_values,
+    thing_description,
+    waste_container,
+)
 from cloud_sink.projections.twins.model import (
     Alarm,
     AlarmKind,
@@ -57,6 +63,7 @@ from portal.errors import ConfigError, Invalid, Refused, Unavailable
 
 __all__ = [
     "BATCH_CONTENT_TYPE",
+    "TD_MEDIA_TYPE",
     "Alarm",
     "AlarmKind",
     "Author",
@@ -95,7 +102,7 @@ __all__ = [
     "TwinReader",
     "Whereabouts",
     "WishedProperty",
-    "fits", "moves_from", "quarantine_key", "to_batch",
+    "fits", "moves_from", "property_values", "quarantine_key", "thing_description", "to_batch", "waste_container",
 ]  # fmt: skip
 
 

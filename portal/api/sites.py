@@ -22,6 +22,12 @@ class SiteChanges(BaseModel):
     street: str | None = Field(default=None, max_length=200)
     city: str | None = Field(default=None, max_length=200)
     property_id: str | None = Field(default=None, max_length=200, description="the estate's name in billing")
+    latitude: float | None = Field(
+        default=None, ge=-90, le=90, strict=True, description="degrees of WGS 84, with longitude"
+    )
+    longitude: float | None = Field(
+        default=None, ge=-180, le=180, strict=True, description="degrees, with latitude"
+    )
     reason: str = Field(min_length=1, max_length=500)
 
 
