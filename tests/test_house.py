@@ -48,8 +48,13 @@ FLOORS = {
     "cloud_sink.errors": 0,
     "cloud_sink.config": 1,
     "cloud_sink.ledger.book": 2,
+    "cloud_sink.operating": 2,
     "cloud_sink.intake": 3,
     "cloud_sink.projector": 3,
+    "cloud_sink.projections.twins.projection": 3,
+    "cloud_sink.projections.feed": 3,
+    "cloud_sink.projections.timeseries": 3,
+    "cloud_sink.projecting": 4,
     "cloud_sink.sink": 4,
     "cloud_sink.cli": 5,
     "billing_aggregator.errors": 0,
@@ -64,6 +69,15 @@ FLOORS = {
     "billing_aggregator.runs.calculation": 4,
     "billing_aggregator.documents.content": 5,
     "billing_aggregator.cli": 6,
+    # The portal stands above both: whoever comes to one of its two doors comes to all that lies behind it.
+    "portal.errors": 0,
+    "portal.roles": 0,
+    "portal.config": 1,
+    "portal.sink_door": 6,
+    "portal.billing_door": 6,
+    "portal.services": 7,
+    "portal.app": 8,
+    "portal.cli": 9,
 }
 PROGRAMS = ("firmware_sim", "edge_agent", "cloud_sink", "billing_aggregator", "portal")
 # The doors from one program to another, and what lies behind each: billing reads the ledger, the portal shows both.
@@ -122,6 +136,8 @@ MAY_CATCH_EVERYTHING = {
     "edge_agent.spool_writer:_run": "top of the spool's thread: the error is handed to everybody who waits for it",
     "cloud_sink.session:_on_connect": "top of paho's thread, which would end in silence: the process ends instead",
     "cloud_sink.session:_on_message": "top of paho's thread, which would end in silence: the process ends instead",
+    "cloud_sink.following:run": "top of a projection's thread: that projection is begun anew, the others go on",
+    "portal.live:_guard": "top of the live stream's thread: the error is kept and the process ends",
     "cloud_sink.sink:guarded": "top of the sink's threads: the error is reported and the process ends",
 }
 
