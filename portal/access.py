@@ -9,6 +9,7 @@ is logged before it is done (accounts/audit.py).
 """
 
 import hmac
+import ipaddress
 from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -174,8 +175,15 @@ def safe_next(target: str | None) -> str:
 
 
 def address_of(request: Request) -> str:
-    """Return the address that asks, for rate limits."""
-    return request.client.host if request.client else "unknown"
+    """Return who asks, for rate limits: the address, of IPv6 the network that one subscriber has all of."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "unknown"
+    return (
+        host if address.version == 4 or address.is_loopback else str(ipaddress.ip_network((host, 64), False))
+    )
 
 
 def log_write(request: Request, viewer: Viewer) -> None:

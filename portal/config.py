@@ -174,7 +174,13 @@ def load_config(path: Path) -> Config:
         config = Config.model_validate(_resolve(content, path.parent.absolute()))
     except ValidationError as error:
         raise ConfigError([_explain(path, problem) for problem in error.errors()]) from None
-    if problems := [*_check_files(path, config), *_check_folder(path, config.accounts.url)]:
+    problems = [*_check_files(path, config), *_check_folder(path, config.accounts.url)]
+    if config.web.secure and not config.web.trusted_proxies:
+        problems.append(
+            f"{path}: web.trusted_proxies is missing: name the address of the proxy that has the certificate, "
+            "or everybody would seem to come from there"
+        )
+    if problems:
         raise ConfigError(problems)
     return config
 

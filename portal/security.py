@@ -21,7 +21,9 @@ HEADERS = {
 }
 _HSTS = "max-age=31536000; includeSubDomains"
 _STATIC = "/static/"
-_STATIC_CACHE = "public, max-age=3600"
+_STATIC_CACHE = (
+    "no-cache"  # kept, but asked about each time: scripts and pages of one release belong together
+)
 
 
 class SecurityHeaders:

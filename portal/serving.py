@@ -1,5 +1,6 @@
 """Runs the application in uvicorn: bounded concurrency, time limits, trusted proxies, an orderly end."""
 
+import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -62,8 +63,12 @@ class Server(uvicorn.Server):
         return f"http://{host}:{port}"
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End in an orderly way, with exit code 0; at the second Ctrl-C at once.
+
+        uvicorn's own would raise the signal again at the end, which makes a restart look like a crash.
+        """
+        self.force_exit = self.should_exit and sig == signal.SIGINT
         self.end()
-        super().handle_exit(sig, frame)
 
     def end(self) -> None:
         """Begin to end, from any thread."""

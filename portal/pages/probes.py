@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from portal.access import address_of
 from portal.config import is_loopback
 from portal.errors import NotThere, Unavailable
 from portal.services import services_of
@@ -38,7 +37,7 @@ def tell_readiness(request: Request) -> JSONResponse:
 @router.get("/metrics")
 def expose_metrics(request: Request) -> Response:
     """Prometheus' or OpenMetrics' text, for this machine only: a proxy in front shows it to nobody else."""
-    if not is_loopback(address_of(request)):
+    if not is_loopback(request.client.host if request.client else ""):
         raise NotThere("metrics are for this machine")
     content_type, text = services_of(request).metrics.exposition(request.headers.get("accept", ""))
     return Response(text, media_type=content_type)

@@ -75,7 +75,7 @@ def test_every_answer_tells_browsers_what_is_allowed(portal: Portal, path: str) 
     assert headers["referrer-policy"] == "same-origin"
     assert "camera=()" in headers["permissions-policy"]
     assert "server" not in headers
-    assert headers["cache-control"] == ("public, max-age=3600" if path.startswith("/static") else "no-store")
+    assert headers["cache-control"] == ("no-cache" if path.startswith("/static") else "no-store")
 
 
 def test_by_https_browsers_are_kept_to_it_and_cookies_are_bound_to_the_host(

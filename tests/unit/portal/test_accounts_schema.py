@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from portal.accounts.book import Accounts
 from portal.accounts.database import Database, migrate
 from portal.accounts.tables import metadata
+from portal.config import AccountsSection
+from portal.roles import Role
+from tests.support.portal import PASSWORD, QUICK
 
 
 @pytest.mark.parametrize("server", ["sqlite", "postgresql"])
@@ -31,3 +35,21 @@ def test_tables_and_migrations_say_the_same(
         for table in metadata.sorted_tables
     }
     assert made == named
+
+
+def test_accounts_of_every_released_schema_are_opened(tmp_path: Path) -> None:
+    kept = sorted(Path("tests/databases").glob("portal-accounts-*.sqlite"))
+    assert kept
+    for old in kept:
+        copy = tmp_path / old.name
+        copy.write_bytes(old.read_bytes())
+        accounts = Accounts(AccountsSection(url=f"sqlite:///{copy}", audit_days=36_500), passwords=QUICK)
+        accounts.prepare()
+        assert [(user.name, user.role) for user in accounts.users.all()] == [
+            ("ada", Role.OPERATOR), ("eva", Role.READER),
+        ]  # fmt: skip
+        assert accounts.users.check("ada", PASSWORD) is not None
+        assert [token.name for token in accounts.tokens.all()] == ["grafana"]
+        assert [link.household.dwelling for link in accounts.links.page()] == ["d1"]
+        assert accounts.audit.page()[-1].action == "user add"
+        accounts.close()

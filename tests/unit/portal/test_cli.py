@@ -16,7 +16,7 @@ from portal.config import load_config
 def config(tmp_path: Path) -> Path:
     (tmp_path / "cloud-sink.toml").write_text('[ledger]\nurl = "sqlite:///ledger.sqlite"\n')
     path = tmp_path / "portal.toml"
-    path.write_text('[web]\npublic_url = "https://portal.example.org"\n')
+    path.write_text('[web]\npublic_url = "https://portal.example.org"\ntrusted_proxies = ["127.0.0.1"]\n')
     return path
 
 

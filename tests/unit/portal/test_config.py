@@ -40,6 +40,7 @@ def test_the_example_shows_every_key_with_its_default() -> None:
         ("[web]\nport = 70000", "web.port"),
         ('[web]\npublic_url = "http://portal.example.org"', "put a proxy with TLS in front"),
         ('[web]\npublic_url = "https://portal.example.org/portal"', "without a path"),
+        ('[web]\npublic_url = "https://portal.example.org"', "web.trusted_proxies is missing"),
         ('[web]\npublic_url = "ftp://x"', "without a path"),
         ('[accounts]\nurl = "mysql://x/y"', "isn't supported"),
         ('[accounts]\nurl = "sqlite:///:memory:"', "somewhere that lasts"),
