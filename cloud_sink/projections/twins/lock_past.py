@@ -121,3 +121,22 @@ def _alarms_at(connection: Connection, lock: str, at: datetime) -> list[Severity
         a.lock == lock, a.opened_ms <= at_ms, sa.or_(a.closed_ms.is_(None), a.closed_ms > at_ms)
     )
     return [Severity(severity) for severity in connection.scalars(query)]
+
+
+def reports_between(
+    connection: Connection, ledger: Connection, lock: str, first: datetime, last: datetime, limit: int
+) -> list[LockState]:
+    """Return the newest of a lock's reports that are kept of this time, at most `limit`, oldest first."""
+    h, o = t.heard.c, observations.c
+    query = (
+        sa.select(h.observation_no)
+        .where(h.lock == lock, h.at_ms >= to_ms(first), h.at_ms <= to_ms(last))
+        .order_by(h.at_ms.desc())
+        .limit(limit)
+    )
+    numbers = list(connection.scalars(query))
+    rows = ledger.execute(
+        sa.select(o.report).where(o.observation_no.in_(numbers)).order_by(o.observation_no)
+    ).all()
+    states = [parse(ReportKind.LOCK, row.report) for row in rows]
+    return [state for state in states if isinstance(state, LockState)]

@@ -6,13 +6,14 @@ decisions ▶ noting ───┘         └──▶ conditions ──▶ alar
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy.engine import Connection
 
 from cloud_sink.following import Lag
+from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.opening import open_to_follow
 from cloud_sink.projections.twins.alarms import AlarmLog
 from cloud_sink.projections.twins.folding import Added, fold
@@ -23,6 +24,7 @@ from cloud_sink.projections.twins.tables import VERSION
 from cloud_sink.projections.twins.thresholds import Thresholds
 from cloud_sink.projections.usage import LocalDays
 
+_GIVE_UP_EVERY = timedelta(minutes=10)
 _log = structlog.get_logger(__name__)
 
 
@@ -49,6 +51,9 @@ class TwinProjection:
         self.store = TwinStore(url, zone, fingerprint)
         self.alarms = AlarmLog(self.store.database, self._ledger, ZoneInfo(zone), thresholds, clock)
         self._cursors: Cursors | None = None
+        self._clock = clock
+        self._history_days = thresholds.history_days
+        self._give_up_at = clock()
 
     def prepare(self, anew: bool = False) -> None:
         """Get the tables ready, from nothing if wanted or if what is there is of another kind."""
@@ -65,7 +70,10 @@ class TwinProjection:
         taken = self._step()
         if taken is None:
             taken = self._step()
-        self.alarms.look(caught_up=taken is not None and taken < self._batch_entries // 2)
+        caught_up = taken is not None and taken < self._batch_entries // 2
+        self.alarms.look(caught_up)
+        if caught_up:
+            self._give_up()
         return taken or 0
 
     def _step(self) -> int | None:
@@ -96,11 +104,23 @@ class TwinProjection:
 
     def digest(self) -> str:
         """Return a hash over all that was made from the sources."""
-        return self.store.digest()
+        return self.store.digest(self._oldest_ms())
 
     def close(self) -> None:
         self._ledger.close()
         self.store.close()
+
+    def _give_up(self) -> None:
+        """Give up one step of what is too old; the next one follows with the next step as long as there is more."""
+        now = self._clock()
+        if now < self._give_up_at:
+            return
+        if not self.store.give_up(self._oldest_ms()):
+            self._give_up_at = now + _GIVE_UP_EVERY
+
+    def _oldest_ms(self) -> int:
+        """Return from when on changes, fill levels and states of the past are kept."""
+        return to_ms(self._clock() - timedelta(days=self._history_days))
 
     def _note_observations(self, batch: Batch) -> Noted:
         before = self.store.values_of(map(subject_of, batch.observations)) if batch.observations else {}

@@ -18,7 +18,7 @@ from cloud_sink.projections.twins.alarms import count_open
 from cloud_sink.projections.twins.facts import FleetFacts
 from cloud_sink.projections.twins.loading import Loading, names_of
 from cloud_sink.projections.twins.lock_page import lock_twin
-from cloud_sink.projections.twins.lock_past import facts_at
+from cloud_sink.projections.twins.lock_past import facts_at, reports_between
 from cloud_sink.projections.twins.model import (
     Alarm,
     AlarmKind,
@@ -37,6 +37,7 @@ from cloud_sink.projections.twins.model import (
 )
 from cloud_sink.projections.twins.summing import Summing
 from cloud_sink.projections.twins.thresholds import Thresholds
+from wastelock.messages import LockState
 
 _PAGE = 200
 _AT_ONCE = 500
@@ -212,6 +213,11 @@ class TwinReader:
         """Return the sensor's words on a container that were other than the one before; the newest `limit`."""
         with self._database.reading() as connection:
             return histories.fill_history(connection, lock, first, last, limit)
+
+    def reports(self, lock: str, first: datetime, last: datetime, limit: int = 400) -> list[LockState]:
+        """Return the newest of a lock's own reports that are kept of this time, oldest first."""
+        with self._reading() as (connection, ledger):
+            return reports_between(connection, ledger, lock, first, last, limit)
 
     def intervals(self, locks: Sequence[str], first: datetime, last: datetime) -> list[Interval]:
         """Return faults with an impact on the bill (review, bypass, lost) that overlap this time; for billing.

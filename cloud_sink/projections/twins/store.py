@@ -27,6 +27,7 @@ from cloud_sink.projections.twins.telling import Values
 
 _WRITE_LOCK = 0x574C_5457_494E_5331  # "WLTWINS1"
 _IN_CHUNK = 400
+_GIVEN_UP_AT_ONCE = 1_000
 _BY_SEQ = "greatest epoch,seq"
 _NOT_HASHED = {"build", "change_no"}
 
@@ -90,12 +91,20 @@ class TwinStore:
             self._number(connection, changes, to)
         return True
 
+    def give_up(self, before_ms: int) -> int:
+        """Give up some of what is older: changes, fill levels, where reports stand. Return how many rows."""
+        with self.database.writing() as connection:
+            return sum(_delete_some(connection, table, before_ms) for table in _GIVEN_UP)
+
     def forget(self) -> None:
         """Read anew what is remembered of the tables: another process may have gone on, or a batch have failed."""
         self._balances.forget()
 
-    def digest(self) -> str:
-        """Return a hash over all that was made from the sources: the same whatever batches and restarts led there."""
+    def digest(self, since_ms: int) -> str:
+        """Return a hash over all that was made from the sources: the same whatever batches and restarts led there.
+
+        What is older than `since_ms` and may have been given up already doesn't count.
+        """
         whole = sha256()
         with self.database.reading() as connection:
             for table in t.metadata.sorted_tables:
@@ -104,7 +113,10 @@ class TwinStore:
                 if table is t.changes:
                     c = t.changes.c
                     keys = [c.source, c.source_no, c.subject, c.property]
-                for row in stream(connection, sa.select(*columns).order_by(*keys)):
+                query = sa.select(*columns).order_by(*keys)
+                if table in _GIVEN_UP:
+                    query = query.where(table.c.at_ms >= since_ms)
+                for row in stream(connection, query):
                     whole.update(f"{table.name}{tuple(row)}\n".encode())
         return whole.hexdigest()
 
@@ -156,6 +168,7 @@ class TwinStore:
 
 
 _METADATA = (t.metadata, t.alarm_metadata)
+_GIVEN_UP = (t.changes, t.heard, t.fill)
 _LOCKS = {
     "first_read_ms": "min",
     "last_read_ms": "max",
@@ -176,6 +189,12 @@ _FAULT_STATE = ("epoch", "seq", "raised", "at_ms")
 
 def _rows(by_key: dict[Any, Any]) -> list[tuple[Any, ...]]:
     return sorted((*key, *values) for key, values in by_key.items())
+
+
+def _delete_some(connection: Connection, table: sa.Table, before_ms: int) -> int:
+    keys = list(table.primary_key)
+    old = sa.select(*keys).where(table.c.at_ms < before_ms).limit(_GIVEN_UP_AT_ONCE)
+    return connection.execute(table.delete().where(sa.tuple_(*keys).in_(old))).rowcount
 
 
 def _drop_verified(connection: Connection, ledger: Connection, lock_nos: set[int]) -> None:

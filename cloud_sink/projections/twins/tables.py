@@ -6,6 +6,9 @@
     operator events  twin_described, twin_moves, twin_desired, twin_acknowledged
     all three        twin_changes: each change once, by where it comes from
 
+    twin_changes, twin_heard and twin_fill are given up by age; all else grows with locks and days only, or is as rare
+    as faults and emptyings.
+
     twin_state       one row: how far each source was taken
     twin_alarms      what was told to people, and when: a log of its own. It isn't made from a source, so a rebuild
                      leaves it as it is.
@@ -157,10 +160,16 @@ heard = _clustered(
     _key("lock", sa.Text()),
     _key("at_ms"),
     _key("observation_no"),
-    sa.Index("ix_twin_heard_observation_no", "observation_no"),
+    sa.Index("ix_twin_heard_at_ms", "at_ms"),
 )
 
-fill = _clustered("twin_fill", _key("lock", sa.Text()), _key("at_ms"), _int("fill_permille"))
+fill = _clustered(
+    "twin_fill",
+    _key("lock", sa.Text()),
+    _key("at_ms"),
+    _int("fill_permille"),
+    sa.Index("ix_twin_fill_at_ms", "at_ms"),
+)
 
 described = _clustered(
     "twin_described",
@@ -212,6 +221,7 @@ changes = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Index("ix_twin_changes_subject", "subject", "change_no"),
     sa.Index("ix_twin_changes_property", "subject", "property", "at_ms"),
+    sa.Index("ix_twin_changes_at_ms", "at_ms"),
     sqlite_strict=True,
 )
 

@@ -28,4 +28,5 @@ class Thresholds(BaseModel):
     balance_under_permille: _Permille = 300
     container_ml: Annotated[int, Field(ge=10_000, le=40_000_000)] = 1_100_000
     evaluate_every_s: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
+    history_days: Annotated[int, Field(ge=1, le=36_500)] = 400
     closed_alarms_days: Annotated[int, Field(ge=1, le=3650)] = 400
