@@ -92,8 +92,8 @@ def test_what_is_too_old_is_given_up_and_the_present_stays(
     assert len(rig.rows(t.fill)) == 1
     now = rig.twin(lock)
     assert (now.summary.lifecycle, now.faults) == (before.summary.lifecycle, before.faults)
+    assert rig.twin(lock, START + timedelta(hours=1)).reported is None, "its state of then is given up"
     kept = rig.projection.digest()
     rig.projection.prepare(anew=True)
     rig.catch_up()
     assert rig.projection.digest() == kept
-    assert rig.twin(lock, START + timedelta(hours=1)).reported is None, "its state of then is given up"
