@@ -1,6 +1,7 @@
 """Runs the application in uvicorn: bounded concurrency, time limits, trusted proxies, an orderly end."""
 
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -9,8 +10,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from portal.app import create_app, make_services
-from portal.config import Config
-from portal.errors import PortalError
+from portal.config import Config, WebSection
+from portal.errors import ConfigError, PortalError
 from portal.services import Services
 
 _KEEP_ALIVE_S = 20
@@ -51,8 +52,8 @@ class Server(uvicorn.Server):
         self._services = services
         self._announce = announce
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]  # passed through as it came
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
         if self.started:
             self._announce(self.address)
 
@@ -62,7 +63,7 @@ class Server(uvicorn.Server):
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         return f"http://{host}:{port}"
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler is given it
         """End in an orderly way, with exit code 0; at the second Ctrl-C at once.
 
         uvicorn's own would raise the signal again at the end, which makes a restart look like a crash.
@@ -75,6 +76,18 @@ class Server(uvicorn.Server):
         # Not in a signal's handler itself: it may have interrupted who holds the event's lock.
         threading.Thread(target=self._services.hub.end_streams).start()
         self.should_exit = True
+
+
+def listen(web: WebSection) -> socket.socket:
+    """Return the socket to serve on, or raise ConfigError where another program has the port."""
+    family = socket.AF_INET6 if ":" in web.host else socket.AF_INET
+    try:
+        return socket.create_server((web.host, web.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            [f"web.host, web.port: can't listen on {web.host}:{web.port}: {error.strerror}: "
+             "end the program that does, or choose another port"]
+        ) from error  # fmt: skip
 
 
 def run_until_stopped(settings: Config, announce: Callable[[str], None]) -> None:
@@ -97,7 +110,8 @@ def run_until_stopped(settings: Config, announce: Callable[[str], None]) -> None
             lambda address: announce(f"portal: {where} (listens on {address})"),
         )
         servers.append(server)
-        server.run()
+        with listen(settings.web) as listener:
+            server.run(sockets=[listener])
     finally:
         services.close()
     if died:

@@ -1,6 +1,7 @@
 """`portal serve` as a process: it says where it listens, believes proxies that it knows, and ends in an orderly way."""
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from portal.accounts.book import Accounts
+from portal.cli import app
 from portal.config import load_config
 from portal.roles import Role
 from tests.support.ledger import Ledger
@@ -18,7 +21,6 @@ from tests.support.live_stream import listening
 from tests.support.portal import write_sink_config
 from tests.support.ports import free_port, is_listening
 from tests.support.waiting import wait_until
-
 
 _SERVE = "from portal.cli import main; main()"
 
@@ -105,3 +107,11 @@ def test_a_thread_that_dies_ends_the_process_to_be_started_anew(config: Path, tm
     )  # fmt: skip
     assert process.returncode == 70
     assert "the live stream's thread died: ZeroDivisionError" in process.stderr
+
+
+def test_a_port_that_another_program_has_is_said_to_be_taken(config: Path) -> None:
+    port = load_config(config).web.port
+    with socket.create_server(("127.0.0.1", port)):
+        result = CliRunner().invoke(app, ["serve", "--config", str(config)])
+    assert result.exit_code == 78
+    assert f"can't listen on 127.0.0.1:{port}: Address already in use" in result.stderr
