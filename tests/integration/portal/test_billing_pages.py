@@ -10,6 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from pypdf import PdfReader
 
+from billing_aggregator.invoice.book import InvoiceBook
+from billing_aggregator.invoice.drafting import draft_invoice
+from billing_aggregator.model import DayRange
+from billing_aggregator.runs.books import open_books
 from portal.billing_door import RunName, Seen
 from portal.roles import Role
 from tests.integration.portal.billing_desk import PARK_RUN, RUN, person, running_portal
@@ -17,6 +21,7 @@ from tests.support.billed_estate import APPROVER, CLERK, EstateFiles
 from tests.support.browser import PHONE, open_page
 from tests.support.portal import Portal
 
+YEAR = DayRange(date(2025, 1, 1), date(2026, 1, 1))
 PAGES = (
     "/billing", "/billing/runs", "/billing/invoices", "/billing/properties/lindenhof", RUN, f"{RUN}/reviews",
     f"{RUN}/history", f"{RUN}/correction", f"{RUN}/rows/WE05/T06", PARK_RUN, f"{PARK_RUN}/reviews",
@@ -173,6 +178,74 @@ def test_a_step_is_meant_for_the_run_as_it_was_seen(portal: Portal) -> None:
         refused = client.post(f"{RUN}/submit", data={"steps": 8})
         assert refused.status_code == 409 and "what can happen now is" in refused.text
     assert portal.services.bills.run(RunName("lindenhof", date(2025, 1, 1), 1)).steps == 8
+
+
+def test_every_step_is_in_the_log_of_writes(portal: Portal) -> None:
+    with portal.browser(Role.CLERK, CLERK) as client:
+        client.post(f"{RUN}/settle", data={"steps": 1})
+    event = portal.services.accounts.audit.page(limit=1)[0]
+    assert (event.actor, event.outcome) == (CLERK, 409)
+    assert event.action == "POST /billing/runs/{property_id}/{first}/{revision}/settle"
+    assert event.subject == "first=2025-01-01 property_id=lindenhof revision=1"
+
+
+def test_long_work_shows_its_progress_and_leads_on(
+    portal: Portal, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portal.billing_desk.PATIENCE_S", 0)
+    with open_page(browser, portal.url, person(portal, Role.OPERATOR, "olga")) as page:
+        page.goto(RUN)
+        page.get_by_role("button", name="All as ZIP").click()
+        expect(page.get_by_role("heading", name="Typesetting statements")).to_be_visible()
+        expect(
+            page.get_by_role("link", name="Download statements-lindenhof-2025-01-01-1.zip")
+        ).to_be_visible()
+    with open_page(browser, portal.url, person(portal, Role.OPERATOR, "olga")) as page:
+        page.goto(f"{RUN}/correction")
+        expect(page.locator("table.moves")).to_be_visible()
+
+
+def test_an_invoice_is_shown_with_what_was_issued(portal: Portal) -> None:
+    bills = portal.services.bills
+    with open_books(bills.config, bills.clock) as books:
+        book = InvoiceBook(books.database, books.config.operator, books.now)
+        draft = draft_invoice(books.masterdata.snapshot("lindenhof"), YEAR, books.config.invoicing)
+        number = book.issue(str(book.draft(draft, CLERK)), CLERK).invoice.number
+        kept = book.documents(number)
+    with portal.browser(Role.OPERATOR) as client:
+        client.headers["Accept-Language"] = "en"
+        listed = client.get("/billing/invoices", params={"property": "lindenhof"}).text
+        assert number in listed and "Wohnbau Elbe eG" in listed and "issued" in listed
+        assert number in client.get(f"/billing/invoices/{number}").text
+        assert client.get(f"/billing/invoices/{number}/xrechnung.xml").content == kept.xml
+        assert client.get(f"/billing/invoices/{number}/zugferd.pdf").content == kept.pdf
+        assert client.get("/billing/invoices/R-1999-0001/zugferd.pdf").status_code == 404
+    with portal.machine(Role.CLERK) as client:
+        (found,) = client.get("/api/v1/billing/invoices").json()["items"]
+        assert (found["number"], found["gross_cents"]) == (number, draft.totals.gross_cents)
+        assert client.get(f"/api/v1/billing/invoices/{number}/zugferd").content == kept.pdf
+
+
+def test_a_clerk_makes_a_link_that_opens_once_it_is_given_and_ends_when_revoked(
+    portal: Portal, browser: Browser
+) -> None:
+    with open_page(browser, portal.url, person(portal, Role.CLERK, CLERK)) as page:
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.goto("/billing/properties/lindenhof?period=2026-01-01")
+        page.locator("tr", has_text="Oskar Lindqvist").get_by_role("link", name="Access link").click()
+        page.get_by_role("button", name="Make a link").click()
+        link = page.locator("#secret").inner_text()
+        with open_page(browser, portal.url, size=PHONE, forgiven=("401",)) as phone:
+            phone.goto(link)
+            expect(phone.get_by_role("heading", name="Hello, Oskar Lindqvist")).to_be_visible()
+            assert link.rpartition("/")[2] not in phone.url
+            page.goto("/billing/links?property=lindenhof&row=WE08/T09")
+            expect(page.locator("table")).to_contain_text("1 Feb 2026")
+            assert link.rpartition("/")[2] not in page.content()
+            page.get_by_role("button", name="Revoke").click()
+            expect(page.locator("table")).to_contain_text("revoked")
+            phone.goto("/household")
+            expect(phone.get_by_role("heading", name="Hello, Oskar Lindqvist")).to_have_count(0)
 
 
 def test_the_api_says_the_same_as_the_pages(portal: Portal) -> None:
