@@ -136,7 +136,7 @@ def _resolve(connection: Connection, key: Key, mine: _Candidates, here: Sequence
                 position = added.last_position + len(taken) + 1
                 standing[identity] = _Place(position, source.page_no, row[SLOT])
                 taken.append(row)
-            elif stored.raw(entry.page_no, entry.slot) != stored.raw(source.page_no, row[SLOT]):
+            elif not stored.same((entry.page_no, entry.slot), (source.page_no, row[SLOT])):
                 kind = DisputeKind.UNVERIFIED if row[UNVERIFIED] else DisputeKind.RECORD
                 added.disputes.append(
                     Dispute(kind, source.journal_no, source.page, source.page_no, row[SLOT], lock_no, epoch, row[SEQ],
@@ -172,8 +172,10 @@ class _StoredRecords:
         self._connection = connection
         self._page = lru_cache(_PAGES_CACHED)(self._read_page)
 
-    def raw(self, page_no: int, slot: int) -> bytes:
-        return from_base64url(self._page(page_no)[slot].raw)
+    def same(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        """True if two records, each by page_no and slot, have the same bytes."""
+        texts = [self._page(page_no)[slot].raw for page_no, slot in (one, other)]
+        return texts[0] == texts[1] or from_base64url(texts[0]) == from_base64url(texts[1])
 
     def _read_page(self, page_no: int) -> list[PageRecord]:
         payload = self._connection.scalar(sa.select(pages.c.payload).where(pages.c.page_no == page_no))
