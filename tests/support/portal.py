@@ -63,10 +63,14 @@ class Portal:
         limits: LimitsSection | None = None,
         clock: Callable[[], datetime] = utc_now,
         public_url: str | None = None,
+        port: int | None = None,
         change_app: Callable[[FastAPI], None] = lambda _app: None,
     ) -> None:
-        """`change_app`: what a test adds to the application before it is served."""
-        self.port = free_port()
+        """`port`: that of another portal which has ended, to take its place.
+
+        `change_app`: what a test adds to the application before it is served.
+        """
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = Config(
             web=WebSection(port=self.port, public_url=public_url or self.url),
