@@ -17,6 +17,7 @@ from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.model import Agreement, DayRange
 from billing_aggregator.runs.books import Books
 from billing_aggregator.runs.document import balances_of
+from billing_aggregator.runs.estate import ChamberMetering, list_metering
 from billing_aggregator.runs.gathering import gather_until
 from billing_aggregator.runs.provisional import Band, Provisional, estimate
 
@@ -46,6 +47,7 @@ class Standing:
     stays: Mapping[str, tuple[DayRange, ...]]
     days: Days
     ahead: Provisional | None
+    metering: tuple[ChamberMetering, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def stand_today(books: Books, property_id: str) -> Standing:
             else {(usage.row, usage.fraction): usage.months for usage in history.usage.rows},
             stays=stays,
             days={row: _count(days) for row, days in stays.items()},
+            metering=list_metering(inputs.usage, snapshot),
             ahead=_look(lambda: estimate(inputs, whole, today)),
         )
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import Response
 
 from portal.billing_door import RunState
-from portal.errors import Invalid
+from portal.errors import Invalid, PortalError
 from portal.pages.billing_paths import (
     ID,
     STATE_TONES,
@@ -19,6 +19,8 @@ from portal.pages.billing_paths import (
     Writes,
     answer_job,
     desk_of,
+    tell_failure,
+    today_of,
 )
 from portal.rendering import is_fragment, render
 from portal.services import services_of
@@ -60,9 +62,20 @@ def show_property(
         "offset": offset,
         "step": _DWELLINGS,
         "tones": STATE_TONES,
-        "today": services_of(request).clock().date(),
+        "today": today_of(request),
     }
     return render(request, viewer, "billing_property.html", values)
+
+
+@router.get("/billing/properties/{property_id}/metering")
+def show_metering(request: Request, viewer: Reads, property_id: PropertyId) -> Response:
+    """A part of the property's page: how complete metering is in the period that runs, counted in the background."""
+    try:
+        looked = desk_of(request).standing(property_id)
+    except PortalError as error:
+        return tell_failure(request, viewer, error)
+    values = {"looked": looked, "property_id": property_id}
+    return render(request, viewer, "billing_metering_now.html", values)
 
 
 @router.post("/billing/properties/{property_id}/periods/{first}/draft")

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from portal.billing_door import encode_values
 from portal.errors import NotThere
-from portal.pages.billing_paths import ID, RUN, Reads, RowPart, Run, desk_of, sheet_of
+from portal.pages.billing_paths import ID, RUN, Reads, RowPart, Run, desk_of, sheet_of, today_of
 from portal.rendering import language_of, render
 from portal.services import services_of
 
@@ -57,7 +57,7 @@ def list_invoices(
         "invoices": shown,
         "more": more,
         "property_id": property,
-        "today": services_of(request).clock().date(),
+        "today": today_of(request),
     }
     return render(request, viewer, "billing_invoices.html", values)
 

@@ -9,9 +9,9 @@ from starlette.responses import RedirectResponse, Response
 from portal.access import require
 from portal.billing_desk import BillingDesk
 from portal.billing_door import RunName, RunState, Seen, Sheet
-from portal.errors import PortalError, Unavailable
+from portal.errors import PortalError, Refused, Unavailable
 from portal.jobs import Job, JobState
-from portal.rendering import is_fragment
+from portal.rendering import is_fragment, render, words_of
 from portal.roles import Permission, Viewer
 from portal.services import services_of
 
@@ -44,6 +44,12 @@ STATE_TONES = {
 def desk_of(request: Request) -> BillingDesk:
     """Return billing's desk; NotThere where the portal runs without bills."""
     return services_of(request).desk
+
+
+def today_of(request: Request) -> date:
+    """Return today's local day."""
+    services = services_of(request)
+    return services.clock().astimezone(services.settings.shown.zone).date()
 
 
 def href(name: RunName) -> str:
@@ -88,6 +94,13 @@ def answer_job(request: Request, job: Job, page: str = "") -> Response:
         # htmx would put the page that a redirect leads to into this one.
         return Response(headers={"HX-Redirect": target}) if is_fragment(request) else go(target)
     return go(f"/billing/jobs/{job.job_id}")
+
+
+def tell_failure(request: Request, viewer: Viewer, error: PortalError) -> Response:
+    """Say within a part of a page why it can't be shown: htmx leaves it as it is on any other answer."""
+    words = words_of(request, viewer)
+    said = words.t(error.word, **error.values) if isinstance(error, Refused) else words.t("error.unavailable")
+    return render(request, viewer, "billing_failed.html", {"said": said})
 
 
 def raise_failure(job: Job) -> None:

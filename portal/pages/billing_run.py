@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from portal.billing_door import CAP_ROW, UNATTRIBUTED_ROW, Review, RowView, Sheet
-from portal.errors import NotThere
+from portal.errors import NotThere, PortalError
 from portal.pages.billing_paths import (
     RUN,
     STATE_TONES,
@@ -19,6 +19,7 @@ from portal.pages.billing_paths import (
     desk_of,
     href,
     sheet_of,
+    tell_failure,
 )
 from portal.rendering import is_fragment, render
 from portal.roles import Permission, Viewer
@@ -71,7 +72,10 @@ def show_history(request: Request, viewer: Reads, name: Run) -> Response:
 def show_replay(request: Request, viewer: Reads, name: Run) -> Response:
     """A part of the history's page: calculate the run again and say whether the bytes are the same."""
     sheet = sheet_of(request, viewer, name)
-    looked = desk_of(request).replay(sheet)
+    try:
+        looked = desk_of(request).replay(sheet)
+    except PortalError as error:
+        return tell_failure(request, viewer, error)
     values = {"name": sheet.name, "href": href(sheet.name), "looked": looked}
     return render(request, viewer, "billing_run_replay.html", values)
 
@@ -84,8 +88,11 @@ def show_correction(request: Request, viewer: Reads, name: Run) -> Response:
     if not is_fragment(request):
         return render(request, viewer, "billing_run_correction.html", values)
     desk = desk_of(request)
-    proposal = desk.proposal(sheet)
-    preview = desk.preview(sheet) if proposal.value is not None else None
+    try:
+        proposal = desk.proposal(sheet)
+        preview = desk.preview(sheet) if proposal.value is not None else None
+    except PortalError as error:
+        return tell_failure(request, viewer, error)
     moves = preview.value[0] if preview is not None and preview.value is not None else ()
     values |= {
         "ready": preview is not None and preview.value is not None,

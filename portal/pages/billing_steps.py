@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, Response
 
 from portal.billing_door import RunName, Seen
 from portal.errors import Invalid, NotThere
-from portal.jobs import Job
+from portal.jobs import Job, JobState
 from portal.pages.billing import parse_day
 from portal.pages.billing_paths import (
     RUN,
@@ -133,8 +133,11 @@ def bundle_export(request: Request, viewer: Reads, name: Run) -> Response:
 def show_job(request: Request, viewer: Reads, job_id: str) -> Response:
     """Show how far a piece of work is; lead on once it has ended."""
     job = desk_of(request).find(job_id)
+    if job.state is JobState.FAILED and is_fragment(request):
+        # The whole page says why; htmx would leave this part as it is.
+        return Response(headers={"HX-Redirect": f"/billing/jobs/{job_id}"})
     raise_failure(job)
-    if job.state == "done" and isinstance(job.result, RunName):
+    if job.state is JobState.DONE and isinstance(job.result, RunName):
         return answer_job(request, job)
     template = "billing_job_state.html" if is_fragment(request) else "billing_job.html"
     return render(request, viewer, template, {"job": job, "path_of_file": job.file})

@@ -232,6 +232,7 @@ def test_a_clerk_makes_a_link_that_opens_once_it_is_given_and_ends_when_revoked(
     with open_page(browser, portal.url, person(portal, Role.CLERK, CLERK)) as page:
         page.on("dialog", lambda dialog: dialog.accept())
         page.goto("/billing/properties/lindenhof?period=2026-01-01")
+        expect(page.get_by_text("of the period that runs")).to_be_visible()
         page.locator("tr", has_text="Oskar Lindqvist").get_by_role("link", name="Access link").click()
         page.get_by_role("button", name="Make a link").click()
         link = page.locator("#secret").inner_text()
