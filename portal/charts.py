@@ -67,15 +67,15 @@ def draw_latency(door: SinkDoor, lock: str) -> Chart:
     )
 
 
-def draw_battery(door: SinkDoor, lock: str) -> Chart:
-    """Return the battery's latest voltages, in volts."""
+def draw_battery(door: SinkDoor, now: datetime, days: int, lock: str) -> Chart:
+    """Return the battery's voltage, in volts."""
     with door.twins() as reader:
-        changes = reader.changes(lock, "battery_mv", limit=_BATTERY)
-    readings = [(int(each.at.timestamp()), each.value) for each in reversed(changes)]
-    found = sorted((at_s, int(value)) for at_s, value in readings if value.isdigit())
-    return Chart(
-        x=[at_s for at_s, _ in found], series=[[millivolts / 1000 for _, millivolts in found]], labels=[]
+        reports = reader.reports(lock, now - timedelta(days=days), now, _BATTERY)
+    found = sorted(
+        (int(each.at.timestamp()), each.battery_mv) for each in reports if each.battery_mv is not None
     )
+    volts: list[float | None] = [millivolts / 1000 for _, millivolts in found]
+    return Chart(x=[at_s for at_s, _ in found], series=[volts], labels=[])
 
 
 def _counts(found: Sequence[DayPours]) -> dict[tuple[date, int], int]:

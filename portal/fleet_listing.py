@@ -1,6 +1,6 @@
 """The fleet as lists and as a map: filtered, sorted, page by page. For the API and the pages alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ from portal.sink_door import (
     Health,
     Lifecycle,
     LockSummary,
+    Overview,
     Severity,
     SinkDoor,
     SiteSummary,
@@ -92,10 +93,10 @@ _KEYS: dict[Sort, Callable[[LockSummary], int]] = {
 
 
 def list_locks(
-    door: SinkDoor, wanted: Filter, sort: Sort, after: str | None, limit: int
+    locks: Sequence[LockSummary], wanted: Filter, sort: Sort, after: str | None, limit: int
 ) -> Page[LockSummary]:
-    """Return a page of locks. `after`: the last page's cursor."""
-    found = [lock for lock in door.overview().locks if wanted.holds(lock)]
+    """Return a page of locks, which are sorted by name. `after`: the last page's cursor."""
+    found = [lock for lock in locks if wanted.holds(lock)]
     if sort is Sort.NAME:
         rest = [lock for lock in found if after is None or lock.lock > after]
         return cut(rest, limit, lambda lock: lock.lock)
@@ -113,9 +114,8 @@ def _sorted_cursor(cursor: str) -> tuple[int, str]:
     return int(number), lock
 
 
-def map_fleet(door: SinkDoor, after: str | None = None) -> tuple[list[SiteMap], str | None]:
+def map_fleet(fleet: Overview, after: str | None = None) -> tuple[list[SiteMap], str | None]:
     """Return maps of the next sites, as many as have TILES_MOST locks (one at least), and the next page's cursor."""
-    fleet = door.overview()
     sites = [each for each in fleet.sites if after is None or each.site > after]
     chosen: list[SiteSummary] = []
     tiles = 0

@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 class LiveEvent:
     """What happened. `data` is open to everybody who may see the lock; `credential` (a pseudonym) isn't."""
 
-    kind: str  # record, twin
+    kind: str  # record, twin, alarm
     site: str | None
     lock: str | None
     data: dict[str, Any]

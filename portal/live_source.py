@@ -1,10 +1,11 @@
-"""Where live events come from: new entries of the ledger, and what changed in the twins."""
+"""Where live events come from: new entries of the ledger, what changed in the twins, and alarms."""
 
 import time
 from collections.abc import Callable, Sequence
 
 from portal.errors import Unavailable
 from portal.live import LiveEvent
+from portal.live_alarms import AlarmWatch
 from portal.sink_door import Change, Entry, SinkDoor
 from wastelock.page import format_instant
 from wastelock.record import Kind, PourResult
@@ -22,6 +23,7 @@ class SinkSource:
         self.position = 0
         self._build: str | None = None  # another one after twins were built anew: their numbers begin again
         self._change_no = 0
+        self._alarms = AlarmWatch(door)
         self._twins_not_before_s = 0.0
 
     def start(self) -> None:
@@ -29,26 +31,31 @@ class SinkSource:
         self.position = self._door.last_position()
 
     def poll(self) -> Sequence[LiveEvent]:
-        """Return the next entries and changes. Twins that can't be read hold up no entry."""
+        """Return the next entries, changes and alarms. Twins that can't be read hold up no entry."""
         entries = self._door.entries_after(self.position, _AT_ONCE)
         if entries:
             self.position = entries[-1].position
-        return [*map(record_event, entries), *map(change_event, self._changes())]
+        return [*map(record_event, entries), *self._of_twins()]
 
-    def _changes(self) -> Sequence[Change]:
+    def _of_twins(self) -> list[LiveEvent]:
+        events: list[LiveEvent] = []
         if self._monotonic() < self._twins_not_before_s:
-            return ()
+            return events
         try:
-            with self._door.twins() as twins:
-                build, newest = twins.last_change()
-                if build != self._build:
-                    self._build, self._change_no = build, newest
-                if newest == self._change_no:
-                    return ()
-                changes = twins.changes_after(self._change_no, _AT_ONCE)
+            events += map(change_event, self._changes())
+            events += self._alarms.poll()
         except Unavailable:
             self._twins_not_before_s = self._monotonic() + _TWINS_AGAIN_S
-            return ()
+        return events
+
+    def _changes(self) -> Sequence[Change]:
+        with self._door.twins() as twins:
+            build, newest = twins.last_change()
+            if build != self._build:
+                self._build, self._change_no = build, newest
+            if newest == self._change_no:
+                return ()
+            changes = twins.changes_after(self._change_no, _AT_ONCE)
         if changes:
             self._change_no = changes[-1].change_no
         return changes

@@ -28,12 +28,12 @@ class LockProof:
 
 def list_worst(sink: SinkDoor, after: str | None, limit: int) -> Page[LockSummary]:
     """Return a page of locks, least complete first."""
-    return list_locks(sink, Filter(), Sort.COMPLETENESS, after, limit)
+    return list_locks(sink.overview().locks, Filter(), Sort.COMPLETENESS, after, limit)
 
 
 def prove_locks(sink: SinkDoor, after: str | None, limit: int) -> Page[LockProof]:
     """Return the proofs of the next locks, in the order of their names."""
-    page = list_locks(sink, Filter(), Sort.NAME, after, limit)
+    page = list_locks(sink.overview().locks, Filter(), Sort.NAME, after, limit)
     return Page(items=[prove_lock(sink, each.lock) for each in page.items], next=page.next)
 
 

@@ -44,7 +44,7 @@ def read_locks(
 ) -> Page[LockSummary]:
     """Locks that all filters hold for, in the order that was asked for."""
     wanted = Filter(site, health, lifecycle, connectivity, text)
-    return list_locks(services_of(request).sink, wanted, sort, after, limit)
+    return list_locks(services_of(request).sink.overview().locks, wanted, sort, after, limit)
 
 
 @router.get("/alarms", dependencies=[READS], summary="Alarms, latest first")

@@ -20,7 +20,7 @@ def follow_operations(
     site: Name = None,
     lock: Name = None,
 ) -> LiveResponse:
-    """Server-sent events `record` and `twin`, each with an id for `Last-Event-ID`; `reset`: load the page anew.
+    """Server-sent events `record`, `twin`, `alarm`, each with an id for `Last-Event-ID`; `reset`: load the page anew.
 
     Pseudonyms of transponders are in it for those who may read them.
     """

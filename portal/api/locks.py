@@ -55,9 +55,7 @@ class Wish(BaseModel):
     """What a property should be; null: nothing in particular any more."""
 
     value: StrictInt | str | None = Field(examples=[30])
-    deadline_at: Deadline | None = Field(
-        default=None, description="an alarm opens if it isn't so by then"
-    )
+    deadline_at: Deadline | None = Field(default=None, description="an alarm opens if it isn't so by then")
     reason: Reason
 
 
@@ -168,5 +166,5 @@ _CHARTS: dict[ChartName, Callable[[Services, str, int], Chart]] = {
     ChartName.POURS: _pours,
     ChartName.FILL: lambda services, lock, days: draw_fill(services.sink, services.clock(), days, lock),
     ChartName.LATENCY: lambda services, lock, _days: draw_latency(services.sink, lock),
-    ChartName.BATTERY: lambda services, lock, _days: draw_battery(services.sink, lock),
+    ChartName.BATTERY: lambda services, lock, days: draw_battery(services.sink, services.clock(), days, lock),
 }

@@ -4,10 +4,10 @@ Models describe one.
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 
-from portal.api.parameters import READS, LockName
+from portal.api.parameters import READS, LockName, answer_tagged
 from portal.errors import NotThere
 from portal.route_names import API_PREFIX
 from portal.services import Services, services_of
@@ -38,11 +38,12 @@ class ThingDescription(JSONResponse):
     responses=_DESCRIPTION,
     summary="A lock as a Thing Description",
 )
-def read_thing(request: Request, lock: LockName) -> JSONResponse:
-    """What can be read of a lock, done with it and followed, with the addresses here and how to sign in."""
+def read_thing(request: Request, lock: LockName) -> Response:
+    """What can be read of a lock, done with it and followed, with addresses and how to sign in. With an ETag."""
     services = services_of(request)
     api_url = f"{services.settings.web.public_url.rstrip('/')}{API_PREFIX}/"
-    return ThingDescription(thing_description(_twin(services, lock), api_url))
+    described = ThingDescription(thing_description(_twin(services, lock), api_url))
+    return answer_tagged(request, bytes(described.body), TD_MEDIA_TYPE)
 
 
 @router.get("/locks/{lock}/properties", summary="All properties of the Thing Description")

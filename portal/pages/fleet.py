@@ -100,13 +100,13 @@ def _figures(request: Request) -> dict[str, Any]:
 
 
 def _map(request: Request, after: str) -> dict[str, Any]:
-    maps, following = map_fleet(services_of(request).sink, after or None)
+    maps, following = map_fleet(services_of(request).sink.overview(), after or None)
     tiles = sum(len(each.tiles) for each in maps)
     return {"maps": maps, "next": following, "after": after, "large": tiles <= ALL_TILES_LARGE}
 
 
 def _list(request: Request, wanted: Filter, sort: Sort, after: str) -> dict[str, Any]:
-    page = list_locks(services_of(request).sink, wanted, sort, after or None, _LIST)
+    page = list_locks(services_of(request).sink.overview().locks, wanted, sort, after or None, _LIST)
     chosen = {
         "view": "list", "site": wanted.site, "health": wanted.health, "lifecycle": wanted.lifecycle,
         "text": wanted.text, "sort": sort,

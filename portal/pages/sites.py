@@ -78,7 +78,9 @@ def _summary(request: Request, site: str) -> SiteSummary:
 
 
 def _locks(request: Request, site: SiteSummary) -> dict[str, Any]:
-    page = list_locks(services_of(request).sink, Filter(site=site.site), Sort.NAME, None, _LOCKS)
+    page = list_locks(
+        services_of(request).sink.overview().locks, Filter(site=site.site), Sort.NAME, None, _LOCKS
+    )
     drawn = draw_map(site, page.items)
     return {
         "site": site,

@@ -19,7 +19,8 @@ document.addEventListener("change", (event) => {
 
 // The live stream. `<body-part data-live="/api/v1/live?site=…">`: one stream for a page. Each event is given to the
 // document as `live:record`, `live:twin`; elements with data-refresh="record twin" (and hx-get) load anew, at most
-// every data-refresh-ms; `reset` loads all of them anew.
+// every data-refresh-ms; `reset` loads all of them anew, and so does `hello`: what happened while the page was on its way
+// was told to nobody.
 const LONGEST_WAIT_MS = 30000;
 
 class LiveStream {
@@ -36,7 +37,7 @@ class LiveStream {
     this.source = new EventSource(this.url);
     this.source.onopen = () => { this.waitMs = 1000; this.show("on"); };
     this.source.onerror = () => this.failed();
-    for (const kind of ["record", "twin", "reset"]) {
+    for (const kind of ["hello", "record", "twin", "alarm", "reset"]) {
       this.source.addEventListener(kind, (event) => this.pass(kind, event));
     }
     this.source.addEventListener("ended", () => { this.source.close(); window.location.reload(); });
@@ -54,7 +55,7 @@ class LiveStream {
   pass(kind, event) {
     document.dispatchEvent(new CustomEvent(`live:${kind}`, { detail: JSON.parse(event.data) }));
     for (const element of document.querySelectorAll("[data-refresh]")) {
-      if (kind === "reset" || element.dataset.refresh.split(" ").includes(kind)) refresh(element);
+      if (kind === "hello" || kind === "reset" || element.dataset.refresh.split(" ").includes(kind)) refresh(element);
     }
   }
 

@@ -10,6 +10,7 @@ from babel.numbers import format_currency, format_decimal, format_percent
 
 _ABSENT = "–"
 _LONG_MS = 100_000
+_A_SECOND = timedelta(seconds=1)
 _LOCALES = {
     "de": "de_DE",
     "en": "en_GB",
@@ -143,4 +144,7 @@ class Formatting:
         """Return how long ago an instant was: vor 3 Stunden."""
         if at is None:
             return _ABSENT
-        return format_timedelta(at - now, add_direction=True, threshold=1.2, locale=self._locale)
+        since = at - now
+        if abs(since) < _A_SECOND:
+            since = -_A_SECOND  # not "in 0 seconds"
+        return format_timedelta(since, add_direction=True, threshold=1.2, locale=self._locale)

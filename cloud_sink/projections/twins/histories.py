@@ -97,6 +97,16 @@ def alarms_of(
     return [_alarm(row) for row in connection.execute(query)]
 
 
+def alarm_mark(connection: Connection) -> tuple[int, ...]:
+    """Return what is another value once an open alarm has opened, escalated, closed, or was acknowledged."""
+    a, k = t.alarms.c, t.acknowledged.c
+    opened = sa.select(
+        sa.func.count(), sa.func.coalesce(sa.func.sum(a.opened_ms), 0), sa.func.count(a.escalated_ms)
+    ).where(a.closed_ms.is_(None))
+    seen = sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(k.event_no), 0))
+    return (*map(int, connection.execute(opened).one()), *map(int, connection.execute(seen).one()))
+
+
 def alarm_of(connection: Connection, alarm_id: str) -> Alarm | None:
     """Return an alarm, None if there is none of that id."""
     row = connection.execute(_alarms().where(t.alarms.c.alarm_id == alarm_id)).one_or_none()

@@ -190,6 +190,11 @@ class TwinReader:
         with self._database.reading() as connection:
             return histories.alarm_of(connection, alarm_id)
 
+    def alarm_mark(self) -> tuple[int, ...]:
+        """Return what is another value once an open alarm has opened, escalated, closed, or was acknowledged."""
+        with self._database.reading() as connection:
+            return histories.alarm_mark(connection)
+
     def alarm_counts(self) -> dict[tuple[AlarmKind, Severity], int]:
         """Return how many alarms of each kind and severity are open."""
         with self._database.reading() as connection:

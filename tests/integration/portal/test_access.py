@@ -106,7 +106,6 @@ TABLE = {
     "POST /api/v1/locks/{lock}/notes": LOCKS,
     "PUT /api/v1/locks/{lock}/desired/{prop}": LOCKS,
     "PATCH /api/v1/locks/{lock}/description": LOCKS,
-    "GET /api/v1/locks/{lock}/thing-description": FLEET,
     "GET /api/v1/quality/locks": FLEET,
     "GET /api/v1/quality/reconciliation": FLEET,
     "GET /api/v1/quality/reconciliation/{lock}": FLEET,
