@@ -15,7 +15,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPBearer
 
 from portal import cookies
 from portal.accounts.secret import derive_csrf_token
@@ -31,8 +31,13 @@ CSRF_FIELD, CSRF_HEADER = "csrf_token", "X-CSRF-Token"
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _BEARER = "bearer "
 
-# Only so that the OpenAPI document says how machines sign in; what they send is read below.
+# Only so that the OpenAPI document says how one signs in; what is sent is read below.
 token_scheme = HTTPBearer(auto_error=False, description="API token: `portal token add`")
+household_scheme = APIKeyCookie(
+    name="portal-household",
+    auto_error=False,
+    description="the session that a household's link opens; by https the name begins with __Host-",
+)
 
 
 def identify(request: Request) -> Viewer:
@@ -97,7 +102,7 @@ def require_newcomer(request: Request) -> Viewer:
     return viewer
 
 
-def require_household(request: Request) -> Viewer:
+def require_household(request: Request, _session: Annotated[object, Depends(household_scheme)]) -> Viewer:
     """Let in a household by its own session; `viewer.household` says whose data it may see."""
     viewer = identify_household(request)
     if viewer.household is None:

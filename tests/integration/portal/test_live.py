@@ -2,6 +2,7 @@
 
 import json
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from portal.roles import Role
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import Ledger, pseudonym
 from tests.support.live_stream import listening
-from tests.support.portal import Portal
+from tests.support.portal import Portal, write_sink_config
+from tests.support.twins import TwinRig
 from tests.support.waiting import wait_until
 
 
@@ -86,3 +88,39 @@ def test_a_session_has_a_bounded_number_of_streams(portal: Portal) -> None:
         wait_until(lambda: portal.services.hub.streams == 0, what="streams that were closed to be forgotten")
         with listening(client) as again:
             assert again.next()["event"] == "hello"
+
+
+def test_what_changes_in_a_twin_reaches_whoever_listens(
+    tmp_path: Path, ledger: Ledger, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    rig = TwinRig(ledger)
+    ledger.take(gateway.seal(lock.pours(1)))
+    rig.hear_lock(lock, gateway)
+    rig.catch_up()
+    with (
+        Portal(tmp_path, write_sink_config(tmp_path, ledger.url)) as portal,
+        portal.browser(Role.READER) as client,
+        listening(client, f"/api/v1/live?site={gateway.site}") as stream,
+        listening(client, "/api/v1/live?site=elsewhere") as elsewhere,
+    ):
+        assert stream.next()["event"] == elsewhere.next()["event"] == "hello"
+        rig.clock.go_on(minutes=1)
+        rig.hear_lock(lock, gateway, state="out_of_service")
+        rig.catch_up()
+        event = stream.next()
+        assert elsewhere.events.empty()
+    assert event["event"] == "twin"
+    body = data(event)
+    assert (body["lock"], body["property"], body["value"]) == (lock.name, "state", "out_of_service")
+
+
+def test_twins_that_are_not_there_hold_up_no_record(
+    portal: Portal, ledger: Ledger, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    with portal.services.sink.ledger() as reader:
+        assert reader.last_position() == 0
+    with portal.browser(Role.READER) as client, listening(client) as stream:
+        stream.next()
+        for _ in range(3):
+            ledger.take(gateway.seal(lock.pours(1)))
+            assert stream.next()["event"] == "record"
