@@ -81,9 +81,16 @@ class SinkMonitor:
 class ProjectionsMonitor:
     """Of `cloud-sink project`."""
 
-    def __init__(self, followers: Sequence[Follower], now_s: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        followers: Sequence[Follower],
+        now_s: Callable[[], float] = monotonic,
+        alarms: Callable[[], Mapping[tuple[str, str], int]] = dict,
+    ) -> None:
+        """`alarms`: how many of the twins' are open, by kind and severity."""
         self._followers = followers
         self._now_s = now_s
+        self._alarms = alarms
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -121,7 +128,12 @@ class ProjectionsMonitor:
             idle.add_metric(name, max(0.0, now_s - follower.progressed_at))
             taken.add_metric(name, standing.taken)
             failures.add_metric(name, standing.failures)
-        yield from (position, waiting, lag, failing, away, idle, taken, failures)
+        alarms = GaugeMetricFamily(
+            "wastelock_twin_alarms", "Open alarms of the twins.", labels=["kind", "severity"]
+        )
+        for (kind, severity), count in self._alarms().items():
+            alarms.add_metric([kind, severity], count)
+        yield from (position, waiting, lag, failing, away, idle, taken, failures, alarms)
 
     def _stuck(self) -> list[str]:
         loops = {each.standing.name: _progress_of(each) for each in self._followers}

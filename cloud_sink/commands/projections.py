@@ -25,6 +25,7 @@ from cloud_sink.log import configure_log
 from cloud_sink.metrics import ProjectionsMonitor, serve_in_background
 from cloud_sink.presenting import progress_on_stderr
 from cloud_sink.projecting import PROJECTIONS, wanted_projections
+from cloud_sink.projections.twins.alarm_figures import AlarmFigures
 from wastelock.monitoring import parse_address
 
 OnlyOption = Annotated[
@@ -73,7 +74,8 @@ def project(
                 for name in chosen
             ]
             if settings.metrics.project_listen is not None:
-                monitor = ProjectionsMonitor(followers)
+                alarms = AlarmFigures(settings.projections_url)
+                monitor = ProjectionsMonitor(followers, alarms=alarms.counts)
                 serve_in_background(parse_address(settings.metrics.project_listen), monitor.respond, stop)
             follow_all(followers, stop)
 

@@ -34,7 +34,7 @@ from cloud_sink.projections.twins.thresholds import Thresholds
 from wastelock.clock_grade import ClockGrade, grade_clock
 from wastelock.record import Kind, PourResult
 
-_LATEST_POURS = 300
+_LATEST_POURS = 100
 _BALANCES = 12
 _STEPS = 100
 _GAPS = 100

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from cloud_sink.metrics import ProjectionsMonitor
 from cloud_sink.operator_events import SubjectKind
+from cloud_sink.projections.twins.alarm_figures import AlarmFigures
 from cloud_sink.projections.twins.alarm_rules import RULES
 from cloud_sink.projections.twins.model import AlarmKind, Severity
+from cloud_sink.projections.usage_store import default_url
 from tests.support.fake_gateway import START, FakeGateway, FakeLock
 from tests.support.ledger import message
 from tests.support.twins import TECHNICIAN, TwinRig
@@ -302,3 +305,18 @@ def test_nothing_of_a_lock_that_is_only_planned_is_an_alarm(
     rig.clock.at = START + timedelta(days=30)
     assert rig.look() == set()
     assert rig.reader.fleet()[0].lifecycle.value == "planned"
+
+
+def test_monitoring_is_told_how_many_are_open_and_nothing_while_there_are_no_twins(
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock, tmp_path: Path
+) -> None:
+    lock_fault(rig, gateway, lock)
+    rig.clock.go_on(minutes=1)
+    rig.look()
+    figures = AlarmFigures(default_url(rig.ledger.url))
+    told = ProjectionsMonitor([], alarms=figures.counts).respond("/metrics", "").body.decode()
+    figures.close()
+    assert 'wastelock_twin_alarms{kind="lock_fault",severity="critical"} 1.0' in told
+    nowhere = AlarmFigures(f"sqlite:///{tmp_path / 'nowhere.sqlite'}")
+    assert nowhere.counts() == {}
+    nowhere.close()
