@@ -5,6 +5,7 @@ subject, key) is never done twice at the same time: whoever asks again is given 
 """
 
 import secrets
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -12,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 import structlog
 
@@ -104,7 +105,7 @@ class Jobs:
         self._most = workers + waiting
         self._kept = kept
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="job")
-        self._folder = TemporaryDirectory(prefix="portal-jobs-")
+        self._folder: Path | None = None  # made with the first work
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._number = 0
@@ -122,7 +123,9 @@ class Jobs:
             if len(active) >= self._most:
                 raise Unavailable("too much work is waiting: try again in a minute")
             self._number += 1
-            folder = Path(self._folder.name) / str(self._number)
+            if self._folder is None:
+                self._folder = Path(mkdtemp(prefix="portal-jobs-"))
+            folder = self._folder / str(self._number)
             job = Job(kind, subject, key, actor, self._clock(), folder)
             self._forget_oldest()
             self._jobs[job.job_id] = job
@@ -142,7 +145,8 @@ class Jobs:
     def close(self) -> None:
         """Let what runs come to its end, drop what waits, and remove all files."""
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._folder.cleanup()
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
 
     def _forget_oldest(self) -> None:
         ended = [job for job in self._jobs.values() if job.state in (JobState.DONE, JobState.FAILED)]

@@ -1,6 +1,7 @@
 """Answers a request by a live stream; ends it when the viewer may not listen any more, or doesn't take what is sent."""
 
 import asyncio
+from collections.abc import Callable
 
 from fastapi import Request
 from starlette.responses import StreamingResponse
@@ -33,14 +34,19 @@ class LiveResponse(StreamingResponse):
             return
 
 
-def open_stream(request: Request, viewer: Viewer, audience: Audience) -> LiveResponse:
-    """Return the stream of what this audience may see; TooMany if the session has too many already."""
+def open_stream(
+    request: Request, viewer: Viewer, audience: Audience, still: Callable[[], bool] = lambda: True
+) -> LiveResponse:
+    """Return the stream of what this audience may see; TooMany if the session has too many already.
+
+    `still`: what must hold besides the viewer's rights, asked in a thread whenever nothing has happened for a while.
+    """
     services = services_of(request)
     services.hub.admit(viewer.session_key)
     chunks = services.hub.follow(
         audience,
         viewer.session_key,
         request.headers.get("Last-Event-ID"),
-        lambda: still_holds(request, viewer),
+        lambda: still_holds(request, viewer) and still(),
     )
     return LiveResponse(chunks, headers={"X-Accel-Buffering": "no"})

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from portal.access import require_household
+from portal.errors import NotThere, Unavailable
 from portal.household_now import is_own, look_ahead, look_now, own_of, row_of
 from portal.live import Audience
 from portal.roles import Household, Viewer
@@ -157,7 +158,18 @@ def follow_own(request: Request, viewer: Lives) -> LiveResponse:
     """Server-sent events `record`: the household's own pours as they are committed, and nobody else's."""
     desk, household = services_of(request).desk, _household(viewer)
     own_of(desk, household)  # known before the first event: the stream itself never waits
-    return open_stream(request, viewer, Audience(lambda event: is_own(desk, household, event)))
+
+    def still() -> bool:
+        """Also keeps what is the household's own from growing old while nothing happens."""
+        try:
+            own_of(desk, household)
+        except NotThere:
+            return False
+        except Unavailable:
+            return True
+        return True
+
+    return open_stream(request, viewer, Audience(lambda event: is_own(desk, household, event)), still)
 
 
 def _household(viewer: Viewer) -> Household:

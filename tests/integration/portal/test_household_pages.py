@@ -11,7 +11,11 @@ import pytest
 from playwright.sync_api import Browser, expect
 from pypdf import PdfReader
 
-from portal.billing_door import RunName, Seen
+from portal.billing_desk import BillingDesk
+from portal.billing_door import BillingDoor, RunName, Seen
+from portal.household_now import is_own
+from portal.live import LiveEvent
+from portal.roles import Household
 from tests.integration.portal.billing_desk import (
     DEMIR,
     PETERSEN,
@@ -21,9 +25,11 @@ from tests.integration.portal.billing_desk import (
     lodger,
     running_portal,
 )
-from tests.support.billed_estate import CLERK, NOW, EstateFiles
+from tests.support.billed_estate import CLERK, LOCK, NOW, PARK_LOCK, SITE, EstateFiles
 from tests.support.browser import PHONE, open_page
 from tests.support.portal import HouseholdOf, Portal
+from tests.support.waiting import wait_until
+from tests.unit.billing_aggregator.pour_estates import pseudonym
 
 ROUTES = (
     "/household", "/household/now", "/household/standing", "/household/statements/2025-01-01/1.pdf",
@@ -179,6 +185,27 @@ def test_a_household_of_nobody_is_not_there(portal: Portal) -> None:
         with portal.household(stranger) as client:
             assert client.get("/household").status_code == 404
             assert json.loads(client.get("/api/v1/household/pours").text)["status"] == 404
+
+
+def test_a_live_event_is_judged_at_once_and_never_by_old_master_data(built_estate: EstateFiles) -> None:
+    now = [0.0]
+    desk = BillingDesk(BillingDoor(built_estate.billing_config, lambda: NOW), lambda: NOW, lambda: now[0])
+    rossi = Household(1, "lindenhof", "WE04", "T05", ROSSI.since, None)
+
+    def hear(uid: int = 5, lock: str = LOCK, complete: bool = True) -> bool:
+        at = NOW.isoformat()
+        data = {"complete": complete, "began_at": None, "committed_at": at}
+        return is_own(desk, rossi, LiveEvent("record", SITE, lock, data, pseudonym(uid)))
+
+    assert not hear()  # nothing is known yet: it is being read
+    wait_until(hear, what="the household is read")
+    assert not hear(uid=4) and not hear(lock=PARK_LOCK) and not hear(complete=False)
+    now[0] = 200
+    assert hear()  # a little old, and read anew meanwhile
+    now[0] = 1000
+    assert not hear()
+    wait_until(hear, what="the household is read anew")
+    desk.close()
 
 
 def _cookie(client: httpx.Client) -> str:
