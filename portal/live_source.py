@@ -11,6 +11,8 @@ from wastelock.page import format_instant
 from wastelock.record import Kind, PourResult
 
 _AT_ONCE = 500  # events of one look: what is left comes with the next one
+_MOVES = frozenset({"site", "gateway"})  # what a lock's site follows from
+_SITES_AGAIN_S = 5.0  # the fleet is looked at that seldom
 _TWINS_AGAIN_S = 5.0  # after twins couldn't be read
 
 
@@ -25,6 +27,8 @@ class SinkSource:
         self._change_no = 0
         self._alarms = AlarmWatch(door)
         self._twins_not_before_s = 0.0
+        self._sites: dict[str, str | None] = {}  # whose lock is where; a change of a lock doesn't say
+        self._sites_not_before_s = 0.0
 
     def start(self) -> None:
         """Begin at the newest entry."""
@@ -42,11 +46,21 @@ class SinkSource:
         if self._monotonic() < self._twins_not_before_s:
             return events
         try:
-            events += map(change_event, self._changes())
+            events += [change_event(change, self._site_of(change)) for change in self._changes()]
             events += self._alarms.poll()
         except Unavailable:
             self._twins_not_before_s = self._monotonic() + _TWINS_AGAIN_S
         return events
+
+    def _site_of(self, change: Change) -> str | None:
+        """Return where it happened, for whoever follows one site: of locks as the fleet has them."""
+        if change.lock is None or change.site is not None:
+            return change.site
+        unknown = change.lock not in self._sites or change.property in _MOVES
+        if unknown and self._monotonic() >= self._sites_not_before_s:
+            self._sites = {each.lock: each.site for each in self._door.overview().locks}
+            self._sites_not_before_s = self._monotonic() + _SITES_AGAIN_S
+        return self._sites.get(change.lock)
 
     def _changes(self) -> Sequence[Change]:
         with self._door.twins() as twins:
@@ -85,14 +99,14 @@ def record_event(entry: Entry) -> LiveEvent:
     )
 
 
-def change_event(change: Change) -> LiveEvent:
+def change_event(change: Change, site: str | None) -> LiveEvent:
     """Return a change of a twin as an event: which property of whom became what, and since when."""
     return LiveEvent(
         kind="twin",
-        site=change.site,
+        site=site,
         lock=change.lock,
         data={
-            "site": change.site,
+            "site": site,
             "lock": change.lock,
             "gateway": change.gateway,
             "property": change.property,
