@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from cloud_sink.ledger.disputes import DisputeKind
 from cloud_sink.ledger.journals import Standing
 from tests.support.fake_gateway import FakeGateway, FakeLock, SealedPage
@@ -36,6 +38,31 @@ def test_pages_become_entries_in_the_order_of_commits(
     assert entries[0].journal == gateway.journal
     assert entries[0].register_after == 1
     assert not entries[0].mac_held
+
+
+def test_records_without_transponder_or_clock_stand_in_their_order_with_every_field(
+    ledger: Ledger, gateway: FakeGateway, keyed_lock: FakeLock
+) -> None:
+    greatest = {"boot": 2**16 - 1, "kind": 255, "result": 254, "chamber": 253, "flags": 252, "volume_ml": 2**16 - 1,
+                "duration_ds": 2**16 - 2, "register_after": 2**32 - 1, "began_clock_s": 2**32 - 1,
+                "uid": 2**64 - 1}  # fmt: skip
+    made = [keyed_lock.record(**values) for values in ({}, {"uid": 0}, greatest, {"uid": 0}, {"uid": 0}, {})]
+    ledger.take(gateway.seal([keyed_lock.page_record(record) for record in made]))
+    keyed_lock.epoch += 1
+    again = [keyed_lock.page_record(record) for record in made]
+    ledger.take(gateway.seal([msgspec.structs.replace(record, clock_offset_s=None) for record in again]))
+    entries = ledger.entries()
+    assert [entry.position for entry in entries] == list(range(1, 13))
+    assert [entry.clock_offset_s for entry in entries] == [-2] * 6 + [None] * 6
+    for entry, record in zip(entries, [*made, *made], strict=True):
+        assert (entry.seq, entry.boot, entry.kind, entry.result, entry.chamber, entry.flags, entry.volume_ml) == (
+            record.seq, record.boot, record.kind, record.result, record.chamber, record.flags, record.volume_ml
+        )  # fmt: skip
+        assert (entry.duration_ds, entry.register_after, entry.began_clock_s) == (
+            record.duration_ds, record.register_after, record.began_clock_s
+        )  # fmt: skip
+        assert entry.credential == (pseudonym(ledger, record.uid) or None)
+        assert entry.mac_held
 
 
 def test_the_same_page_again_changes_nothing_but_is_confirmed_again(
