@@ -16,8 +16,11 @@ from demo.chain import ask
 from demo.compare import Line, compare, read_lines
 from demo.process import program, run_program
 from tests.acceptance.launcher import ROOT
+from tests.support.browser import launch_browser, open_page
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
+NEW_PASSWORD = "kastanie-traktor-moos-41"
 DEMO = [sys.executable, "-m", "demo", "--months", "1"]
 
 
@@ -80,6 +83,49 @@ def test_demo_interrupted_ends_all_that_it_started(tmp_path: Path, bills: bool) 
     assert str(tmp_path / "out") in said.splitlines()[-1]
     _gone, alive = psutil.wait_procs(children, timeout=1)
     assert alive == []
+
+
+def test_demo_opens_a_page_that_its_one_time_password_opens(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*DEMO, "--out", str(tmp_path / "out"), "--port", str(free_port())],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        try:
+            url, password = page_and_password(demo)
+            with launch_browser() as browser, open_page(browser, url) as page:
+                page.goto("/")
+                page.locator("input[name=name]").fill("o.krause")
+                page.locator("input[name=password]").fill(password)
+                page.locator("form[action='/login'] button").click()
+                page.locator("input[name=old]").fill(password)
+                for name in ("new", "again"):
+                    page.locator(f"input[name={name}]").fill(NEW_PASSWORD)
+                page.locator("form[action='/account/password'] button").click()
+                page.get_by_role("heading", name="Fleet").wait_for()
+                page.goto("/locks/1f00a1")
+                # The past is still drained: its pours arrive while somebody looks.
+                page.locator("tr", has_text="Pour").first.wait_for(timeout=60_000)
+            os.kill(demo.pid, signal.SIGINT)
+            demo.communicate(timeout=60)
+        finally:
+            demo.kill()
+    assert demo.returncode == 0
+
+
+def page_and_password(demo: subprocess.Popen[str]) -> tuple[str, str]:
+    """Return the link and the operator's password as the demonstration prints them."""
+    assert demo.stdout is not None
+    url = ""
+    for line in demo.stdout:
+        if "The page is open" in line:
+            url = next(word for word in line.split() if word.startswith("http://"))
+        if line.split()[:1] == ["operator"]:
+            return url, line.split()[2]
+    raise AssertionError("the demonstration ended without naming its page")
 
 
 def its_month_is_billed(out: Path) -> None:
