@@ -53,16 +53,19 @@ class LockGaps:
 def conditions(summing: Summing, thresholds: Thresholds, gaps: Mapping[str, LockGaps]) -> Iterator[Condition]:
     """Yield all that is wrong now. `gaps`: of the locks that have any."""
     facts = summing.facts
+    reading = {(lock.gateway_site, lock.gateway) for lock in facts.locks.values()}
     for gateway in facts.gateways.values():
-        yield from _of_gateway(gateway, summing, thresholds)
+        replaced = bool(gateway.locks) and (gateway.site, gateway.gateway) not in reading
+        found = _of_gateway(gateway, summing, thresholds)
+        yield from (each for each in found if not (replaced and each.kind is AlarmKind.GATEWAY_OFFLINE))
     for lock in facts.locks.values():
         faults = summing.faults(lock)
         lifecycle = summing.lifecycle(lock, faults)
         if lifecycle in _SILENT:
             continue
-        found = _of_lock(lock, faults, summing, thresholds, gaps.get(lock.lock))
+        wrong = _of_lock(lock, faults, summing, thresholds, gaps.get(lock.lock))
         quiet = lifecycle is Lifecycle.MAINTENANCE
-        yield from (each for each in found if not (quiet and RULES[each.kind].quiet_in_service))
+        yield from (each for each in wrong if not (quiet and RULES[each.kind].quiet_in_service))
     for origin, (count, first_at) in facts.quarantined_lately.items():
         site, _, name = origin.partition("/")
         detail = f"{count} messages within 24 hours"

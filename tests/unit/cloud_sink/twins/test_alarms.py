@@ -298,6 +298,48 @@ def test_closed_alarms_are_given_up_when_they_are_old(
     assert [a.kind for a in rig.reader.alarms(closed=True)] == []
 
 
+def test_a_gateway_that_was_replaced_is_no_alarm_for_being_away(
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    well(rig, gateway, lock)
+    rig.clock.go_on(hours=1)
+    assert ("gateway_offline", "") in rig.look()
+    other = FakeGateway("gw-0002", seed=2)
+    well(rig, other, lock)
+    assert rig.look() == set()
+    rig.clock.go_on(hours=1)
+    assert [alarm.gateway for alarm in rig.reader.alarms()] == []
+    rig.look()
+    assert [alarm.gateway for alarm in rig.reader.alarms()] == ["gw-0002"]
+
+
+def test_what_people_were_told_stays_as_it_was_when_twins_are_built_anew(
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    lock_unreachable(rig, gateway, lock)
+    rig.clock.go_on(minutes=6)
+    rig.look()
+    well(rig, gateway, lock)
+    rig.look()
+    before = rig.reader.alarms(closed=True)
+    rig.projection.prepare(anew=True)
+    rig.look()
+    assert rig.reader.alarms(closed=True) == before != []
+
+
+def test_alarms_are_looked_at_only_once_nearly_all_is_taken(
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    """Else a rebuild would tell of the troubles of long ago."""
+    lock_fault(rig, gateway, lock)
+    rig.ledger.take(gateway.seal(lock.pours(100)))
+    rig.clock.go_on(minutes=1)
+    rig.projection.step()
+    assert rig.reader.alarms() == []
+    rig.catch_up()
+    assert [alarm.key for alarm in rig.reader.alarms()] == ["door_open"]
+
+
 def test_nothing_of_a_lock_that_is_only_planned_is_an_alarm(
     rig: TwinRig, gateway: FakeGateway, lock: FakeLock
 ) -> None:
