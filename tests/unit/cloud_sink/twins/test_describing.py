@@ -1,6 +1,7 @@
 """A lock for others: held against the schemas of W3C and of Smart Data Models as they published them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cloud_sink.projections.twins.describing import (
     waste_container,
 )
 from cloud_sink.projections.twins.model import LockTwin, SiteSummary
+from portal.app import describe_api
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.twins import TECHNICIAN, TwinRig
 from wastelock.record import Kind
@@ -83,14 +85,24 @@ def test_each_property_has_a_value_of_the_type_that_is_described(
     assert property_values(rig.twin(unheard))["firmware"] is None
 
 
-def test_addresses_are_those_of_the_api(lock_and_site: Callable[[], tuple[LockTwin, SiteSummary]]) -> None:
+def test_each_address_is_one_of_the_portals_api(
+    lock_and_site: Callable[[], tuple[LockTwin, SiteSummary]],
+) -> None:
     description = thing_description(lock_and_site()[0], API)
     assert description["base"] == API
-    hrefs = [form["href"] for part in ("properties", "actions", "events") for each in description[part].values()
-             for form in each["forms"]]  # fmt: skip
-    assert all(not href.startswith(("/", "http")) for href in hrefs), "relative to the base"
-    assert "locks/1f00a1/properties/fill_permille" in hrefs
-    assert "live?lock=1f00a1" in hrefs
+    described = [each for part in ("properties", "actions", "events") for each in description[part].values()]
+    forms = [form for each in [*described, description] for form in each["forms"]]
+    paths = describe_api()["paths"]
+    for form in forms:
+        method = form.get("htv:methodName", "GET").lower()
+        assert method in paths[template_of(form["href"])], form
+    assert len(forms) > len(PROPERTIES)
+
+
+def template_of(href: str) -> str:
+    """Return an address as the API's description has it."""
+    path = "/api/v1/" + href.partition("?")[0].replace("1f00a1", "{lock}").replace("{property}", "{prop}")
+    return re.sub(r"(/properties)/[a-z_]+$", r"\1/{name}", path)
 
 
 def test_the_container_is_valid_by_the_smart_data_model(
