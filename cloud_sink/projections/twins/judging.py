@@ -17,7 +17,7 @@ from cloud_sink.projections.twins.model import OpenFault
 from cloud_sink.projections.twins.terms import BillingImpact, Connectivity, Health, Severity
 from cloud_sink.projections.twins.thresholds import Thresholds
 from wastelock.messages import LockState
-from wastelock.registers import Fault, State
+from wastelock.registers import MAX_CAPACITY, Fault, State
 
 _MOD, _HALF = 2**32, 2**31
 _DAY = timedelta(days=1)
@@ -180,12 +180,16 @@ def _short(sums: RegisterSums) -> int:
 
 
 def _between_epochs(registers: Sequence[RegisterSums]) -> int:
-    """Return the pours that registers counted between the end of an epoch and the beginning of the next."""
+    """Return the pours that registers counted between the end of an epoch and the beginning of the next.
+
+    No more can be lost there than a ring holds: it overwrites nothing that wasn't confirmed. A register that moved
+    further, or backwards, is another one.
+    """
     lost, last = 0, dict[int, int]()
     for sums in registers:
         if sums.chamber in last:
             moved = (sums.first_register - last[sums.chamber]) % _MOD
-            lost += moved if moved < _HALF else 0
+            lost += moved if moved <= MAX_CAPACITY else 0
         last[sums.chamber] = sums.last_register
     return lost
 

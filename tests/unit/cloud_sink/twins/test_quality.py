@@ -105,6 +105,14 @@ def test_a_register_that_went_backwards_proves_nothing() -> None:
     assert completeness_of([], [], None).permille is None
 
 
+@pytest.mark.parametrize(("start", "lost"), [(100, 0), (103, 3), (2147, 2047), (2148, 0), (0, 0)])
+def test_a_register_that_is_another_one_in_the_next_epoch_proves_nothing(start: int, lost: int) -> None:
+    """A ring holds 2,047 records at most, and overwrites none that wasn't confirmed."""
+    spans = [SpanSums(1, 1, 100, 100), SpanSums(2, 1, 10, 10)]
+    registers = [RegisterSums(1, 1, 0, 100, 100), RegisterSums(2, 1, start, start + 10, 10)]
+    assert completeness_of(spans, registers, None).lost_pours == lost
+
+
 def test_each_emptying_has_the_pours_since_the_one_before_against_the_container(
     any_rig: TwinRig, gateway: FakeGateway, lock: FakeLock
 ) -> None:
