@@ -70,9 +70,7 @@ def token(portal: Portal) -> str:
     return portal.token(Role.OPERATOR)
 
 
-schema = (
-    schemathesis.openapi.from_dict(describe_api()).exclude(path_regex=STREAMS).exclude(path_regex=BILLS)
-)
+schema = schemathesis.openapi.from_dict(describe_api()).exclude(path_regex=STREAMS).exclude(path_regex=BILLS)
 
 
 @schema.parametrize()
