@@ -8,8 +8,8 @@ and when it was over, is written down (`twin_alarms`): the past of what people w
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from time import monotonic
@@ -25,7 +25,7 @@ from cloud_sink.ledger.instants import from_ms, to_ms
 from cloud_sink.projections.adding import add_rows
 from cloud_sink.projections.twins import tables as t
 from cloud_sink.projections.twins.alarm_rules import RULES
-from cloud_sink.projections.twins.conditions import Condition, conditions
+from cloud_sink.projections.twins.conditions import Condition, Identity, conditions
 from cloud_sink.projections.twins.loading import Loading
 from cloud_sink.projections.twins.lock_gaps import GapFinder
 from cloud_sink.projections.twins.summing import Summing
@@ -70,6 +70,7 @@ class AlarmLog:
         self._thresholds = thresholds
         self._clock = clock
         self._gaps = GapFinder()
+        self._since: dict[Identity, datetime] = {}
         self._looked_s: float | None = None
 
     def look(self, caught_up: bool) -> None:
@@ -87,7 +88,8 @@ class AlarmLog:
             gaps = self._gaps.find(ledger, facts)
             here = connection.execute(sa.select(t.alarms).where(t.alarms.c.closed_ms.is_(None))).all()
             old = _outdated(connection, now - timedelta(days=self._thresholds.closed_alarms_days))
-        found = conditions(Summing(facts, self._thresholds), self._thresholds, gaps)
+        found = lasting(conditions(Summing(facts, self._thresholds), self._thresholds, gaps), self._since)
+        self._since = {condition.identity: condition.since_at for condition in found}
         moves = judge(here, found, now)
         if moves or old:
             self._write(moves, old)
@@ -107,6 +109,21 @@ class AlarmLog:
 
 
 _PARTS = ("opened", "escalated", "reworded", "closed")
+
+
+def lasting(found: Iterable[Condition], since: Mapping[Identity, datetime]) -> list[Condition]:
+    """Return what is wrong, since when it has been so at every look. `since`: as the look before knew it. Pure.
+
+    Some reports tell how things are but not since when, and come again and again: each would begin the wait anew.
+    """
+    return [
+        replace(
+            condition, since_at=min(condition.since_at, since.get(condition.identity, condition.since_at))
+        )
+        if RULES[condition.kind].opens_after_s
+        else condition
+        for condition in found
+    ]
 
 
 def judge(here: Iterable[Row], found: Iterable[Condition], now: datetime) -> Moves:
@@ -136,7 +153,7 @@ def judge(here: Iterable[Row], found: Iterable[Condition], now: datetime) -> Mov
     return moves
 
 
-def _identity(row: Row) -> tuple[str, str, str, str, str]:
+def _identity(row: Row) -> Identity:
     return row.kind, row.site or "", row.lock or "", row.gateway or "", row.key
 
 

@@ -19,6 +19,8 @@ from cloud_sink.projections.twins.terms import AlarmKind, BillingImpact, Connect
 from cloud_sink.projections.twins.thresholds import Thresholds
 
 _MIB = 1024 * 1024
+Identity = tuple[str, str, str, str, str]
+"""Kind, site, lock, gateway, key; "" of none."""
 _SILENT = (Lifecycle.PLANNED, Lifecycle.DECOMMISSIONED)
 
 
@@ -37,7 +39,7 @@ class Condition:
     impact: BillingImpact
 
     @property
-    def identity(self) -> tuple[str, str, str, str, str]:
+    def identity(self) -> Identity:
         return (self.kind.value, self.site or "", self.lock or "", self.gateway or "", self.key)
 
 
@@ -136,15 +138,18 @@ def _of_lock(
     def found(kind: AlarmKind, since_at: datetime, detail: str, key: str = "") -> Condition:
         return _condition(kind, since_at, detail, lock.site, lock.lock, lock.gateway, key)
 
-    yield from _faults(lock, faults)
+    yield from _faults(lock, faults, summing.facts.now)
     yield from _reported(lock, found, thresholds)
     yield from _records(lock, found, thresholds, gaps)
     yield from _wishes(lock, found, summing.facts.now)
     yield from _container(lock, found, summing.facts.now, thresholds)
 
 
-def _faults(lock: LockFacts, faults: Sequence[OpenFault]) -> Iterator[Condition]:
-    """One for each fault, however many chambers have it; since the first of them."""
+def _faults(lock: LockFacts, faults: Sequence[OpenFault], now: datetime) -> Iterator[Condition]:
+    """One for each fault, however many chambers have it; since the first of them.
+
+    A lock whose clock is ahead has raised it in what is the future yet; it is there all the same.
+    """
     for name in dict.fromkeys(fault.fault for fault in faults):
         mine = [fault for fault in faults if fault.fault == name]
         chambers = ", ".join(str(fault.chamber) for fault in mine if fault.chamber)
@@ -152,7 +157,7 @@ def _faults(lock: LockFacts, faults: Sequence[OpenFault]) -> Iterator[Condition]
         impact = mine[0].impact
         yield Condition(
             AlarmKind.LOCK_FAULT, lock.site, lock.lock, lock.gateway, name,
-            min(fault.since_at for fault in mine), detail, FAULT_SEVERITY[impact], impact,
+            min(now, *(fault.since_at for fault in mine)), detail, FAULT_SEVERITY[impact], impact,
         )  # fmt: skip
 
 
@@ -196,7 +201,8 @@ def _records(
         )
     permille = complete.permille
     if read_at is not None and permille is not None and permille < thresholds.completeness_permille:
-        since_at = gaps.missing_since_at if gaps is not None and gaps.missing_since_at else read_at
+        known = None if gaps is None else gaps.missing_since_at or gaps.lost_since_at
+        since_at = known or read_at
         patience = timedelta(seconds=thresholds.missing_after_s)
         yield found(
             AlarmKind.COMPLETENESS_LOW,

@@ -185,6 +185,32 @@ def test_each_kind_opens_when_it_has_lasted_and_escalates_as_its_rule_says(
             assert (still.severity, still.escalated_at) == (rule.escalated, rig.clock.at)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in TROUBLES if RULES[kind].opens_after_s])
+def test_what_is_reported_again_and_again_lasts_all_the_same(
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock, kind: AlarmKind
+) -> None:
+    trouble, key = TROUBLES[kind]
+    began_at = rig.clock.at
+    while rig.clock.at < began_at + timedelta(seconds=RULES[kind].opens_after_s):
+        trouble(rig, gateway, lock)
+        assert (kind.value, key) not in rig.look()
+        rig.clock.go_on(minutes=1)
+    trouble(rig, gateway, lock)
+    assert (kind.value, key) in rig.look()
+    [alarm] = [each for each in rig.reader.alarms() if each.kind is kind]
+    assert alarm.opened_at == began_at + timedelta(seconds=RULES[kind].opens_after_s)
+
+
+def test_a_fault_of_a_lock_whose_clock_is_ahead_is_an_alarm_at_once(
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    well(rig, gateway, lock)
+    ahead = int(rig.clock.at.timestamp()) + 3_600
+    record = lock.record(kind=Kind.FAULT_RAISED, duration_ds=Fault.FLAP_OPEN, chamber=1, began_clock_s=ahead)
+    rig.ledger.take(gateway.seal([lock.page_record(record)]))
+    assert ("lock_fault", "flap_open") in rig.look()
+
+
 def test_every_kind_of_alarm_has_a_rule_a_trouble_and_a_line_in_the_documentation() -> None:
     assert set(RULES) == set(AlarmKind)
     assert set(TROUBLES) == set(AlarmKind) - {AlarmKind.COMPLETENESS_LOW}
