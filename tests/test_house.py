@@ -243,7 +243,9 @@ def test_volume_and_money_are_never_floats() -> None:
     keep_to(code.find_inexact(billing, EXACT_PACKAGES))
 
 
-@pytest.mark.parametrize("program", ["edge-agent", "cloud-sink", "billing-aggregator", "firmware-sim", "portal"])
+@pytest.mark.parametrize(
+    "program", ["edge-agent", "cloud-sink", "billing-aggregator", "firmware-sim", "portal"]
+)
 def test_each_command_has_help_with_an_example(program: str) -> None:
     commands = commands_of(programs_and_their_apps()[program])
     without = [name for name, text in commands.items() if f"{program} {name}".strip() not in text]
