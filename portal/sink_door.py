@@ -107,6 +107,7 @@ __all__ = [
 
 
 _AGED_S = 1.0
+_YOUNG_S = 0.5  # below the second after which pages look again: what was missed is seen then
 
 
 @dataclass(slots=True)
@@ -189,11 +190,12 @@ class SinkDoor:
 
     def overview(self) -> Overview:
         """Return the fleet as it is now. Made once for all who ask at the same time, anew only if something changed
-        or a second has gone by: states age.
+        and half a second has gone by, or a whole one: states age.
         """
         with self._looking, self.twins() as reader:
             mark, seen = reader.mark(), self._seen
-            if seen is None or seen.mark != mark or time.monotonic() - seen.at_s > _AGED_S:
+            age_s = _AGED_S if seen is None else time.monotonic() - seen.at_s
+            if seen is None or age_s >= _AGED_S or (seen.mark != mark and age_s >= _YOUNG_S):
                 self._seen = seen = _Seen(reader.overview(), mark, time.monotonic())
             return seen.overview
 

@@ -56,17 +56,14 @@ def show_live(request: Request, viewer: Reads, lock: Lock) -> Response:
 @router.get("/locks/{lock}/journal")
 def show_journal(request: Request, viewer: Reads, lock: Lock, before: Cursor = "") -> Response:
     """Show a page of the journal alone."""
-    twin = read_twin(request, lock, None)
-    values = {"lock": twin.summary, "at": None, **_journal(request, viewer, lock, before)}
+    values = {"at": None, **_journal(request, viewer, lock, before)}
     return render(request, viewer, "lock_journal.html", values)
 
 
 @router.get("/locks/{lock}/history")
 def show_history(request: Request, viewer: Reads, lock: Lock, before: Cursor = "") -> Response:
     """Show a page of the changes alone."""
-    twin = read_twin(request, lock, None)
-    values = {"lock": twin.summary, **_history(request, lock, before)}
-    return render(request, viewer, "lock_history.html", values)
+    return render(request, viewer, "lock_history.html", _history(request, lock, before))
 
 
 def read_twin(request: Request, lock: str, at: datetime | None) -> LockTwin:
@@ -102,11 +99,11 @@ def _twin(request: Request, twin: LockTwin, at: datetime | None) -> dict[str, An
 def _journal(request: Request, viewer: Viewer, lock: str, before: str) -> dict[str, Any]:
     pseudonyms = viewer.may(Permission.PSEUDONYMS_READ)
     page = page_of_journal(services_of(request).sink, lock, before or None, _JOURNAL, pseudonyms)
-    return {"journal": page, "before": before}
+    return {"journal": page, "before": before, "lock_name": lock}
 
 
 def _history(request: Request, lock: str, before: str) -> dict[str, Any]:
     start = numbers_of(before, 1)[0] if before else None
     with services_of(request).sink.twins() as reader:
         changes = reader.changes(lock, before=start, limit=_HISTORY + 1)
-    return {"history": cut(changes, _HISTORY, lambda change: str(change.change_no))}
+    return {"history": cut(changes, _HISTORY, lambda change: str(change.change_no)), "lock_name": lock}

@@ -21,7 +21,7 @@ Site = Annotated[str, Path(max_length=64)]
 _LOCKS = 500  # of a site that are shown at once
 _ALARMS = 12
 _LATEST = 15
-_LOOK_BACK = 600  # entries of all sites in which a site's latest pours are looked for
+_LOOK_BACK = 200  # entries of all sites in which a site's latest pours are looked for
 
 
 @router.get("/sites/{site}")
@@ -47,9 +47,7 @@ def show_locks(request: Request, viewer: Reads, site: Site) -> Response:
 @router.get("/sites/{site}/gateways")
 def show_gateways(request: Request, viewer: Reads, site: Site) -> Response:
     """Show the gateways alone."""
-    return render(
-        request, viewer, "site_gateways.html", {"site": _summary(request, site), **_gateways(request, site)}
-    )
+    return render(request, viewer, "site_gateways.html", _gateways(request, site))
 
 
 @router.get("/sites/{site}/alarms")
@@ -61,12 +59,7 @@ def show_alarms(request: Request, viewer: Reads, site: Site) -> Response:
 @router.get("/sites/{site}/latest")
 def show_latest(request: Request, viewer: Reads, site: Site) -> Response:
     """Show the latest records alone."""
-    return render(
-        request,
-        viewer,
-        "site_latest.html",
-        {"site": _summary(request, site), **_latest(request, viewer, site)},
-    )
+    return render(request, viewer, "site_latest.html", _latest(request, viewer, site))
 
 
 def _summary(request: Request, site: str) -> SiteSummary:
@@ -92,7 +85,7 @@ def _locks(request: Request, site: SiteSummary) -> dict[str, Any]:
 
 def _gateways(request: Request, site: str) -> dict[str, Any]:
     with services_of(request).sink.twins() as reader:
-        return {"gateways": reader.gateways(site)}
+        return {"gateways": reader.gateways(site), "site_name": site}
 
 
 def _alarms(request: Request, site: str) -> dict[str, Any]:
@@ -114,4 +107,4 @@ def _latest(request: Request, viewer: Viewer, site: str) -> dict[str, Any]:
     entries = sink.entries_after(max(0, newest - _LOOK_BACK), _LOOK_BACK)
     mine = [entry for entry in reversed(entries) if entry.site == site][:_LATEST]
     pseudonyms = viewer.may(Permission.PSEUDONYMS_READ)
-    return {"latest": [(entry, read_entry(entry, pseudonyms)) for entry in mine]}
+    return {"latest": [(entry, read_entry(entry, pseudonyms)) for entry in mine], "site_name": site}

@@ -67,19 +67,29 @@ class LiveStream {
   }
 }
 
-const due = new WeakMap();
+// Parts by their ids, since each is another element after it was loaded anew.
+const due = new Map();
+const loadedAt = new Map();
 
-// Twins follow the ledger a moment later: what shows both looks a second time after data-refresh-again-ms.
-function refresh(element, again = true) {
-  if (due.has(element)) return;
-  const waitMs = Number((again ? element.dataset.refreshMs : element.dataset.refreshAgainMs) ?? 250);
-  due.set(element, setTimeout(() => {
-    due.delete(element);
-    if (!element.isConnected) return;
-    const next = again && element.dataset.refreshAgainMs && element.id;
-    if (!isInUse(element)) window.htmx.trigger(element, "refresh");
-    if (next) setTimeout(() => { const now = document.getElementById(element.id); if (now) refresh(now, false); }, 0);
-  }, waitMs));
+// At once where nothing happened lately, else when data-refresh-ms have gone by since the last time. Twins follow the
+// ledger a moment later: what shows both looks once more, data-refresh-again-ms after the last event.
+function refresh(element) {
+  const { id, dataset } = element;
+  const sinceMs = Date.now() - (loadedAt.get(id) ?? 0);
+  if (!due.has(id)) due.set(id, setTimeout(load, Math.max(0, Number(dataset.refreshMs ?? 250) - sinceMs), id, id));
+  if (dataset.refreshAgainMs) {
+    const again = `${id} again`;
+    clearTimeout(due.get(again));
+    due.set(again, setTimeout(load, Number(dataset.refreshAgainMs), id, again));
+  }
+}
+
+function load(id, name) {
+  due.delete(name);
+  const element = document.getElementById(id);
+  if (element === null || isInUse(element)) return;
+  loadedAt.set(id, Date.now());
+  window.htmx.trigger(element, "refresh");
 }
 
 // Not under somebody's fingers: a form that is open there, or a link that the keyboard has come to, is finished with first.
