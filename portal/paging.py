@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from portal.errors import Invalid
 
 T = TypeVar("T")
+LARGEST = 2**63 - 1  # number that a database can look for
 
 
 class Page(BaseModel, Generic[T]):

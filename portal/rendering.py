@@ -1,6 +1,7 @@
 """Pages: templates with the words of the viewer's language, numbers as it writes them, and only what he may open."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.responses import HTMLResponse
 
 from portal import cookies
 from portal.access import CSRF_FIELD, csrf_token_of
+from portal.changes import name_change, tell_value
 from portal.roles import NOBODY, Permission, Viewer, ViewerKind
 from portal.services import Services, services_of
 from portal.words.catalog import LANGUAGES, Words, choose_language
@@ -64,7 +66,8 @@ def render(
     """Return a page, or a part of one for htmx.
 
     Templates find: `t(key, **values)`, `n(key, count)`, `w(group, value)`: words; `fmt`: numbers, days, volumes, money;
-    `viewer`, `may(permission)`; `navigation`; `csrf_token` for forms (macro `csrf()` of macros.html); `now`.
+    `name_change(change)`, `tell_value(change)`: what has changed in a twin, and what it became; `viewer`,
+    `may(permission)`; `navigation`; `csrf_token` for forms (macro `csrf()` of macros.html); `now`.
     """
     services = services_of(request)
     words = words_of(request, viewer)
@@ -85,12 +88,15 @@ def is_fragment(request: Request) -> bool:
 def _surroundings(request: Request, services: Services, viewer: Viewer, words: Words) -> dict[str, Any]:
     path = request.url.path
     billing = services.billing is not None
+    fmt = Formatting(words.language, services.settings.shown.zone)
     return {
         "t": words.t,
         "n": words.n,
         "w": words.w,
         "has": words.has,
-        "fmt": Formatting(words.language, services.settings.shown.zone),
+        "fmt": fmt,
+        "name_change": partial(name_change, words),
+        "tell_value": partial(tell_value, words, fmt),
         "language": words.language,
         "languages": LANGUAGES,
         "viewer": viewer,

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from portal.access import require
+from portal.paging import LARGEST
 from portal.rendering import render
 from portal.roles import GRANTS, Permission, Role, Viewer
 from portal.services import services_of
@@ -13,6 +14,7 @@ from portal.services import services_of
 router = APIRouter(prefix="/accounts")
 Reads = Annotated[Viewer, Depends(require(Permission.ACCOUNTS_READ))]
 Writes = Annotated[Viewer, Depends(require(Permission.ACCOUNTS_WRITE))]
+Before = Annotated[int | None, Query(ge=1, le=LARGEST)]
 Name = Annotated[str, Form(min_length=1, max_length=100)]
 _EVENTS = 50
 
@@ -86,7 +88,7 @@ def revoke_token(request: Request, viewer: Writes, name: str) -> Response:
 
 
 @router.get("/log")
-def show_log(request: Request, viewer: Reads, before: Annotated[int | None, Query(ge=1)] = None) -> Response:
+def show_log(request: Request, viewer: Reads, before: Before = None) -> Response:
     """Show who wrote what, newest first."""
     events = services_of(request).accounts.audit.page(before, _EVENTS)
     older = events[-1].event_no if len(events) == _EVENTS else None

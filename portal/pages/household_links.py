@@ -3,13 +3,14 @@
 from datetime import date, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from portal.access import require
 from portal.billing_door import DayRange
 from portal.errors import NotThere
 from portal.pages.billing_paths import ID
+from portal.paging import LARGEST
 from portal.rendering import render
 from portal.roles import Permission, Viewer
 from portal.services import services_of
@@ -55,7 +56,7 @@ def add_link(
 def revoke_link(
     request: Request,
     viewer: Makes,
-    number: int,
+    number: Annotated[int, Path(ge=1, le=LARGEST)],
     property: Annotated[str, Form(pattern=ID, max_length=64)],
     row: Annotated[str, Form(pattern=_ROW, max_length=130)],
 ) -> Response:
