@@ -132,6 +132,7 @@ def _look(look: Callable[[], Provisional]) -> Provisional | None:
 def _months(standing: Standing, row: str, within: DayRange) -> Iterator[MonthStanding]:
     shown = _count(cut for stay in standing.stays.get(row, ()) if (cut := stay.cut(within)) is not None)
     own = {month: days for month, days in standing.days.get(row, {}).items() if shown.get(month) == days}
+    counted = {month for volumes in standing.before.values() for month in volumes}
     fractions = sorted({fraction for _, fraction in (*standing.volumes, *standing.before)})
     for month in _months_of(standing.period.first, standing.as_of):
         days = own.get(month, 0)
@@ -139,14 +140,16 @@ def _months(standing: Standing, row: str, within: DayRange) -> Iterator[MonthSta
             continue
         year_before = f"{int(month[:4]) - 1}{month[4:]}"
         for fraction in fractions:
-            before = standing.before.get((row, fraction), {}) if own.get(year_before) else None
+            known = (
+                own.get(year_before) and year_before in counted
+            )  # the period before may have been a shorter one
             yield MonthStanding(
                 month=month,
                 fraction=fraction,
                 days=days,
                 own_ml=standing.volumes.get((row, fraction), {}).get(month, 0),
                 others_ml=_average(standing, row, fraction, month, days),
-                before_ml=before.get(year_before, 0) if before is not None and standing.before else None,
+                before_ml=standing.before.get((row, fraction), {}).get(year_before, 0) if known else None,
             )
 
 

@@ -1,5 +1,6 @@
 """What one household may see: its own days and pours, the others as an average of enough of them, what it was sent."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -101,6 +102,16 @@ def test_the_year_before_is_its_own_and_only_where_it_lived_there(desk: RunDesk)
     assert before["2026-04"] is None and before["2026-06"] == 610_000  # moved in on 1 May 2025
     band = seen_by(desk, "WE2/T3").band
     assert band is not None and band.low_cents <= band.likely_cents <= band.high_cents
+
+
+def test_months_that_the_period_before_lacks_are_unknown_and_not_nothing(desk: RunDesk) -> None:
+    desk.finalized()
+    desk.clock.at = datetime(2026, 6, 10, 9, tzinfo=UTC)
+    standing = stand_today(desk.books, "P1")
+    june = {key: {"2025-06": months.get("2025-06", 0)} for key, months in standing.before.items()}
+    household = cut_household(replace(standing, before=june), "WE2/T3", EVER)
+    before = {month.month: month.before_ml for month in household.months}
+    assert (before["2026-05"], before["2026-06"]) == (None, 610_000)
 
 
 def test_a_transponder_that_is_passed_on_shows_nobody_anothers_pours(desk: RunDesk) -> None:
