@@ -156,9 +156,9 @@ def check(estate: PourEstate) -> PropertyUsage:
         billed[row.row] = billed.get(row.row, 0) + row.metered_ml
         assert row.metered_ml == sum(part.volume_ml for part in row.chambers) == sum(row.months.values())
     assert {row: sum(pour.volume_ml for pour in pours) for row, pours in own.items()} == billed
-    for row, pours in own.items():
-        alone = read_own_pours(estate.door(), estate.snapshot, PERIOD, decisions, row=row)
-        assert alone == {row: pours}
+    for name, pours in own.items():
+        alone = read_own_pours(estate.door(), estate.snapshot, PERIOD, decisions, row=name)
+        assert alone == {name: pours}
     assert read_usage(estate.door(), estate.snapshot, PERIOD, decisions, pinned=decided) == decided
     for run in decided.registers:
         moved = (run.register_end - run.register_start) % 2**32
