@@ -241,19 +241,27 @@ class Loading:
         return (state.epoch, state.newest_seq or 0) if self._facts.now - lock.heard_at >= limit else None
 
     def _emptied(self) -> None:
-        """Each lock's newest emptying, and the sensor's last word before it."""
+        """Each lock's newest emptying, and the sensor's last word before it.
+
+        From the locks to a few rows each, whatever a database's planner thinks of it: emptyings grow for ever.
+        """
         e, names = t.emptyings.c, t.locks.c
+        of_lock = sa.select(t.emptyings).where(e.lock_no == names.lock_no).correlate(t.locks)
+        of_lock = of_lock.order_by(e.epoch.desc(), e.seq.desc()).limit(1)
         newest = (
-            sa.select(e.epoch, e.seq)
-            .where(e.lock_no == names.lock_no)
-            .order_by(e.epoch.desc(), e.seq.desc())
-            .limit(1)
+            sa.select(
+                names.lock_no,
+                names.lock,
+                of_lock.with_only_columns(e.epoch).scalar_subquery().label("epoch"),
+                of_lock.with_only_columns(e.seq).scalar_subquery().label("seq"),
+            )
+            .where(self._wanted_no(names.lock_no))
+            .cte("newest")
+            .prefix_with("MATERIALIZED")
         )
-        query = (
-            sa.select(t.emptyings, names.lock, fill_before(e.at_ms, names.lock).label("fill"))
-            .join(t.locks, names.lock_no == e.lock_no)
-            .where(sa.tuple_(e.epoch, e.seq) == newest.correlate(t.locks).scalar_subquery())
-            .where(self._wanted_no(e.lock_no))
+        n = newest.c
+        query = sa.select(t.emptyings, n.lock, fill_before(e.at_ms, n.lock).label("fill")).join(
+            newest, sa.and_(e.lock_no == n.lock_no, e.epoch == n.epoch, e.seq == n.seq)
         )
         for row in self._connection.execute(query):
             self._lock(row.lock).emptying = emptying_of(row)
