@@ -10,7 +10,7 @@ from portal.access import require
 from portal.errors import Invalid, NotThere
 from portal.paging import cut, numbers_of
 from portal.records import page_of_journal
-from portal.rendering import render, words_of
+from portal.rendering import render
 from portal.roles import Permission, Viewer
 from portal.services import services_of
 from portal.sink_door import LockTwin, WishedProperty, moves_from
@@ -32,7 +32,6 @@ def show_lock(request: Request, viewer: Reads, lock: Lock, at: Cursor = "", befo
     zone = services.settings.shown.zone
     instant = local_instant(request, at) if at else None
     twin = read_twin(request, lock, instant)
-    words = words_of(request, viewer)
     values = {
         **_twin(request, twin, instant),
         **_journal(request, viewer, lock, before),
@@ -42,7 +41,6 @@ def show_lock(request: Request, viewer: Reads, lock: Lock, at: Cursor = "", befo
         "now_local": services.clock().astimezone(zone).strftime(_LOCAL),
         "moves": moves_from(twin.summary.lifecycle),
         "properties": list(WishedProperty),
-        "chamber_labels": [f"{words.t('lock.chamber')} {each.number}" for each in twin.chambers],
     }
     return render(request, viewer, "lock.html", values)
 

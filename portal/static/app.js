@@ -98,7 +98,8 @@ function isInUse(element) {
 }
 
 // Charts. `<div class="chart" data-chart="/api/…" data-unit="l" data-type="bars|line" data-labels='["…"]'>`: the address
-// answers {"x": [unix seconds], "series": [[numbers], …]}.
+// answers {"x": [unix seconds], "series": [[numbers], …], "labels": ["1", …]}. With `data-of="Chamber"` these labels are the
+// series' names, and what each counts stands upon the one before.
 const DAY_S = 86400;
 
 function colour(name) {
@@ -108,19 +109,26 @@ function colour(name) {
 async function draw(element) {
   const answer = await fetch(element.dataset.chart, { headers: { Accept: "application/json" } });
   if (!answer.ok) return;
-  const { x, series } = await answer.json();
+  const { x, series, labels } = await answer.json();
   element.plot?.destroy();
   element.replaceChildren();
   if (series.some((values) => values.some((value) => value !== null))) {
-    element.plot = new window.uPlot(optionsOf(element, x, series), [x, ...series], element);
+    const of = element.dataset.of;
+    const names = of ? labels.map((label) => `${of} ${label}`) : JSON.parse(element.dataset.labels ?? "[]");
+    const drawn = series.map((own, place) => ({ own, name: names[place] ?? "", place, shown: of ? sumOf(series, place) : own }));
+    if (of) drawn.reverse(); // the highest first: the lower ones stand before it
+    element.plot = new window.uPlot(optionsOf(element, x, drawn), [x, ...drawn.map((each) => each.shown)], element);
   } else {
     element.plot = null;
     element.append(Object.assign(document.createElement("p"), { className: "empty", textContent: document.body.dataset.nothing }));
   }
 }
 
-function optionsOf(element, x, series) {
-  const labels = JSON.parse(element.dataset.labels ?? "[]");
+function sumOf(series, last) {
+  return series[last].map((_value, at) => series.slice(0, last + 1).reduce((sum, values) => sum + (values[at] ?? 0), 0));
+}
+
+function optionsOf(element, x, drawn) {
   const bars = element.dataset.type === "bars";
   const paths = bars ? window.uPlot.paths.bars({ size: [0.7, 48] }) : undefined;
   const number = new Intl.NumberFormat(document.documentElement.lang);
@@ -141,14 +149,14 @@ function optionsOf(element, x, series) {
       size: (_plot, values) => 16 + 8 * Math.max(2, ...(values ?? []).map((value) => value.length)),
       values: (_plot, ticks) => ticks.map((tick) => number.format(tick)),
     }],
-    series: [{ label: document.body.dataset.time, value: "{DD}.{MM}. {HH}:{mm}" }, ...series.map((_values, place) => ({
-      label: labels[place] ?? "",
+    series: [{ label: document.body.dataset.time, value: "{DD}.{MM}. {HH}:{mm}" }, ...drawn.map(({ own, name, place }) => ({
+      label: name,
       stroke: tone(place),
       fill: bars ? tone(place) : undefined,
       width: bars ? 0 : 2,
       points: { show: !bars && x.length < 60 },
       paths,
-      value: (_plot, value) => (value === null || value === undefined ? "–" : number.format(value) + unit),
+      value: (_plot, _value, _series, at) => (typeof own[at] === "number" ? number.format(own[at]) + unit : "–"),
     }))],
   };
 }
