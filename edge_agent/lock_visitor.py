@@ -68,6 +68,7 @@ class LockVisitor:
         self._journal = JournalKeeper(self._view, driver, spool, time.now, time.clock)
         self._clock_keeper = ClockKeeper(set_clock_beyond_s, time.trusted)
         self._whole_visit_s = WHOLE_VISIT_S * (1 + crc32(lock.encode()) % 1000 / 1000)
+        self._takes_glances = True
         self.met_at: float | None = None  # when it last answered (monotonic s)
         self._is_met = False  # in this visit
         self._identified_at = 0.0
@@ -113,7 +114,10 @@ class LockVisitor:
         if not status.newest_seq == status.confirmed_seq == view.spooled_seq:
             return False
         try:
-            return self._driver.glance() == status.newest_seq
+            return self._takes_glances and self._driver.glance() == status.newest_seq
+        except Refused:
+            self._takes_glances = False  # it gives its status as a whole or not at all
+            return False
         except BusError:
             return False  # a whole visit finds out what is wrong
 

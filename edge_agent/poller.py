@@ -17,9 +17,8 @@ SLICE_LEAST_S = 0.25  # even while others are overdue, else a crowded bus would 
 SLICE_AMONG_DRAINING_S = 2.0
 SLICE_MOST_S = 10.0
 _PAUSE_MOST_S = 1.0
-CROWDED = (
-    0.1  # a lock that waits longer than this part of its interval: more is to be read than the wire carries
-)
+# A lock that waits longer than this part of its interval: more is to be read than the wire carries.
+CROWDED = 0.25
 
 _log = structlog.get_logger(__name__)
 

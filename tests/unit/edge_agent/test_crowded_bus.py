@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_agent.errors import NoAnswer
+from edge_agent.errors import NoAnswer, Refused
 from edge_agent.journal_keeper import Outcome
 from edge_agent.lock_visitor import WHOLE_VISIT_S
 from tests.support.lock_rig import HandClock, LockRig
@@ -78,6 +78,21 @@ def test_a_glance_without_answer_leaves_it_to_a_whole_visit_to_find_out(rig: Loc
     rig.visitor.visit(lambda: False, in_haste=True)
     assert rig.visitor.view.unreachable_since is not None
     assert GLANCE not in hasten(rig)
+
+
+def test_a_controller_that_gives_its_status_only_as_a_whole_is_asked_for_a_glance_once(rig: LockRig) -> None:
+    def refuse(address: int, count: int) -> None:
+        if (address, count) == GLANCE:
+            asked.append(address)
+            raise Refused(2, "a part of the status")
+
+    asked: list[int] = []
+    rig.registers.before_read = refuse
+    for _ in range(3):
+        rig.clock.seconds += 0.5
+        rig.visitor.visit(lambda: False, in_haste=True)
+    assert len(asked) == 1
+    assert rig.visitor.view.unreachable_since is None
 
 
 @pytest.mark.parametrize("shown", [0, 1, 2**32 - 1])
