@@ -117,14 +117,19 @@ def _classify_pages(
                 yield gap(part, Whereabouts.LOST, Cause.SPOOL_BEGINS_LATER, reason)
 
 
-def record_gaps(connection: Connection, lock: str | None = None) -> Iterator[RecordGap]:
-    """Yield the missing records of all locks and epochs, or of one lock."""
-    waiting = _Waiting(connection)
+def record_gaps(
+    connection: Connection, lock: str | None = None, waiting: "WaitingPages | None" = None
+) -> Iterator[RecordGap]:
+    """Yield the missing records of all locks and epochs, or of one lock.
+
+    `waiting`: of the same snapshot; whoever asks about many locks, one by one, looks for it once.
+    """
+    waiting = waiting or WaitingPages(connection)
     for name, lock_no in _locks(connection, lock):
         yield from _of_lock(connection, name, lock_no, waiting)
 
 
-class _Waiting:
+class WaitingPages:
     """Gateways with pages that haven't come yet; looked for only once a lock lacks something."""
 
     def __init__(self, connection: Connection) -> None:
@@ -140,7 +145,7 @@ class _Waiting:
 
 
 def _of_lock(
-    connection: Connection, name: str, lock_no: int | None, waiting: _Waiting
+    connection: Connection, name: str, lock_no: int | None, waiting: WaitingPages
 ) -> Iterator[RecordGap]:
     found = latest_reports.lock(connection, name)
     report = found[2] if found else None

@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloud_sink.gaps import RecordGap, Whereabouts, record_gaps
+from cloud_sink.gaps import RecordGap, WaitingPages, Whereabouts, record_gaps
 from cloud_sink.ledger.commits import committed_at
 from cloud_sink.ledger.tables import entries, seq_spans
 from cloud_sink.projections.twins.conditions import LockGaps
@@ -21,13 +21,14 @@ class GapFinder:
     def find(self, ledger: Connection, facts: FleetFacts) -> dict[str, LockGaps]:
         """Return the gaps of all locks that have any between, or before, records that are here."""
         found: dict[str, tuple[object, LockGaps]] = {}
+        waiting = WaitingPages(ledger)
         for lock in facts.locks.values():
             if not lock.holes or lock.lock_no is None:
                 continue
             gateway = facts.gateways.get((lock.gateway_site or "", lock.gateway or ""))
             mark = _mark(lock, gateway)
             before = self._known.get(lock.lock)
-            gaps = before[1] if before is not None and before[0] == mark else gaps_of(ledger, lock)
+            gaps = before[1] if before is not None and before[0] == mark else gaps_of(ledger, lock, waiting)
             found[lock.lock] = mark, gaps
         self._known = found
         return {lock: gaps for lock, (_, gaps) in found.items()}
@@ -42,13 +43,15 @@ def _mark(lock: LockFacts, gateway: GatewayFacts | None) -> object:
     return lock.completeness, ring, pages, gateway and gateway.committed_through
 
 
-def gaps_of(ledger: Connection, lock: LockFacts) -> LockGaps:
+def gaps_of(ledger: Connection, lock: LockFacts, waiting: WaitingPages) -> LockGaps:
     """Return a lock's gaps. What is before the first record that ever came of it was before metering began."""
     first_epoch = ledger.scalar(
         sa.select(sa.func.min(seq_spans.c.epoch)).where(seq_spans.c.lock_no == lock.lock_no)
     )
     gaps = [
-        gap for gap in record_gaps(ledger, lock.lock) if not (gap.before_first and gap.epoch == first_epoch)
+        gap
+        for gap in record_gaps(ledger, lock.lock, waiting)
+        if not (gap.before_first and gap.epoch == first_epoch)
     ]
     since = {Whereabouts.BUFFERED: list[datetime](), Whereabouts.LOST: list[datetime]()}
     proven = []
