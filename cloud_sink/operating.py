@@ -195,6 +195,11 @@ class Operations:
         return effects
 
     def _add(self, connection: Connection, *decisions: Decision) -> None:
+        if any(
+            map(_holds_nul, (part for each in decisions for part in (each.reason, each.body.model_dump())))
+        ):
+            # PostgreSQL keeps no such text: what is read from the event could never be written to the twins.
+            raise InputRejected(["the text holds the character NUL (code 0): take it out"])
         add_events(connection, decisions, to_ms(self._clock()))
 
     def _require(self, connection: Connection, kind: SubjectKind, subject: str) -> None:
@@ -208,6 +213,15 @@ class Operations:
             else f"; describe it first: `cloud-sink {kind} describe {subject}`"
         )
         raise NotPossible(f"no {kind} {subject} is known{remedy}")
+
+
+def _holds_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any(map(_holds_nul, value.values()))
+    return False
 
 
 def _check(kind: SubjectKind, subject: str) -> None:

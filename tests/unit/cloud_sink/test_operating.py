@@ -211,3 +211,23 @@ def test_a_note_of_a_later_release_with_more_in_it_is_read() -> None:
         '{"property":"firmware","value":"1.2","deadline_at":"2026-12-01T00:00:00Z"}'
     )
     assert later.deadline_at == DEADLINE + timedelta(0)
+
+
+@pytest.mark.parametrize("where", ["note", "label", "fraction", "reason"])
+def test_text_that_one_of_the_databases_could_not_keep_is_refused(
+    ledger: Ledger, operations: Operations, where: str
+) -> None:
+    operations.describe_lock("1f00a1", {"site": "estate-1"}, ANNA)
+    bad = "a\0b"
+    with pytest.raises(InputRejected, match="NUL"):
+        match where:
+            case "note":
+                operations.note(SubjectKind.LOCK, "1f00a1", bad, ANNA)
+            case "label":
+                operations.describe_lock("1f00a1", {"label": bad}, ANNA)
+            case "fraction":
+                chambers = {1: {"fraction": bad, "volume_ml": 5000}}
+                operations.describe_lock("1f00a1", {"chambers": chambers}, ANNA)
+            case "reason":
+                operations.move("1f00a1", "commissioning", Author("anna", bad))
+    assert len(events(ledger)) == 1
