@@ -54,7 +54,7 @@ class Tokens:
     ) -> str:
         """Add a token and return it: it can't be shown a second time. No `permissions`: all of the role's."""
         name = name.strip()
-        if not 0 < len(name) <= 100:
+        if not 0 < len(name) <= 100 or not name.isprintable():
             raise Invalid("token.name")
         if not 1 <= days <= LONGEST_DAYS:
             raise Invalid("token.days", longest=LONGEST_DAYS)

@@ -62,6 +62,7 @@ class Users:
         """Add a user and return his one-time password, which nobody can be told a second time."""
         if not _NAME.match(name):
             raise Invalid("user.name", name=name)
+        display_name = "".join(letter for letter in display_name if letter.isprintable())
         password = make_one_time_password()
         password_hash = self._passwords.hash(password)
         with self._database.writing() as connection:

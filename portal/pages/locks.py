@@ -65,9 +65,11 @@ def show_history(request: Request, viewer: Reads, lock: Lock, before: Cursor = "
 
 
 def read_twin(request: Request, lock: str, at: datetime | None) -> LockTwin:
-    """Return a lock's twin; NotThere if it is unknown, or was at that instant."""
+    """Return a lock's twin; NotThere if it is unknown, Invalid if nothing was known of it at that instant."""
     with services_of(request).sink.twins() as reader:
         twin = reader.lock(lock, at)
+        if twin is None and at is not None and reader.lock(lock) is not None:
+            raise Invalid("lock.unknown_then")
     if twin is None:
         raise NotThere(f"no lock {lock}")
     return twin

@@ -92,8 +92,10 @@ class Formatting:
             return self.measure(latency_ms, 1000, 1, "s")
         return self.duration(timedelta(milliseconds=latency_ms))
 
-    def day(self, day: date | None) -> str:
-        """Return 25.11.2026."""
+    def day(self, day: date | datetime | None) -> str:
+        """Return 25.11.2026; of an instant the day that it belongs to in the property's zone."""
+        if isinstance(day, datetime):
+            day = day.astimezone(self.zone).date()
         return _ABSENT if day is None else format_date(day, format="medium", locale=self._locale)
 
     def last_day(self, end: date | None) -> str:

@@ -352,3 +352,12 @@ def test_a_household_cookie_lasts_and_a_persons_ends_with_the_browser(portal: Po
         token = form_token(client, "/login")  # the household's session makes the form carry its token
         signed_in = client.post("/login", data={"name": name, "password": PASSWORD, "csrf_token": token})
         assert "Max-Age" not in signed_in.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("number", [2**63, 10**30])
+def test_numbers_that_no_database_can_hold_are_refused(portal: Portal, number: int) -> None:
+    with portal.browser(Role.OPERATOR) as client:
+        assert client.get("/accounts/log", params={"before": number}).status_code == 422
+    with portal.browser(Role.CLERK) as client:
+        row = {"property": "p1", "row": "d1/a1"}
+        assert client.post(f"/billing/links/{number}/revoke", data=row).status_code == 422

@@ -67,3 +67,9 @@ def test_how_long_ago() -> None:
 )
 def test_what_is_not_known_is_a_dash(form: str) -> None:
     assert getattr(DE, form)(None) == "–"
+
+
+def test_the_day_of_an_instant_is_that_of_the_propertys_zone() -> None:
+    late = datetime(2026, 3, 31, 22, 30, tzinfo=UTC)
+    assert Formatting("de", BERLIN).day(late) == "01.04.2026"
+    assert Formatting("de", BERLIN).day(date(2026, 3, 31)) == "31.03.2026"
