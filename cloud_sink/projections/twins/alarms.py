@@ -8,6 +8,7 @@ and when it was over, is written down (`twin_alarms`): the past of what people w
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -25,7 +26,7 @@ from cloud_sink.ledger.instants import from_ms, to_ms
 from cloud_sink.projections.adding import add_rows
 from cloud_sink.projections.twins import tables as t
 from cloud_sink.projections.twins.alarm_rules import RULES
-from cloud_sink.projections.twins.conditions import Condition, Identity, conditions
+from cloud_sink.projections.twins.conditions import Condition, Identity, conditions, identify
 from cloud_sink.projections.twins.loading import Loading
 from cloud_sink.projections.twins.lock_gaps import GapFinder
 from cloud_sink.projections.twins.summing import Summing
@@ -35,6 +36,7 @@ from cloud_sink.projections.twins.thresholds import Thresholds
 _log = structlog.get_logger(__name__)
 _PRUNED_AT_ONCE = 1_000
 _IN_CHUNK = 400
+_PAUSE_FACTOR = 9.0  # of the time no more than a tenth is spent on looking, however many locks there are
 _LEVELS = {Severity.INFO: logging.INFO, Severity.WARNING: logging.WARNING, Severity.CRITICAL: logging.ERROR}
 
 Row = sa.Row[Any]
@@ -71,14 +73,16 @@ class AlarmLog:
         self._clock = clock
         self._gaps = GapFinder()
         self._since: dict[Identity, datetime] = {}
-        self._looked_s: float | None = None
+        self._due_s = -math.inf
 
     def look(self, caught_up: bool) -> None:
         """Look, if it is time. While much is still to be taken, what is known would be of long ago."""
-        due = self._looked_s is None or monotonic() - self._looked_s >= self._thresholds.evaluate_every_s
-        if caught_up and due:
+        began_s = monotonic()
+        if caught_up and began_s >= self._due_s:
             self.look_now()
-            self._looked_s = monotonic()
+            ended_s = monotonic()
+            pause_s = max(self._thresholds.evaluate_every_s, _PAUSE_FACTOR * (ended_s - began_s))
+            self._due_s = ended_s + pause_s
 
     def look_now(self) -> Moves:
         """Look at all conditions, write down what moved, and tell it."""
@@ -100,7 +104,7 @@ class AlarmLog:
         columns = [column.name for column in t.alarms.columns]
         moved = {row["alarm_id"]: row for part in _PARTS for row in getattr(moves, part)}
         rows = [tuple(row[name] for name in columns) for row in moved.values()]
-        kept = {"severity": "new", "escalated_ms": "new", "closed_ms": "new", "detail": "new"}
+        kept = dict.fromkeys(_MOVING, "new")
         with self._database.writing() as connection:
             add_rows(connection, t.alarms, rows, kept)
             for start in range(0, len(old), _IN_CHUNK):
@@ -108,6 +112,7 @@ class AlarmLog:
                 connection.execute(t.alarms.delete().where(t.alarms.c.alarm_id.in_(part)))
 
 
+_MOVING = ("severity", "escalated_ms", "closed_ms", "detail", "site", "gateway")
 _PARTS = ("opened", "escalated", "reworded", "closed")
 
 
@@ -139,9 +144,11 @@ def judge(here: Iterable[Row], found: Iterable[Condition], now: datetime) -> Mov
                 continue
             alarm = _new(condition, opened_at)
             moves.opened.append(alarm)
-        elif alarm["detail"] != condition.detail:
-            alarm["detail"] = condition.detail
-            moves.reworded.append(alarm)
+        else:
+            told = {"detail": condition.detail, "site": condition.site, "gateway": condition.gateway}
+            if any(alarm[name] != value for name, value in told.items()):
+                alarm.update(told)
+                moves.reworded.append(alarm)
         if rule.escalates_after_s is not None and alarm["escalated_ms"] is None:
             escalated_at = from_ms(alarm["opened_ms"]) + timedelta(seconds=rule.escalates_after_s)
             if escalated_at <= now and Severity(alarm["severity"]) is not Severity.CRITICAL:
@@ -154,7 +161,7 @@ def judge(here: Iterable[Row], found: Iterable[Condition], now: datetime) -> Mov
 
 
 def _identity(row: Row) -> Identity:
-    return row.kind, row.site or "", row.lock or "", row.gateway or "", row.key
+    return identify(row.kind, row.site, row.lock, row.gateway, row.key)
 
 
 def _new(condition: Condition, opened_at: datetime) -> dict[str, Any]:

@@ -20,13 +20,13 @@ from cloud_sink.projections.twins.thresholds import Thresholds
 
 _MIB = 1024 * 1024
 Identity = tuple[str, str, str, str, str]
-"""Kind, site, lock, gateway, key; "" of none."""
+"""Kind, site, lock, gateway, key; "" of none, and of a lock's site and gateway: it stays the same lock elsewhere."""
 _SILENT = (Lifecycle.PLANNED, Lifecycle.DECOMMISSIONED)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something is wrong. (kind, site, lock, gateway, key) tells it from others; `severity`: before escalating."""
+    """Something is wrong. `identity` tells it from others; `severity`: before escalating."""
 
     kind: AlarmKind
     site: str | None
@@ -40,7 +40,12 @@ class Condition:
 
     @property
     def identity(self) -> Identity:
-        return (self.kind.value, self.site or "", self.lock or "", self.gateway or "", self.key)
+        return identify(self.kind.value, self.site, self.lock, self.gateway, self.key)
+
+
+def identify(kind: str, site: str | None, lock: str | None, gateway: str | None, key: str) -> Identity:
+    """Return what tells an alarm from others: a lock's goes on when it is read by another gateway."""
+    return (kind, "", lock, "", key) if lock is not None else (kind, site or "", "", gateway or "", key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,6 +339,24 @@ def test_a_gateway_that_was_replaced_is_no_alarm_for_being_away(
     assert [alarm.gateway for alarm in rig.reader.alarms()] == ["gw-0002"]
 
 
+def test_a_locks_alarm_goes_on_when_another_gateway_reads_it_or_its_site_is_another(
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    well(rig, gateway, lock)
+    lock_fault(rig, gateway, lock)
+    rig.clock.go_on(minutes=1)
+    rig.look()
+    [before] = rig.reader.alarms(lock=lock.name)
+    rig.hear_lock(lock, FakeGateway("gw-0002", seed=2), faults=("door_open",))
+    rig.operations.describe_lock(lock.name, {"site": "estate-2"}, TECHNICIAN)
+    rig.clock.go_on(minutes=1)
+    rig.look()
+    [alarm] = rig.reader.alarms(lock=lock.name)
+    assert (alarm.alarm_id, alarm.opened_at) == (before.alarm_id, before.opened_at)
+    assert (alarm.site, alarm.gateway) == ("estate-2", "gw-0002")
+    assert rig.reader.alarms(lock=lock.name, closed=True) == []
+
+
 def test_what_people_were_told_stays_as_it_was_when_twins_are_built_anew(
     rig: TwinRig, gateway: FakeGateway, lock: FakeLock
 ) -> None:
