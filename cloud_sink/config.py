@@ -17,6 +17,7 @@ from cloud_sink.keys import KeyFiles
 from cloud_sink.projections.twins.thresholds import Thresholds
 from cloud_sink.projections.usage_store import default_url
 from wastelock.credentials import credential_path
+from wastelock.credentials import credential_path
 from wastelock.monitoring import parse_address
 from wastelock.topics import InvalidTopic, check_name
 
@@ -319,6 +320,8 @@ def _resolve(content: dict[str, Any], base: Path) -> dict[str, Any]:
         if section == "keys" and isinstance(part, dict):
             part = resolved[section] = {"gateways": "gateways.toml", "locks": "lock-keys.csv",
                                         "pseudonym_key": "pseudonym.key", **part}  # fmt: skip
+        if section == "authority" and isinstance(part, dict):
+            part.setdefault("directory", "ca")
         if isinstance(part, dict):
             files = {name: str(directory / part[name]) for name in names if isinstance(part.get(name), str)}
             for name, file in files.items():

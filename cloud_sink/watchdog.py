@@ -6,6 +6,7 @@ A database or a broker that is away is no reason: who waits for it in good order
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from time import monotonic
 
 import sdnotify  # type: ignore[import-untyped]
@@ -24,8 +25,13 @@ def notify_in_background(loops: Mapping[str, Callable[[], float]], stop: threadi
     """
     if not os.environ.get("NOTIFY_SOCKET"):
         return
-    tell: Callable[[str], None] = sdnotify.SystemdNotifier().notify
-    threading.Thread(target=notify, args=(loops, stop, tell), name="watchdog", daemon=True).start()
+    threading.Thread(target=_notify_systemd, args=(loops, stop), name="watchdog", daemon=True).start()
+
+
+def _notify_systemd(loops: Mapping[str, Callable[[], float]], stop: threading.Event) -> None:
+    notifier = sdnotify.SystemdNotifier()
+    with closing(notifier.socket):
+        notify(loops, stop, notifier.notify)
 
 
 def notify(

@@ -36,7 +36,7 @@ from edge_agent.spool import Spool, SpoolLimits
 from edge_agent.spool_pages import Sealer
 from edge_agent.spool_reader import SpoolReader
 from edge_agent.uplink import Session, Uplink
-from edge_agent.watchdog import Beat, Watchdog
+from edge_agent.watchdog import Beat, Watchdog, systemd
 from wastelock.topics import GatewayTopics
 
 _log = structlog.get_logger(__name__)
@@ -186,7 +186,7 @@ class Agent:
 
 def _run_again_and_again(config: AgentConfig, stop: threading.Event, alarms: Alarms, show: Show) -> None:
     """Run the agent; begin again from what is on disk where that is what an error asks for."""
-    pause_s = _PAUSE_FIRST_S
+    pause_s, tell = _PAUSE_FIRST_S, systemd()
     while not stop.is_set():
         began_s = monotonic()
         try:
@@ -195,6 +195,7 @@ def _run_again_and_again(config: AgentConfig, stop: threading.Event, alarms: Ala
             if monotonic() - began_s > _STUCK_AFTER_S:
                 pause_s = _PAUSE_FIRST_S
             _log.warning("the agent starts afresh", why=str(error), after_s=pause_s)
+            tell("WATCHDOG=1")  # who tries again in good order isn't stuck: a restart would change nothing
             stop.wait(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 

@@ -23,6 +23,7 @@ from edge_agent.config import (
 )
 from edge_agent.config_reading import Draft, Problems, draft_config, read_table
 from edge_agent.errors import ConfigError
+from wastelock.credentials import credential_path
 from wastelock.page import SigningKey
 from wastelock.topics import RESERVED_SITES
 
@@ -70,10 +71,15 @@ def load_signing_key(path: Path) -> SigningKey:
 
 
 def _make_paths_absolute(draft: Draft, base: Path) -> Draft:
-    """Relative paths are relative to the configuration file, wherever the program was started."""
+    """Relative paths are relative to the configuration file; keys are where systemd put them, where it did."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
 
     def absolute(table: Mapping[str, object]) -> dict[str, object]:
-        return {key: base / value for key, value in table.items() if isinstance(value, Path)}
+        return {
+            key: Path(credential_path(str(base / value), str(base), credentials))
+            for key, value in table.items()
+            if isinstance(value, Path)
+        }
 
     for name, section in draft.sections.items():
         draft.sections[name] = section.model_copy(update=absolute(dict(section)))

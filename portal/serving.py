@@ -1,9 +1,11 @@
 """Runs the application in uvicorn: bounded concurrency, time limits, trusted proxies, an orderly end."""
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 
+import sdnotify  # type: ignore[import-untyped]
 import uvicorn
 from fastapi import FastAPI
 
@@ -16,6 +18,7 @@ _KEEP_ALIVE_S = 20
 _END_WITHIN_S = 10
 _BACKLOG = 512
 _HEADER_BYTES = 32 * 1024
+_NOTIFY_EVERY_S = 5
 
 
 class LiveThreadDied(PortalError):
@@ -45,6 +48,8 @@ class Server(uvicorn.Server):
                 server_header=False,
                 access_log=False,  # paths hold links' secrets; what was asked for is counted by route
                 log_config=None,
+                timeout_notify=_NOTIFY_EVERY_S,
+                callback_notify=_systemd("WATCHDOG=1"),
             )
         )
         self._services = services
@@ -54,6 +59,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)  # type: ignore[arg-type]  # passed through as it came
         if self.started:
             self._announce(self.address)
+            await _systemd("READY=1")()
 
     @property
     def address(self) -> str:
@@ -70,6 +76,18 @@ class Server(uvicorn.Server):
         # Not in a signal's handler itself: it may have interrupted who holds the event's lock.
         threading.Thread(target=self._services.hub.end_streams).start()
         self.should_exit = True
+
+
+def _systemd(message: str) -> Callable[[], Awaitable[None]]:
+    """Return what tells systemd, from the loop that answers requests; nothing where systemd didn't start the portal."""
+    # Made only where there is somebody to tell: the class leaves its socket open otherwise.
+    notifier = sdnotify.SystemdNotifier() if os.environ.get("NOTIFY_SOCKET") else None
+
+    async def tell() -> None:
+        if notifier is not None:
+            notifier.notify(message)
+
+    return tell
 
 
 def run_until_stopped(settings: Config, announce: Callable[[str], None]) -> None:
