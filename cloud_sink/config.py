@@ -17,7 +17,6 @@ from cloud_sink.keys import KeyFiles
 from cloud_sink.projections.twins.thresholds import Thresholds
 from cloud_sink.projections.usage_store import default_url
 from wastelock.credentials import credential_path
-from wastelock.credentials import credential_path
 from wastelock.monitoring import parse_address
 from wastelock.topics import InvalidTopic, check_name
 
@@ -260,7 +259,7 @@ class Config(_Section):
     @property
     def authority_broker(self) -> MqttSection:
         """As whom `cloud-sink ca run` goes to the broker; ConfigError as above."""
-        return _as_another(self.mqtt, self.authority or AuthoritySection(), "authority")
+        return _as_another(self.mqtt, self.authority or AuthoritySection(directory=Path("ca")), "authority")
 
     @property
     def projections_url(self) -> str:

@@ -13,6 +13,7 @@ start), the agent does so by itself, in this process.
 import os
 import signal
 import threading
+from collections import deque
 from importlib.metadata import version
 from pathlib import Path
 from random import Random, SystemRandom
@@ -45,6 +46,7 @@ _MIB = 1024 * 1024
 _STUCK_AFTER_S = 60.0
 _JOIN_S = 4.0  # all in all the agent ends within 5 s
 _LOOK_S = 0.5
+_ANSWERS_MAX = 16
 _PAUSE_FIRST_S, _PAUSE_MAX_S = 0.5, 30.0
 
 
@@ -70,9 +72,13 @@ class Agent:
         self._topics = GatewayTopics(config.gateway.site, config.gateway.id)
         self._key = load_signing_key(config.gateway.signing_key)
         self._crew = Crew(self._halt)
+        self._identity_answers: deque[bytes] = deque(maxlen=_ANSWERS_MAX)
 
     def run(self) -> None:
-        """Run until `stop` is set. Raises the error that ended a thread, if one did."""
+        """Run until `stop` is set, or until there is a new identity to begin with afresh.
+
+        Raises the error that ended a thread, if one did.
+        """
         spool = self._build_spool()
         spool.start()
         try:
@@ -127,6 +133,7 @@ class Agent:
         self._crew.start("uplink", uplink.run)
         self._crew.start("forwarder", forwarder.run)
         self._crew.start("reporter", reporter.run)
+        self._start_renewal(uplink)
         for poller in field.pollers:
             self._crew.start(f"poller {poller.bus}", poller.run)
         _log.info(
@@ -171,8 +178,33 @@ class Agent:
             topics=self._topics,
             will=offline(gateway, incarnation).to_json(),
             farewell=lambda: offline(gateway, incarnation, self._clock.now()).to_json(),
+            listeners=(
+                {}
+                if self._config.identity is None
+                else {self._topics.identity_answer: self._identity_answers.append}
+            ),
         )
         return Uplink(self._config.mqtt, session, self._random, self._wake)
+
+    def _start_renewal(self, uplink: Uplink) -> None:
+        """Keep the certificate young, where it is ours to keep."""
+        config = self._config
+        if config.identity is None:
+            return
+        from edge_agent.identity_trial import try_identity  # only who has an identity pays for it in memory
+        from edge_agent.renewal import Renewal
+
+        renewal = Renewal(
+            config,
+            config.identity,
+            uplink,
+            self._identity_answers,
+            self._alarms,
+            self._clock.now,
+            lambda directory: try_identity(config.mqtt.host, config.mqtt.port, directory),
+            self._halt.set,
+        )
+        self._crew.start("renewal", renewal.run)
 
     def _subject(self, spool: Spool) -> Subject:
         return Subject(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from edge_agent import running
+from edge_agent import enroll_command, running
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
 from edge_agent.status import print_status, read_status
 
@@ -144,6 +144,9 @@ def _pages_on_stderr() -> Iterator[Callable[[int, int], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("pages")
         yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+enroll_command.register(app)
 
 
 def _refuse(error: ConfigError) -> NoReturn:

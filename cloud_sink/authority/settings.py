@@ -18,7 +18,7 @@ class AuthoritySection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    directory: Path = Path("ca")
+    directory: Path
     passphrase_file: Path | None = None
     crl_file: Path | None = None
     acl_file: Path | None = None

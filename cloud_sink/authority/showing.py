@@ -54,7 +54,7 @@ def show_authority(told: dict[str, Any]) -> str:
         title = [each["name"], each["role"], *(value for value in (each["site"], each["state"]) if value)]
         lines += ["", "  ".join(title)]
         lines += [
-            f"  certificate {row['serial'][:12]}…  until {row['expires_at']}  {row['state']}"
+            f"  certificate {row['serial']}  until {row['expires_at']}  {row['state']}"
             for row in each["certificates"]
         ]
         lines += [

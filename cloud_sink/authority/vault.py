@@ -80,9 +80,7 @@ class Vault:
             raise ConfigError([f"{error.filename}: can't be read: {error.strerror}"]) from error
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise ConfigError(
-                [
-                    f"{self.directory}: {_KEY}, {_CERTIFICATE} can't be used: is authority.passphrase_file the right one?"
-                ]
+                [f"{self.directory}: {_KEY} or {_CERTIFICATE} can't be used: see authority.passphrase_file"]
             ) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
             raise ConfigError(

@@ -37,6 +37,7 @@ from wastelock.messages import IdentityRequest
 
 ca = typer.Typer(no_args_is_help=True, help="The certificate authority itself.")
 enroll = typer.Typer(no_args_is_help=True, help="Gateways get their certificate.")
+_AT_GATEWAY = "edge-agent enroll --config /etc/wastelock/edge-agent.toml"
 _REQUEST_BYTES_MAX = 32 * 1024
 
 GatewayArgument = Annotated[str, typer.Argument(metavar="GATEWAY", help="The gateway's id.")]
@@ -112,7 +113,7 @@ def issue(
 ) -> None:
     """Make key and certificate of a program of the cloud: the broker, a sink, its feed, a billing backend, `ca run`.
 
-    Example: cloud-sink ca issue broker --role broker --host mqtt.example.org --out certs --config config/cloud-sink.toml
+    Example: cloud-sink ca issue mqtt --role broker --host mqtt.example.org --out certs --config config/cloud-sink.toml
     """
     with _opened(config) as (authority, files):
         author = make_author(actor, "")
@@ -158,7 +159,10 @@ def token(
             typer.echo(
                 f"for {gateway} of {site}, once, until {expires_at:%Y-%m-%d %H:%M} UTC; there:", err=True
             )
-            typer.echo(f"edge-agent enroll --token {made} --request {gateway}.request", err=True)
+            typer.echo(
+                f"{_AT_GATEWAY} --token {made} --request {gateway}.request",
+                err=True,
+            )
 
 
 @enroll.command()
@@ -233,7 +237,10 @@ def _sign(config: Path, request: Path, answer: Path | None, actor: str | None) -
                 replace_file(answer, made, 0o644)
             except OSError as error:
                 raise ConfigError([f"{answer}: can't be written: {error.strerror}"]) from error
-            typer.echo(f"{answer}: made; at the gateway: edge-agent enroll --accept {answer.name}", err=True)
+            typer.echo(
+                f"{answer}: made; there: {_AT_GATEWAY} --accept {answer.name}",
+                err=True,
+            )
         _publish(authority, files)
 
 
