@@ -145,6 +145,8 @@ class Agent:
         max_bytes = self._config.spool.max_mib * _MIB
         self._show(Sight(spool, max_bytes, uplink, forwarder, field, watchdog, self._clock))
         self._watch(spool)
+        if self._stop.is_set():  # else it begins afresh, and systemd mustn't wait for an end
+            watchdog.stopping()
         for bus in field.buses:
             bus.close()
 

@@ -151,7 +151,7 @@ class IdentityStore:
         try:
             names = (_KEY, _CERTIFICATE, _AUTHORITY, _REQUEST, _SIGNING)
             made = self._make_directory(
-                f"v{number}.new",
+                "version.new",
                 {name: (staged / name).read_bytes() for name in names if (staged / name).exists()},
             )
             self._carry_over_signing_key(made)
