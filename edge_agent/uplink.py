@@ -83,6 +83,7 @@ class Uplink:
         self._inbox: deque[tuple[str, bytes]] = deque(maxlen=_INBOX_MAX)
         self._connected = threading.Event()
         self._connected_at_s = 0.0
+        self._answered = False
         self._max_in_hand = max_in_hand
         self.max_in_hand = max_in_hand
         self.max_packet_bytes: int | None = None
@@ -127,8 +128,10 @@ class Uplink:
         backoff_s = _BACKOFF_FIRST_S
         while not stop.is_set():
             started_s = monotonic()
+            self._answered = False
             if self._connect():
                 self._serve(stop)
+                self._note_silence(stop)
                 self._note_lost()
             self.progressed_at = monotonic()
             if stop.is_set():
@@ -161,6 +164,14 @@ class Uplink:
             if stop.is_set():
                 self._say_goodbye()
                 return
+
+    def _note_silence(self, stop: threading.Event) -> None:
+        """With TLS 1.3 a refused certificate shows only as a connection that ends before the broker has said a word."""
+        if self._answered or stop.is_set() or self._settings.cert_file is None:
+            return
+        self._note_trouble(
+            "the broker ended the connection without an answer: does it take this certificate, or was it revoked?"
+        )
 
     def _say_goodbye(self) -> None:
         if self.is_connected:
@@ -229,6 +240,7 @@ class Uplink:
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
+        self._answered = True
         if code.is_failure:
             self._note_trouble(f"the broker refuses the session: {code.getName()}")
             return
