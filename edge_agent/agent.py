@@ -43,7 +43,7 @@ from wastelock.topics import GatewayTopics
 _log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
-_STUCK_AFTER_S = 60.0
+STUCK_AFTER_S = 60.0
 _JOIN_S = 4.0  # all in all the agent ends within 5 s
 _LOOK_S = 0.5
 _ANSWERS_MAX = 16
@@ -103,9 +103,9 @@ class Agent:
             spool, uplink, Sealer(self._topics, self._key), self._alarms, self._random, self._wake
         )
         beats = {
-            "spool": Beat(lambda: spool.progressed_at, _STUCK_AFTER_S),
-            "mqtt": Beat(lambda: uplink.progressed_at, _STUCK_AFTER_S),
-            "forwarder": Beat(lambda: forwarder.progressed_at, _STUCK_AFTER_S),
+            "spool": Beat(lambda: spool.progressed_at, STUCK_AFTER_S),
+            "mqtt": Beat(lambda: uplink.progressed_at, STUCK_AFTER_S),
+            "forwarder": Beat(lambda: forwarder.progressed_at, STUCK_AFTER_S),
         }
         watchdog = Watchdog(beats)
         states = LockStates()
@@ -226,7 +226,7 @@ def _run_again_and_again(config: AgentConfig, stop: threading.Event, alarms: Ala
         try:
             Agent(config, stop, alarms, show).run()
         except (SpoolCorrupt, JournalForked, SpoolFull) as error:
-            if monotonic() - began_s > _STUCK_AFTER_S:
+            if monotonic() - began_s > STUCK_AFTER_S:
                 pause_s = _PAUSE_FIRST_S
             _log.warning("the agent starts afresh", why=str(error), after_s=pause_s)
             tell("WATCHDOG=1")  # who tries again in good order isn't stuck: a restart would change nothing
@@ -249,7 +249,7 @@ def _start_monitoring(config: AgentConfig, stop: threading.Event, alarms: Alarms
 
 
 def _poller_beat(poller: Poller) -> Beat:
-    return Beat(lambda: poller.progressed_at, _STUCK_AFTER_S)
+    return Beat(lambda: poller.progressed_at, STUCK_AFTER_S)
 
 
 def serve(config_file: Path, log_format: str = "auto") -> int:
