@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cloud_sink.errors import ConfigError
+from cloud_sink.errors import ConfigError, RegisterUnavailable
 from cloud_sink.ledger.instants import from_ms, to_ms
 
 _VERSION = 1
@@ -96,22 +96,28 @@ class Register:
     @contextmanager
     def deciding(self) -> Iterator["Decision"]:
         """One transaction: all of it is kept, or on an exception nothing."""
-        with closing(self._connect()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+        try:
+            with closing(self._connect()) as connection:  # closing rolls back what isn't committed
+                connection.execute("BEGIN IMMEDIATE")
                 yield Decision(connection)
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.commit()
+                connection.commit()
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
 
     @contextmanager
     def reading(self) -> Iterator["Decision"]:
         """A consistent look at all of it."""
-        with closing(self._connect()) as connection:
-            connection.execute("BEGIN")
-            yield Decision(connection)
-            connection.rollback()
+        try:
+            with closing(self._connect()) as connection:
+                connection.execute("BEGIN")
+                yield Decision(connection)
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: sqlite3.Error) -> RegisterUnavailable:
+        return RegisterUnavailable(
+            f"{self._path}: can't be used now ({error}); nothing was decided: try again"
+        )
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)

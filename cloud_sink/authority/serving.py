@@ -23,7 +23,7 @@ from cloud_sink.authority.enrolling import Authority
 from cloud_sink.authority.publications import Publications
 from cloud_sink.broker_identity import identify
 from cloud_sink.config import MqttSection
-from cloud_sink.errors import NotPossible
+from cloud_sink.errors import NotPossible, RegisterUnavailable
 from wastelock.enrolment import request_id
 from wastelock.messages import IdentityAnswer, IdentityRequest
 from wastelock.topics import (
@@ -79,18 +79,20 @@ class Serving:
             _log.info("written", file=str(path))
 
     def answer(self, topic: ParsedTopic, payload: bytes) -> IdentityAnswer | None:
-        """Return the answer to a request that came on a gateway's topic; None where it names no request at all."""
-        if len(payload) > _REQUEST_BYTES_MAX:
-            return None
+        """Return the answer to a request that came on a gateway's topic; None where there is none to give now."""
         try:
-            request = IdentityRequest.model_validate_json(payload)
+            request = IdentityRequest.model_validate_json(payload[: _REQUEST_BYTES_MAX + 1])
         except ValidationError:
+            _log.warning("not a request", gateway=topic.gateway)
             return None
         try:
             answer = self._authority.answer(request, "gateway", (topic.site, topic.gateway))
         except NotPossible as error:
             _log.warning("request refused", gateway=topic.gateway, why=str(error))
             return IdentityAnswer(request=request_id(request), at=self._clock(), refused=str(error))
+        except RegisterUnavailable as error:
+            _log.error("request not answered: the gateway asks again", gateway=topic.gateway, why=str(error))
+            return None
         # Sinks must know a new key by the time that the gateway uses it.
         self.publish()
         _log.info("certificate renewed", gateway=topic.gateway)
@@ -103,7 +105,6 @@ class Serving:
             return
         answer = self.answer(topic, payload)
         if answer is None:
-            _log.warning("not a request", gateway=topic.gateway)
             return
         client.publish(GatewayTopics(topic.site, topic.gateway).identity_answer, answer.to_json(), qos=1)
 

@@ -1,25 +1,20 @@
 """The authority's decisions: single-use tokens, proofs, renewals with overlap, revocation, and who reads what of it."""
 
-import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from cloud_sink.authority.certificates import make_issuer
-from cloud_sink.authority.enrolling import Authority, Terms
-from cloud_sink.authority.publications import Publications
-from cloud_sink.authority.register import Register, SigningKeyRow
+from cloud_sink.authority.enrolling import Terms
+from cloud_sink.authority.register import SigningKeyRow
 from cloud_sink.authority.vault import Vault
 from cloud_sink.errors import ConfigError, NotPossible
 from cloud_sink.keys import KeyFiles
 from cloud_sink.operating import Author
+from tests.support.authority import BOSS, START, Applicant, Office, certificate, serial
 from tests.support.fake_gateway import FakeGateway
 from tests.support.ledger import write_keys
 from wastelock.enrolment import (
@@ -28,89 +23,7 @@ from wastelock.enrolment import (
     check_request,
     common_name,
     fingerprint,
-    make_csr,
-    make_request,
 )
-from wastelock.messages import IdentityAnswer, IdentityBody, IdentityRequest
-from wastelock.page import SigningKey, to_base64url
-
-START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
-BOSS = Author("boss", "test")
-
-
-class Applicant:
-    """A gateway's keys, without an edge agent."""
-
-    def __init__(self, gateway: str = "gw-0001", site: str = "lindenhof") -> None:
-        self.gateway, self.site = gateway, site
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.signing = SigningKey(Ed25519PrivateKey.generate())
-
-    def request(
-        self, token: str | None = None, serial: str | None = None, endorser: ec.EllipticCurvePrivateKey | None = None,
-        signing: SigningKey | None = None, csr_for: str | None = None,
-    ) -> IdentityRequest:  # fmt: skip
-        signing = signing or self.signing
-        body = IdentityBody(
-            gateway=self.gateway,
-            site=self.site,
-            csr=make_csr(csr_for or self.gateway, self.key),
-            signing_key=to_base64url(signing.private.public_key().public_bytes_raw()),
-            made_at=START,
-            token=token,
-            serial=serial,
-        )
-        return make_request(body, signing, endorser)
-
-
-class Office:
-    """An authority with its files in a directory, and a clock that is moved by hand."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.at = START
-        self.vault = Vault(directory / "ca")
-        self.vault.create(make_issuer("Test", START))
-        self.files = Publications(directory / "enrolled.toml", directory / "ca.crl", directory / "acl.conf")
-        self.authority = Authority(self.vault.open(), Register(self.vault.register), Terms(), lambda: self.at)
-        self.publish()
-
-    def publish(self) -> None:
-        self.files.write(self.authority.register, self.authority.issuer, self.at)
-
-    def token(self, gateway: str = "gw-0001", site: str = "lindenhof", hours: float = 72) -> str:
-        return self.authority.make_token(gateway, site, timedelta(hours=hours), BOSS)[0].secret
-
-    def answer(self, request: IdentityRequest) -> IdentityAnswer:
-        return self.authority.answer(request, "boss")
-
-    def refuses(self, request: IdentityRequest, why: str) -> None:
-        with pytest.raises(NotPossible, match=why):
-            self.answer(request)
-
-    def kids(self, site: str = "lindenhof", gateway: str = "gw-0001") -> set[str]:
-        """Return the keys that a sink takes pages by."""
-        self.publish()
-        write_keys(self.directory, [])
-        files = KeyFiles(
-            self.directory / "gateways.toml", self.directory / "lock-keys.csv", self.directory / "pseudonym.key",
-            self.files.enrolled,
-        )  # fmt: skip
-        return set(files.load().gateways.get((site, gateway), {}))
-
-    def revoked(self) -> set[int]:
-        self.publish()
-        found = x509.load_pem_x509_crl(self.files.revocation_list.read_bytes())
-        assert found.is_signature_valid(self.authority.issuer.key.public_key())
-        return {each.serial_number for each in found}
-
-
-def certificate(answer: IdentityAnswer) -> x509.Certificate:
-    return x509.load_pem_x509_certificate((answer.certificate or "").encode())
-
-
-def serial(answer: IdentityAnswer) -> str:
-    return f"{certificate(answer).serial_number:x}"
 
 
 @pytest.fixture
@@ -347,66 +260,6 @@ def test_a_token_names_its_authority(office: Office) -> None:
     token, _ = office.authority.make_token("gw-0001", "lindenhof", timedelta(hours=1), BOSS)
     assert Token.parse(str(token)) == token
     assert token.authority == fingerprint(office.authority.issuer.certificate)
-
-
-class Life(RuleBasedStateMachine):
-    """One gateway's life in any order; what the model says must be what sinks and broker read."""
-
-    directory: Path
-
-    def __init__(self) -> None:
-        super().__init__()
-
-        self.office = Office(Path(tempfile.mkdtemp(dir=self.directory)))
-        self.keys: set[str] = set()
-        self.certificates: dict[str, Applicant] = {}
-        self.revoked: set[int] = set()
-        self.tokens: list[str] = []
-
-    @rule()
-    def make_token(self) -> None:
-        self.tokens = [self.office.token()]
-
-    @rule()
-    def enrol(self) -> None:
-        for secret in self.tokens:
-            gateway = Applicant()
-            self._took(gateway, gateway.request(secret))
-        self.tokens = []
-
-    @rule(new_key=st.booleans())
-    def renew(self, new_key: bool) -> None:
-        for number, endorser in list(self.certificates.items())[-1:]:
-            gateway = Applicant()
-            if not new_key:
-                gateway.signing = endorser.signing
-            self._took(gateway, gateway.request(serial=number, endorser=endorser.key))
-
-    @rule()
-    def revoke(self) -> None:
-        if self.certificates:
-            self.office.authority.revoke("gw-0001", None, BOSS)
-            self.revoked |= {int(number, 16) for number in self.certificates}
-            self.certificates, self.keys, self.tokens = {}, set(), []
-
-    @invariant()
-    def sinks_and_broker_read_what_was_decided(self) -> None:
-        assert self.office.kids() == self.keys
-        assert self.office.revoked() == self.revoked
-        assert ("user gw-0001" in self.office.files.access_rules.read_text()) == bool(self.certificates)
-
-    def _took(self, gateway: Applicant, request: IdentityRequest) -> None:
-        answer = self.office.answer(request)
-        self.certificates[serial(answer)] = gateway
-        self.keys.add(gateway.signing.kid)
-
-
-def test_whatever_happens_to_a_gateway_sinks_and_broker_read_what_was_decided(tmp_path: Path) -> None:
-
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        type("LifeHere", (Life,), {"directory": tmp_path}),
-        settings=settings(max_examples=6, stateful_step_count=10, suppress_health_check=list(HealthCheck)),
-    )
 
 
 def _keys(office: Office) -> list[SigningKeyRow]:
