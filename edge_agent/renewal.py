@@ -73,7 +73,8 @@ class Renewal:
         self._version = self._store.version
         self._asked: IdentityRequest | None = None
         self._ask_due_s = now_s()
-        self._install_due_s: float | None = None
+        self._installing: str | None = None
+        self._install_due_s = 0.0
         self._trouble: str | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -145,10 +146,10 @@ class Renewal:
         """Change over once sinks know the page-signing key, and if the broker takes the certificate."""
         now_s, answer = self._now_s(), pending.answer
         assert answer is not None
-        if self._install_due_s is None:
+        if answer.request != self._installing:
             # The authority's own clock says how long: ours may be another.
             grace = answer.sign_from - answer.at if answer.sign_from is not None else timedelta()
-            self._install_due_s = now_s + max(0.0, grace.total_seconds())
+            self._installing, self._install_due_s = answer.request, now_s + max(0.0, grace.total_seconds())
         if now_s < self._install_due_s:
             return
         try:

@@ -244,6 +244,26 @@ def test_a_certificate_that_the_broker_refuses_isnt_used_and_that_is_said(site: 
     assert site.expires_at > old and site.alarms.texts() == ()
 
 
+def test_another_request_takes_the_place_of_a_refused_one_and_its_key_is_waited_for(site: Site) -> None:
+    site.enrol()
+    renewal, old = site.renewal(), site.expires_at
+    for _ in range(2):
+        ask_to_renew(
+            site.store, site.config, AT, new_signing_key=True
+        )  # as `edge-agent enroll --new-signing-key`
+        renewal.step()
+        site.answers.append(site.signer.answer(site.asked[-1], AT + timedelta(days=1), grace_s=60).to_json())
+        site.trouble, site.at_s = CertificateRefused("revoked"), site.at_s + 1000
+        renewal.step()
+    site.trouble = None
+    assert len({request.body for request in site.asked}) == 2
+    renewal.step()
+    assert site.installed == 0 and site.expires_at == old
+    site.at_s += 60
+    renewal.step()
+    assert site.installed == 1 and site.expires_at > old
+
+
 def test_what_isnt_renewed_in_time_is_an_alarm_that_says_what_to_do(site: Site) -> None:
     site.enrol()
     renewal = site.renewal()
