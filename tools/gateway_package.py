@@ -63,12 +63,12 @@ def build(out: Path, version: str | None = None, compression: tuple[str, ...] = 
         architecture = _run("dpkg", "--print-architecture").strip()
         _write_control(stage, version, architecture)
         _settle(stage, epoch_s)
-        target = out / f"{NAME}_{version}_{architecture}.deb"
+        package = out / f"{NAME}_{version}_{architecture}.deb"
         _run(
-            *("dpkg-deb", "--build", "--root-owner-group", *compression, str(stage), str(target)),
+            *("dpkg-deb", "--build", "--root-owner-group", *compression, str(stage), str(package)),
             SOURCE_DATE_EPOCH=str(epoch_s),
         )
-    return target
+    return package
 
 
 def _stage_python(site: Path, version: str) -> None:

@@ -18,7 +18,7 @@ SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(path.name for path in SYSTEMD.glob("wastelock-*.*") if path.suffix != ".d")
 SERVICES = [name for name in UNITS if name.endswith(".service")]
 PROGRAMS = {"edge-agent": "usr/bin", "cloud-sink": "opt/wastelock/bin", "portal": "opt/wastelock/bin",
-            "billing-aggregator": "opt/wastelock/bin", "kill": "bin"}  # fmt: skip
+            "billing-aggregator": "opt/wastelock/bin", "sh": "bin"}  # fmt: skip
 MOST_EXPOSED = 15  # in tenths of what `systemd-analyze security` shows
 # Units and their loops: how long one may take before the program itself calls it stuck.
 STUCK_AFTER_S = {
