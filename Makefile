@@ -6,7 +6,7 @@ N ?= 20
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo test lint format bench faults contract lock clean
+.PHONY: help setup setup-demo demo test lint format bench faults contract deb lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ faults: setup ## N random faults from SEED against the running chain, then ledge
 
 contract: setup ## write docs/contract from the message models
 	@$(PYTHON_VENV) -m tools.contract
+
+deb: setup ## build the gateway's Debian package into dist/ (docs/operations-gateway.md)
+	@$(PYTHON_VENV) -m tools.gateway_package $(ARGS)
 
 lock: .tools/bin/uv ## pin all dependencies anew: requirements.lock, requirements-edge.lock
 	.tools/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

@@ -11,19 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from cloud_sink.authority.settings import AuthoritySection
 from cloud_sink.errors import ConfigError
 from cloud_sink.keys import KeyFiles
 from cloud_sink.projections.twins.thresholds import Thresholds
 from cloud_sink.projections.usage_store import default_url
+from wastelock.credentials import credential_path
 from wastelock.monitoring import parse_address
 from wastelock.topics import InvalidTopic, check_name
 
 _FILES = ("password_file", "ca_file", "cert_file", "key_file")
 _PATHS = {
     "mqtt": _FILES,
-    "keys": ("gateways", "locks", "pseudonym_key"),
+    "keys": ("gateways", "locks", "pseudonym_key", "enrolled"),
     "feed": _FILES,
     "timeseries": ("token_file",),
+    "authority": ("directory", "passphrase_file", "crl_file", "acl_file", *_FILES),
 }
 _ALONE_EXPIRY_S = 86_400
 _GROUP_EXPIRY_S = 60
@@ -103,12 +106,15 @@ class MqttSection(_Section):
 
 
 class KeysSection(_Section):
+    """`enrolled`: the gateways that the authority has enrolled; written by it, without one there are none."""
+
     gateways: Path = Path("gateways.toml")
     locks: Path = Path("lock-keys.csv")
     pseudonym_key: Path = Path("pseudonym.key")
+    enrolled: Path | None = None
 
     def files(self) -> KeyFiles:
-        return KeyFiles(self.gateways, self.locks, self.pseudonym_key)
+        return KeyFiles(self.gateways, self.locks, self.pseudonym_key, self.enrolled)
 
 
 class ProjectionsSection(_Section):
@@ -242,23 +248,18 @@ class Config(_Section):
     feed: FeedSection = FeedSection()
     timeseries: TimeseriesSection | None = None
     metrics: MetricsSection = MetricsSection()
+    authority: AuthoritySection | None = None
     twins: Thresholds = Thresholds()
 
     @property
     def feed_broker(self) -> MqttSection | None:
         """As whom the feed is published; None where it isn't. ConfigError if that would throw out `cloud-sink run`."""
-        feed, mqtt = self.feed, self.mqtt
-        if not feed.publish:
-            return None
-        if mqtt.cert_file is not None and feed.cert_file is None:
-            raise ConfigError(
-                ["feed.cert_file is missing: with the certificate of [mqtt] the broker would take the feed for "
-                 "`cloud-sink run`: give it one of its own, or set feed.publish = false"]
-            )  # fmt: skip
-        changed = {
-            name: value for name, value in feed.model_dump(exclude={"publish"}).items() if value is not None
-        }
-        return mqtt.model_copy(update={"client_id": f"{mqtt.session_name}-feed", **changed})
+        return _as_another(self.mqtt, self.feed, "feed") if self.feed.publish else None
+
+    @property
+    def authority_broker(self) -> MqttSection:
+        """As whom `cloud-sink ca run` goes to the broker; ConfigError as above."""
+        return _as_another(self.mqtt, self.authority or AuthoritySection(directory=Path("ca")), "authority")
 
     @property
     def projections_url(self) -> str:
@@ -266,8 +267,23 @@ class Config(_Section):
         return self.projections.url or default_url(self.ledger.url)
 
 
-def load_config(path: Path) -> Config:
-    """Return the configuration in this file, or raise ConfigError with every problem that it has."""
+def _as_another(mqtt: MqttSection, section: FeedSection | AuthoritySection, name: str) -> MqttSection:
+    """Return [mqtt] with the identity of another section: each connection needs one of its own."""
+    if mqtt.cert_file is not None and section.cert_file is None:
+        raise ConfigError(
+            [f"{name}.cert_file is missing: with the certificate of [mqtt] the broker would take it for "
+             f"`cloud-sink run`: give it one of its own{', or set feed.publish = false' if name == 'feed' else ''}"]
+        )  # fmt: skip
+    names = ("client_id", "username", "password_file", "cert_file", "key_file")
+    changed = {key: getattr(section, key) for key in names if getattr(section, key) is not None}
+    return mqtt.model_copy(update={"client_id": f"{mqtt.session_name}-{name}", **changed})
+
+
+def load_config(path: Path, *, files_must_exist: bool = True) -> Config:
+    """Return the configuration in this file, or raise ConfigError with every problem that it has.
+
+    `files_must_exist=False` is for the authority's commands, which make the certificates that it names.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -281,7 +297,8 @@ def load_config(path: Path) -> Config:
     except ValidationError as error:
         raise ConfigError([_explain(path, problem) for problem in error.errors()]) from None
     problems = [*_check_directory(path, "ledger.url", config.ledger.url), *_check_mqtt(path, config.mqtt)]
-    problems += _check_files(path, "feed", config.feed)
+    if files_must_exist:
+        problems += [*_check_files(path, "mqtt", config.mqtt), *_check_files(path, "feed", config.feed)]
     if (config.feed.cert_file is None) != (config.feed.key_file is None):
         problems.append(f"{path}: feed.cert_file and feed.key_file belong together: set both or none")
     if config.timeseries is not None:
@@ -294,15 +311,20 @@ def load_config(path: Path) -> Config:
 
 
 def _resolve(content: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Make relative paths relative to the configuration file; leave everything that isn't a path to the check."""
+    """Make paths absolute, keys be read from where systemd put them; leave all that isn't a path to the check."""
     resolved = {name: dict(part) if isinstance(part, dict) else part for name, part in content.items()}
+    credentials, directory = os.environ.get("CREDENTIALS_DIRECTORY"), base.absolute()
     for section, names in _PATHS.items():
         part = resolved.setdefault(section, {}) if section == "keys" else resolved.get(section)
         if section == "keys" and isinstance(part, dict):
             part = resolved[section] = {"gateways": "gateways.toml", "locks": "lock-keys.csv",
                                         "pseudonym_key": "pseudonym.key", **part}  # fmt: skip
+        if section == "authority" and isinstance(part, dict):
+            part.setdefault("directory", "ca")
         if isinstance(part, dict):
-            part.update({name: base / part[name] for name in names if isinstance(part.get(name), str)})
+            files = {name: str(directory / part[name]) for name in names if isinstance(part.get(name), str)}
+            for name, file in files.items():
+                part[name] = Path(credential_path(file, str(directory), credentials))
     for section in ("ledger", "projections"):
         part = resolved.get(section)
         if isinstance(part, dict) and isinstance(part.get("url"), str):
@@ -330,7 +352,7 @@ def _check_directory(path: Path, key: str, database: str) -> list[str]:
     return [f"{path}: {key}: there is no directory {Path(url.database or '').parent}: create it"]
 
 
-def _check_files(path: Path, name: str, section: _Section) -> list[str]:
+def _check_files(path: Path, name: str, section: BaseModel) -> list[str]:
     files = [(key, getattr(section, key)) for key in _PATHS[name] if key in type(section).model_fields]
     return [
         f"{path}: {name}.{key}: {file} can't be read: create it, or let the sink's user read it"
@@ -340,7 +362,7 @@ def _check_files(path: Path, name: str, section: _Section) -> list[str]:
 
 
 def _check_mqtt(path: Path, mqtt: MqttSection) -> list[str]:
-    problems = _check_files(path, "mqtt", mqtt)
+    problems = []
     if (mqtt.cert_file is None) != (mqtt.key_file is None):
         problems.append(f"{path}: mqtt.cert_file and mqtt.key_file belong together: set both or none")
     if mqtt.cert_file is not None and mqtt.ca_file is None:

@@ -48,6 +48,10 @@ class TimeSeriesUnavailable(Unavailable):
     """The time series server can't be reached or doesn't take points. The cursor stays; write the same again later."""
 
 
+class RegisterUnavailable(Unavailable):
+    """The authority's register can't be written now. Nothing was decided; ask again."""
+
+
 class LedgerRefused(SinkError):
     """The database is well but doesn't take these values. Trying again won't help: find the page, quarantine it."""
 

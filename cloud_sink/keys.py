@@ -1,7 +1,8 @@
 """What the sink knows of others' keys: gateways' public keys, locks' MAC keys, and its own pseudonym key.
 
-All come from files that are not in the ledger. They are read whole at start and again on SIGHUP; every problem is
-reported at once with its file and line, and a reload with a problem changes nothing.
+All come from files that are not in the ledger. They are read whole at start and again on SIGHUP, and when the authority
+has written its list of enrolled gateways anew; every problem is reported at once with its file and line, and a reload
+with a problem changes nothing.
 """
 
 import csv
@@ -63,12 +64,17 @@ class KeyFiles:
     gateways: Path
     locks: Path
     pseudonym_key: Path
+    enrolled: Path | None = None
     _pseudonyms: Pseudonyms | None = field(default=None, init=False)
+    _enrolled_as_read: object = field(default=None, init=False)
 
     def load(self) -> KeyRing:
-        """Return the keys, or raise ConfigError with every problem of all three files."""
+        """Return the keys, or raise ConfigError with every problem of all files."""
         problems: list[str] = []
         gateways = _load_gateways(self.gateways, problems)
+        if self.enrolled is not None:
+            self._enrolled_as_read = _stamp(self.enrolled)
+            gateways = _put_before(_load_gateways(self.enrolled, problems), gateways)
         locks = _load_locks(self.locks, problems)
         pseudonyms = _load_pseudonyms(self.pseudonym_key, problems)
         if problems or pseudonyms is None:
@@ -76,6 +82,28 @@ class KeyFiles:
         if self._pseudonyms is None or self._pseudonyms.fingerprint != pseudonyms.fingerprint:
             self._pseudonyms = pseudonyms  # else: keep the one whose cache is warm
         return KeyRing(gateways, locks, self._pseudonyms)
+
+    def have_changed(self) -> bool:
+        """True if the authority has written its list anew since it was read; the other files wait for SIGHUP."""
+        return self.enrolled is not None and _stamp(self.enrolled) != self._enrolled_as_read
+
+
+def _stamp(path: Path) -> object:
+    """Return what differs once a file was replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _put_before(
+    enrolled: dict[tuple[str, str], dict[str, Ed25519PublicKey]],
+    by_hand: dict[tuple[str, str], dict[str, Ed25519PublicKey]],
+) -> dict[tuple[str, str], dict[str, Ed25519PublicKey]]:
+    """What the authority says of a gateway counts, even if it's that none of its keys is in force any more."""
+    names = {gateway for _, gateway in enrolled}
+    return {**{key: ring for key, ring in by_hand.items() if key[1] not in names}, **enrolled}
 
 
 def load_pseudonyms(path: Path) -> Pseudonyms:
@@ -119,7 +147,10 @@ def _read(path: Path, what: str, problems: list[str], remedy: str) -> str | None
 
 def _load_gateways(path: Path, problems: list[str]) -> dict[tuple[str, str], dict[str, Ed25519PublicKey]]:
     text = _read(
-        path, "the list of gateways", problems, "make it, with one [[gateways]] table for each gateway"
+        path,
+        "the list of gateways",
+        problems,
+        "make it, with one [[gateways]] table for each gateway (that of enrolled ones: `cloud-sink ca init`)",
     )
     if text is None:
         return {}

@@ -67,7 +67,7 @@ class SinkMonitor:
         yield from (queues, idle)
 
     def _stuck(self) -> list[str]:
-        return _stuck_loops(self._sight.loops, self._now_s())
+        return stuck_loops(self._sight.loops, self._now_s())
 
     def _missing(self) -> list[str]:
         reasons = self._stuck()
@@ -136,8 +136,8 @@ class ProjectionsMonitor:
         yield from (position, waiting, lag, failing, away, idle, taken, failures, alarms)
 
     def _stuck(self) -> list[str]:
-        loops = {each.standing.name: _progress_of(each) for each in self._followers}
-        return _stuck_loops(loops, self._now_s())
+        loops = {each.standing.name: progress_of(each) for each in self._followers}
+        return stuck_loops(loops, self._now_s())
 
     def _missing(self) -> list[str]:
         reasons = self._stuck()
@@ -167,7 +167,8 @@ def _texts_of(registry: CollectorRegistry) -> Callable[[str], tuple[str, bytes]]
     return text
 
 
-def _stuck_loops(loops: Mapping[str, Callable[[], float]], now_s: float) -> list[str]:
+def stuck_loops(loops: Mapping[str, Callable[[], float]], now_s: float) -> list[str]:
+    """Return what to say of each loop that hasn't come round for too long."""
     return [
         f"no progress: {name}"
         for name, progressed_at in loops.items()
@@ -175,7 +176,8 @@ def _stuck_loops(loops: Mapping[str, Callable[[], float]], now_s: float) -> list
     ]
 
 
-def _progress_of(follower: Follower) -> Callable[[], float]:
+def progress_of(follower: Follower) -> Callable[[], float]:
+    """Return what tells when this projection last went on, or began to wait for what it needs."""
     return lambda: follower.progressed_at
 
 

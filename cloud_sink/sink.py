@@ -185,7 +185,7 @@ class Sink:
         self, threads: Sequence[threading.Thread], stop: threading.Event, reload: threading.Event
     ) -> None:
         while not stop.wait(_WATCH_S):
-            if reload.is_set():
+            if reload.is_set() or self._files.have_changed():
                 reload.clear()
                 self.reload_keys()
             dead = [thread.name for thread in threads if not thread.is_alive()]

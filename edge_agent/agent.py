@@ -13,6 +13,7 @@ start), the agent does so by itself, in this process.
 import os
 import signal
 import threading
+from collections import deque
 from importlib.metadata import version
 from pathlib import Path
 from random import Random, SystemRandom
@@ -36,15 +37,16 @@ from edge_agent.spool import Spool, SpoolLimits
 from edge_agent.spool_pages import Sealer
 from edge_agent.spool_reader import SpoolReader
 from edge_agent.uplink import Session, Uplink
-from edge_agent.watchdog import Beat, Watchdog
+from edge_agent.watchdog import Beat, Watchdog, systemd
 from wastelock.topics import GatewayTopics
 
 _log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
-_STUCK_AFTER_S = 60.0
+STUCK_AFTER_S = 60.0
 _JOIN_S = 4.0  # all in all the agent ends within 5 s
 _LOOK_S = 0.5
+_ANSWERS_MAX = 16
 _PAUSE_FIRST_S, _PAUSE_MAX_S = 0.5, 30.0
 
 
@@ -70,9 +72,13 @@ class Agent:
         self._topics = GatewayTopics(config.gateway.site, config.gateway.id)
         self._key = load_signing_key(config.gateway.signing_key)
         self._crew = Crew(self._halt)
+        self._identity_answers: deque[bytes] = deque(maxlen=_ANSWERS_MAX)
 
     def run(self) -> None:
-        """Run until `stop` is set. Raises the error that ended a thread, if one did."""
+        """Run until `stop` is set, or until there is a new identity to begin with afresh.
+
+        Raises the error that ended a thread, if one did.
+        """
         spool = self._build_spool()
         spool.start()
         try:
@@ -97,9 +103,9 @@ class Agent:
             spool, uplink, Sealer(self._topics, self._key), self._alarms, self._random, self._wake
         )
         beats = {
-            "spool": Beat(lambda: spool.progressed_at, _STUCK_AFTER_S),
-            "mqtt": Beat(lambda: uplink.progressed_at, _STUCK_AFTER_S),
-            "forwarder": Beat(lambda: forwarder.progressed_at, _STUCK_AFTER_S),
+            "spool": Beat(lambda: spool.progressed_at, STUCK_AFTER_S),
+            "mqtt": Beat(lambda: uplink.progressed_at, STUCK_AFTER_S),
+            "forwarder": Beat(lambda: forwarder.progressed_at, STUCK_AFTER_S),
         }
         watchdog = Watchdog(beats)
         states = LockStates()
@@ -127,6 +133,7 @@ class Agent:
         self._crew.start("uplink", uplink.run)
         self._crew.start("forwarder", forwarder.run)
         self._crew.start("reporter", reporter.run)
+        self._start_renewal(uplink)
         for poller in field.pollers:
             self._crew.start(f"poller {poller.bus}", poller.run)
         _log.info(
@@ -138,6 +145,8 @@ class Agent:
         max_bytes = self._config.spool.max_mib * _MIB
         self._show(Sight(spool, max_bytes, uplink, forwarder, field, watchdog, self._clock))
         self._watch(spool)
+        if self._stop.is_set():  # else it begins afresh, and systemd mustn't wait for an end
+            watchdog.stopping()
         for bus in field.buses:
             bus.close()
 
@@ -171,8 +180,33 @@ class Agent:
             topics=self._topics,
             will=offline(gateway, incarnation).to_json(),
             farewell=lambda: offline(gateway, incarnation, self._clock.now()).to_json(),
+            listeners=(
+                {}
+                if self._config.identity is None
+                else {self._topics.identity_answer: self._identity_answers.append}
+            ),
         )
         return Uplink(self._config.mqtt, session, self._random, self._wake)
+
+    def _start_renewal(self, uplink: Uplink) -> None:
+        """Keep the certificate young, where it is ours to keep."""
+        config = self._config
+        if config.identity is None:
+            return
+        from edge_agent.identity_trial import try_identity  # only who has an identity pays for it in memory
+        from edge_agent.renewal import Renewal
+
+        renewal = Renewal(
+            config,
+            config.identity,
+            uplink,
+            self._identity_answers,
+            self._alarms,
+            self._clock.now,
+            lambda directory: try_identity(config.mqtt.host, config.mqtt.port, directory),
+            self._halt.set,
+        )
+        self._crew.start("renewal", renewal.run)
 
     def _subject(self, spool: Spool) -> Subject:
         return Subject(
@@ -186,15 +220,16 @@ class Agent:
 
 def _run_again_and_again(config: AgentConfig, stop: threading.Event, alarms: Alarms, show: Show) -> None:
     """Run the agent; begin again from what is on disk where that is what an error asks for."""
-    pause_s = _PAUSE_FIRST_S
+    pause_s, tell = _PAUSE_FIRST_S, systemd()
     while not stop.is_set():
         began_s = monotonic()
         try:
             Agent(config, stop, alarms, show).run()
         except (SpoolCorrupt, JournalForked, SpoolFull) as error:
-            if monotonic() - began_s > _STUCK_AFTER_S:
+            if monotonic() - began_s > STUCK_AFTER_S:
                 pause_s = _PAUSE_FIRST_S
             _log.warning("the agent starts afresh", why=str(error), after_s=pause_s)
+            tell("WATCHDOG=1")  # who tries again in good order isn't stuck: a restart would change nothing
             stop.wait(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
@@ -214,7 +249,7 @@ def _start_monitoring(config: AgentConfig, stop: threading.Event, alarms: Alarms
 
 
 def _poller_beat(poller: Poller) -> Beat:
-    return Beat(lambda: poller.progressed_at, _STUCK_AFTER_S)
+    return Beat(lambda: poller.progressed_at, STUCK_AFTER_S)
 
 
 def serve(config_file: Path, log_format: str = "auto") -> int:

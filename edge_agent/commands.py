@@ -2,13 +2,15 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from edge_agent import running
+from edge_agent import enroll_command, running
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
 from edge_agent.status import print_status, read_status
 
@@ -97,6 +99,54 @@ def keygen(config: ConfigOption) -> None:
     print(f"file        {path}")
     print(f"kid         {key.kid}")
     print(f"public key  {to_base64url(key.private.public_key().public_bytes_raw())}")
+
+
+@app.command("rehearse")
+def rehearse_upgrade(
+    config: ConfigOption, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
+) -> None:
+    """Open a copy of the spool and replay it: whether this release can take it over. The spool is only read.
+
+    Exit code 0: it can; 1: it can't, and why; 78: the configuration can't work with this release.
+
+    Example: edge-agent rehearse --config /etc/wastelock/edge-agent.toml
+    """
+    from edge_agent.config_rules import load_config, load_signing_key
+    from edge_agent.upgrade_rehearsal import rehearse
+
+    try:
+        loaded = load_config(config, key_must_exist=False)
+        key_file = loaded.gateway.signing_key
+        key = load_signing_key(key_file) if key_file.exists() else None
+        with _pages_on_stderr() as progress:
+            seen = rehearse(loaded, key, progress)
+    except ConfigError as error:
+        _refuse(error)
+    except EdgeAgentError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+    if as_json:
+        print(json.dumps(None if seen is None else asdict(seen)))
+    elif seen is None:
+        print(f"{loaded.spool.path}: no spool yet: nothing to take over")
+    else:
+        print(
+            f"{loaded.spool.path}: good: {seen.records} records in {seen.pages} pages, {seen.signatures} signatures "
+            f"hold, {seen.unreceipted_pages} pages wait for the ledger"
+        )
+
+
+@contextmanager
+def _pages_on_stderr() -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("pages")
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+enroll_command.register(app)
 
 
 def _refuse(error: ConfigError) -> NoReturn:

@@ -93,6 +93,31 @@ class MqttSettings(Section):
     keepalive_s: Annotated[int, Field(ge=5, le=3600), Rule("seconds, 5..3600", "e.g. 30")] = 30
 
 
+class IdentitySettings(Section):
+    """With it the gateway's certificate and keys live in one directory, and are renewed from there by themselves."""
+
+    directory: Annotated[
+        FilePath, Rule("path of a directory", "e.g. /var/lib/wastelock/identity, writable for the agent")
+    ]
+    ask_every_s: Annotated[
+        int,
+        Field(ge=1, le=86_400),
+        Rule("seconds, 1..86400", "how often a renewal is asked for until it is answered, e.g. 3600"),
+    ] = 3600
+    new_signing_key_days: Annotated[
+        int,
+        Field(ge=0, le=3650),
+        Rule(
+            "days, 0..3650", "a page-signing key that is older is replaced at a renewal, e.g. 360; 0: never"
+        ),
+    ] = 360
+
+    @property
+    def current(self) -> Path:
+        """What is in use: ca.crt, gateway.crt, gateway.key, signing.pem."""
+        return self.directory / "current"
+
+
 class ClockSettings(Section):
     source: Annotated[
         Literal["auto", "ntp", "rtc"],
@@ -250,5 +275,6 @@ class AgentConfig(Section):
     clock: ClockSettings
     reporting: ReportingSettings
     metrics: MetricsSettings
+    identity: IdentitySettings | None
     buses: tuple[BusSettings, ...]
     locks: tuple[LockSettings, ...]

@@ -21,6 +21,7 @@ from edge_agent.config import (
     CounterChamber,
     CounterLock,
     GatewaySettings,
+    IdentitySettings,
     JournalLock,
     LockSettings,
     MetricsSettings,
@@ -42,6 +43,12 @@ _SECTIONS: dict[str, type[Section]] = {
     "clock": ClockSettings,
     "reporting": ReportingSettings,
     "metrics": MetricsSettings,
+}
+_WHERE_THERE_IS_ONE: dict[str, type[Section]] = {"identity": IdentitySettings}
+# What an [identity] brings along: its files stand for these keys.
+_OF_IDENTITY = {
+    "gateway": {"signing_key": "signing.pem"},
+    "mqtt": {"ca_file": "ca.crt", "cert_file": "gateway.crt", "key_file": "gateway.key"},
 }
 _BUS_KINDS: dict[str, type[Section]] = {"rtu": RtuBus, "tcp": TcpBus}
 _DRIVERS: dict[str, type[Section]] = {"wlc-1": JournalLock, "counter-1": CounterLock}
@@ -84,14 +91,16 @@ def read_table(file: Path) -> Mapping[str, Any]:
 def draft_config(table: Mapping[str, Any], problems: Problems) -> Draft:
     """Return all sections, buses and locks whose own keys hold; the rest is added to `problems`."""
     draft = Draft()
-    for key in table.keys() - _SECTIONS.keys() - {"buses", "locks"}:
+    models = _SECTIONS | {name: model for name, model in _WHERE_THERE_IS_ONE.items() if name in table}
+    for key in table.keys() - models.keys() - {"buses", "locks"}:
         problems.add(
             key,
             "isn't known here",
-            f"one of {', '.join([*_SECTIONS, 'buses', 'locks'])}",
+            f"one of {', '.join([*_SECTIONS, *_WHERE_THERE_IS_ONE, 'buses', 'locks'])}",
             "correct or remove it",
         )
-    for name, model in _SECTIONS.items():
+    table = _with_identity(table, problems)
+    for name, model in models.items():
         section = _read_section(model, table.get(name, {}), name, problems)
         if section is not None:
             draft.sections[name] = section
@@ -102,6 +111,23 @@ def draft_config(table: Mapping[str, Any], problems: Problems) -> Draft:
         assert isinstance(lock, JournalLock | CounterLock)
         draft.locks[index] = lock
     return draft
+
+
+def _with_identity(table: Mapping[str, Any], problems: Problems) -> Mapping[str, Any]:
+    """Return the table with the files of its [identity], if it has one, named where others name theirs by hand."""
+    identity = table.get("identity")
+    directory = identity.get("directory") if isinstance(identity, dict) else None
+    if not isinstance(directory, str):
+        return table
+    filled = dict(table)
+    for name, files in _OF_IDENTITY.items():
+        section = table.get(name, {})
+        if not isinstance(section, dict):
+            continue
+        for key in section.keys() & files.keys() - {"signing_key"}:
+            problems.add(f"{name}.{key}", "is set", "nothing, since [identity] brings it along", "remove it")
+        filled[name] = {key: f"{directory}/current/{file}" for key, file in files.items()} | section
+    return filled
 
 
 def _read_items(

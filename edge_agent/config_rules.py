@@ -15,6 +15,7 @@ from edge_agent.config import (
     ClockSettings,
     CounterLock,
     GatewaySettings,
+    IdentitySettings,
     MetricsSettings,
     MqttSettings,
     ReportingSettings,
@@ -23,6 +24,7 @@ from edge_agent.config import (
 )
 from edge_agent.config_reading import Draft, Problems, draft_config, read_table
 from edge_agent.errors import ConfigError
+from wastelock.credentials import credential_path
 from wastelock.page import SigningKey
 from wastelock.topics import RESERVED_SITES
 
@@ -32,7 +34,7 @@ _MAX_KEY_BYTES = 16 * 1024
 def load_config(file: Path, *, key_must_exist: bool = True) -> AgentConfig:
     """Return the whole configuration with absolute paths, or raise one ConfigError that lists every problem.
 
-    `key_must_exist=False` is for `keygen`, which makes the signing key.
+    `key_must_exist=False` is for `keygen` and `enroll`, which make what is missing.
     """
     file = file.absolute()
     problems = Problems(file)
@@ -46,10 +48,12 @@ def load_config(file: Path, *, key_must_exist: bool = True) -> AgentConfig:
     s = draft.sections
     assert isinstance(s["gateway"], GatewaySettings) and isinstance(s["spool"], SpoolSettings)
     assert isinstance(s["mqtt"], MqttSettings) and isinstance(s["clock"], ClockSettings)
+    identity = s.get("identity")
+    assert identity is None or isinstance(identity, IdentitySettings)
     assert isinstance(s["reporting"], ReportingSettings) and isinstance(s["metrics"], MetricsSettings)
     return AgentConfig(
         file=file, gateway=s["gateway"], spool=s["spool"], mqtt=s["mqtt"], clock=s["clock"],
-        reporting=s["reporting"], metrics=s["metrics"], buses=tuple(draft.buses.values()),
+        reporting=s["reporting"], metrics=s["metrics"], identity=identity, buses=tuple(draft.buses.values()),
         locks=tuple(draft.locks.values()),
     )  # fmt: skip
 
@@ -70,10 +74,15 @@ def load_signing_key(path: Path) -> SigningKey:
 
 
 def _make_paths_absolute(draft: Draft, base: Path) -> Draft:
-    """Relative paths are relative to the configuration file, wherever the program was started."""
+    """Relative paths are relative to the configuration file; keys are where systemd put them, where it did."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
 
     def absolute(table: Mapping[str, object]) -> dict[str, object]:
-        return {key: base / value for key, value in table.items() if isinstance(value, Path)}
+        return {
+            key: Path(credential_path(str(base / value), str(base), credentials))
+            for key, value in table.items()
+            if isinstance(value, Path)
+        }
 
     for name, section in draft.sections.items():
         draft.sections[name] = section.model_copy(update=absolute(dict(section)))
@@ -155,6 +164,17 @@ def _check_unique(values: Mapping[str, str], expected: str, remedy: str, problem
 
 def _check_files(draft: Draft, problems: Problems, key_must_exist: bool) -> None:
     gateway, spool, mqtt = (draft.sections.get(name) for name in ("gateway", "spool", "mqtt"))
+    identity = draft.sections.get("identity")
+    if isinstance(identity, IdentitySettings) and not os.path.exists(identity.current):  # noqa: PTH110
+        mqtt = None  # its files come with the enrolment
+        if key_must_exist:
+            key_must_exist = False
+            problems.add(
+                "identity.directory",
+                f"{identity.directory} holds no certificate yet",
+                "an enrolled gateway",
+                "`edge-agent enroll` (docs/operations-keys.md)",
+            )
     if isinstance(gateway, GatewaySettings) and key_must_exist:
         _check_signing_key(gateway.signing_key, problems)
     if isinstance(spool, SpoolSettings):

@@ -71,5 +71,13 @@ class JournalForked(EdgeAgentError):
     """Spool and ledger tell different stories; a new journal has begun. Start afresh, with cursors as they are now."""
 
 
+class AnswerRejected(EdgeAgentError):
+    """This isn't the answer to what was asked for. Keep the present identity, ask again."""
+
+
+class CertificateRefused(EdgeAgentError):
+    """The broker doesn't take this certificate. Keep the present one, try later, tell somebody."""
+
+
 class BrokerUnavailable(EdgeAgentError):
     """No session with the broker. Keep the page, try later."""

@@ -113,7 +113,6 @@ class Reporter:
                 stop.wait(_TURN_S)
         finally:
             reader.close()
-            self._watchdog.stopping()
 
     def step(self, reader: SpoolReader) -> None:
         """Publish what is due; what can't be sent now is told at a later turn."""

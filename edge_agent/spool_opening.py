@@ -44,10 +44,10 @@ def open_database(path: Path, now: datetime) -> Database:
         set_aside(path, now, mark.read_text(encoding="utf-8", errors="replace").strip())
         mark.unlink()
     try:
-        return _open_checked(path)
+        return open_checked(path)
     except SpoolCorrupt as error:
         set_aside(path, now, str(error))
-        return _open_checked(path)
+        return open_checked(path)
 
 
 def mark_damaged(path: Path, why: str) -> None:
@@ -99,7 +99,8 @@ def _beside(file: Path, prefix: str) -> list[Path]:
     return sorted(other for other in file.parent.iterdir() if other.name.startswith(prefix))
 
 
-def _open_checked(path: Path) -> Database:
+def open_checked(path: Path) -> Database:
+    """Return the spool's database, checked and up to date, or raise SpoolCorrupt: nothing is set aside."""
     log = path.with_name(path.name + "-wal")
     if path.exists() and path.stat().st_size == 0 and log.exists() and log.stat().st_size > 0:
         raise SpoolCorrupt(f"{path}: the file is empty, but its log isn't")  # SQLite would throw the log away

@@ -60,7 +60,7 @@ class SpoolReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._named():
-            self._connection = _open_for_reading(path)
+            self._connection = open_for_reading(path)
 
     def close(self) -> None:
         self._connection.close()
@@ -119,7 +119,8 @@ class SpoolReader:
             raise named_error(error, self.path) from error
 
 
-def _open_for_reading(path: Path) -> sqlite3.Connection:
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Return a connection that writes nothing, whoever opens it and whether an agent runs or not."""
     # A spool that was closed in order has no log. Only as "immutable" can it then be read by somebody who may not
     # write to its directory, and without leaving files there that the agent's user couldn't open.
     log = path.with_name(path.name + "-wal")

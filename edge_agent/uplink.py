@@ -9,8 +9,8 @@ loudly, the process), for paho's own thread would die of it unnoticed. No other 
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
 from typing import Any
@@ -51,12 +51,16 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is told to the broker on connecting. `farewell` makes the payload of an orderly goodbye."""
+    """What is told to the broker on connecting. `farewell` makes the payload of an orderly goodbye.
+
+    `listeners`: further topics, and who takes their payloads, in the network thread: it must return at once.
+    """
 
     client_id: str
     topics: GatewayTopics
     will: bytes
     farewell: Callable[[], bytes]
+    listeners: Mapping[str, Callable[[bytes], None]] = field(default_factory=dict)
 
 
 class Uplink:
@@ -79,6 +83,7 @@ class Uplink:
         self._inbox: deque[tuple[str, bytes]] = deque(maxlen=_INBOX_MAX)
         self._connected = threading.Event()
         self._connected_at_s = 0.0
+        self._answered = False
         self._max_in_hand = max_in_hand
         self.max_in_hand = max_in_hand
         self.max_packet_bytes: int | None = None
@@ -100,6 +105,10 @@ class Uplink:
         """Publish a retained state."""
         self._publish(topic, payload, 1, True, None)
 
+    def publish_request(self, topic: str, payload: bytes) -> None:
+        """Publish what will be asked again until it is answered."""
+        self._publish(topic, payload, 1, False, None)
+
     def publish_passing(self, topic: str, payload: bytes, expiry_s: int) -> None:
         """Publish what is worth nothing when it is late: QoS 0, with an expiry."""
         self._publish(
@@ -119,8 +128,10 @@ class Uplink:
         backoff_s = _BACKOFF_FIRST_S
         while not stop.is_set():
             started_s = monotonic()
+            self._answered = False
             if self._connect():
                 self._serve(stop)
+                self._note_silence(stop)
                 self._note_lost()
             self.progressed_at = monotonic()
             if stop.is_set():
@@ -153,6 +164,14 @@ class Uplink:
             if stop.is_set():
                 self._say_goodbye()
                 return
+
+    def _note_silence(self, stop: threading.Event) -> None:
+        """With TLS 1.3 a refused certificate shows only as a connection that ends before the broker has said a word."""
+        if self._answered or stop.is_set() or self._settings.cert_file is None:
+            return
+        self._note_trouble(
+            "the broker ended the connection without an answer: does it take this certificate, or was it revoked?"
+        )
 
     def _say_goodbye(self) -> None:
         if self.is_connected:
@@ -221,13 +240,15 @@ class Uplink:
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
+        self._answered = True
         if code.is_failure:
             self._note_trouble(f"the broker refuses the session: {code.getName()}")
             return
         self.max_in_hand = min(self._max_in_hand, getattr(properties, "ReceiveMaximum", 65_535))
         self.max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
         topics = self._session.topics
-        client.subscribe([(topics.receipt, 1), (topics.resend, 1), (SINK_STATE, 1)])
+        listened = [(topic, 1) for topic in self._session.listeners]
+        client.subscribe([(topics.receipt, 1), (topics.resend, 1), (SINK_STATE, 1), *listened])
         self.sessions += 1
         self._connected_at_s = monotonic()
         self._connected.set()
@@ -254,6 +275,10 @@ class Uplink:
         self._wake.set()
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        listener = self._session.listeners.get(message.topic)
+        if listener is not None:
+            listener(bytes(message.payload))
+            return
         self._inbox.append((message.topic, bytes(message.payload)))
         self._wake.set()
 
@@ -266,7 +291,8 @@ class Uplink:
         _properties: Properties | None,
     ) -> None:
         # The sink's state is a convenience; without receipts nothing is ever pruned.
-        for code, what in zip(codes, ("receipts", "resend requests", "sink state"), strict=False):
+        asked = ("receipts", "resend requests", "sink state", *self._session.listeners)
+        for code, what in zip(codes, asked, strict=False):
             if code.is_failure:
                 _log.error(
                     "the broker refuses a subscription: check its access rules", what=what, why=code.getName()

@@ -26,7 +26,7 @@ class Watchdog:
 
     def __init__(self, beats: Mapping[str, Beat], tell: Callable[[str], None] | None = None) -> None:
         self._beats = beats
-        self._tell = tell if tell is not None else _systemd()
+        self._tell = tell if tell is not None else systemd()
         self._is_ready = False
         self._stuck: tuple[str, ...] = ()
 
@@ -59,7 +59,8 @@ class Watchdog:
         self._tell("STOPPING=1")
 
 
-def _systemd() -> Callable[[str], None]:
+def systemd() -> Callable[[str], None]:
+    """Return what tells systemd a line of sd_notify(3); nothing is told where systemd didn't start the agent."""
     # Made only where there is somebody to tell: the class leaves its socket open otherwise.
     if not os.environ.get("NOTIFY_SOCKET"):
         return lambda _message: None

@@ -2,10 +2,12 @@
 
 import signal
 import socket
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 
+import sdnotify  # type: ignore[import-untyped]
 import uvicorn
 from fastapi import FastAPI
 
@@ -18,6 +20,7 @@ _KEEP_ALIVE_S = 20
 _END_WITHIN_S = 10
 _BACKLOG = 512
 _HEADER_BYTES = 32 * 1024
+_NOTIFY_EVERY_S = 5
 
 
 class LiveThreadDied(PortalError):
@@ -47,6 +50,8 @@ class Server(uvicorn.Server):
                 server_header=False,
                 access_log=False,  # paths hold links' secrets; what was asked for is counted by route
                 log_config=None,
+                timeout_notify=_NOTIFY_EVERY_S,
+                callback_notify=_systemd("WATCHDOG=1"),
             )
         )
         self._services = services
@@ -56,6 +61,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._announce(self.address)
+            await _systemd("READY=1")()
 
     @property
     def address(self) -> str:
@@ -88,6 +94,18 @@ def listen(web: WebSection) -> socket.socket:
             [f"web.host, web.port: can't listen on {web.host}:{web.port}: {error.strerror}: "
              "end the program that does, or choose another port"]
         ) from error  # fmt: skip
+
+
+def _systemd(message: str) -> Callable[[], Awaitable[None]]:
+    """Return what tells systemd, from the loop that answers requests; nothing where systemd didn't start the portal."""
+    # Made only where there is somebody to tell: the class leaves its socket open otherwise.
+    notifier = sdnotify.SystemdNotifier() if os.environ.get("NOTIFY_SOCKET") else None
+
+    async def tell() -> None:
+        if notifier is not None:
+            notifier.notify(message)
+
+    return tell
 
 
 def run_until_stopped(settings: Config, announce: Callable[[str], None]) -> None:

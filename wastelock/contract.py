@@ -17,7 +17,7 @@ from wastelock.page import MAX_PAGE_BYTES, MAX_RECORDS, Page
 Document = dict[str, Any]
 Role = Literal["gateway", "sink", "cloud", "backend"]
 
-CONTRACT_VERSION = "1.1.0"
+CONTRACT_VERSION = "1.2.0"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TELEMETRY_EXPIRY_S = 120
 _WILL_DELAY_S = 30
@@ -98,6 +98,18 @@ CHANNELS = (
         "desired", _OF_GATEWAY.desired, "Desired state of a gateway's locks",
         "Retained. Holds transponders' numbers: personal data.",
         messages.Desired, "cloud", ("gateway",), retain=True, signed=True,
+    ),
+    Channel(
+        "identityRequest", _OF_GATEWAY.identity_request, "Request for the next certificate",
+        "Sent at two thirds of a certificate's life, over a session that the certificate still in force opened, and "
+        "again until it is answered. `body` is an IdentityBody as JSON text: gateway, site, PKCS #10 request, "
+        "page-signing key, serial number of the certificate that endorses it.",
+        messages.IdentityRequest, "gateway", ("cloud",),
+    ),
+    Channel(
+        "identityAnswer", _OF_GATEWAY.identity_answer, "Certificate, or why there is none",
+        "The same request gets the same certificate. The one before stays valid until it expires.",
+        messages.IdentityAnswer, "cloud", ("gateway",),
     ),
     Channel(
         "feed", topics.feed("SITE"), "Committed pour",

@@ -192,6 +192,58 @@ class CommandOutcome(Message):
     reason: str | None = None
 
 
+class IdentityBody(Message):
+    """What a gateway asks for: a certificate, and that its page-signing key is put in force (wastelock.enrolment)."""
+
+    gateway: str
+    site: str
+    csr: Annotated[
+        str, Field(max_length=4096, description="PKCS #10 in PEM: a P-256 key, common name = gateway")
+    ]
+    signing_key: Annotated[
+        str, Field(pattern="^[A-Za-z0-9_-]{43}$", description="Ed25519 public key, base64url")
+    ]
+    made_at: Instant
+    token: Annotated[
+        str | None, Field(max_length=64, description="at the first time: single-use, made for this gateway")
+    ] = None
+    serial: Annotated[
+        str | None,
+        Field(pattern="^[0-9a-f]{1,40}$", description="renewal: certificate that endorses it"),
+    ] = None
+
+
+class IdentityRequest(Message):
+    """A body, fixed as text, with proofs over `"wl1-identity\\n" + body`; only who has the keys can have made it."""
+
+    body: Annotated[str, Field(max_length=16_384, description="an identity body as JSON text")]
+    proof: Annotated[
+        str, Field(pattern="^[A-Za-z0-9_-]{86}$", description="Ed25519, by the page-signing key in the body")
+    ]
+    endorsement: Annotated[
+        str | None,
+        Field(
+            max_length=128,
+            description="ECDSA with SHA-256, base64url of DER, by the key of the certificate in force",
+        ),
+    ] = None
+
+
+class IdentityAnswer(Message):
+    """The authority's answer: a certificate, or why not. The same request always gets the same certificate."""
+
+    request: Annotated[str, Field(description="SHA-256 of the request's body, base64url")]
+    at: Instant
+    certificate: Annotated[str | None, Field(description="PEM; common name = gateway")] = None
+    authority: Annotated[str | None, Field(description="PEM of the certificate that signed it")] = None
+    sign_from: Annotated[
+        Instant | None, Field(description="from when on sinks know the page-signing key of the request")
+    ] = None
+    refused: Annotated[
+        str | None, Field(description="why there is no certificate, and what to do about it")
+    ] = None
+
+
 class AccessEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 

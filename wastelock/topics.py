@@ -9,8 +9,8 @@ _ROOT = "wl/1"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _GATEWAY_TOPIC = re.compile(
     r"wl/1/(?P<site>[A-Za-z0-9._-]{1,64})/(?P<gateway>[A-Za-z0-9._-]{1,64})/"
-    rf"(?P<channel>up/page|up/result|up/telemetry|state/gateway|state/lock/(?P<lock>{LOCK_ID_PATTERN})"
-    r"|down/receipt|down/resend|down/command|down/desired)\Z"
+    rf"(?P<channel>up/page|up/result|up/telemetry|up/identity|state/gateway|state/lock/(?P<lock>{LOCK_ID_PATTERN})"
+    r"|down/receipt|down/resend|down/command|down/desired|down/identity)\Z"
 )
 
 SINK_STATE = f"{_ROOT}/sink/state"
@@ -19,6 +19,14 @@ ALL_GATEWAY_STATES = f"{_ROOT}/+/+/state/gateway"
 ALL_LOCK_STATES = f"{_ROOT}/+/+/state/lock/+"
 ALL_TELEMETRY = f"{_ROOT}/+/+/up/telemetry"
 ALL_RESULTS = f"{_ROOT}/+/+/up/result"
+ALL_IDENTITY_REQUESTS = f"{_ROOT}/+/+/up/identity"
+
+# What access rules are made of.
+ALL_UP = f"{_ROOT}/+/+/up/#"
+ALL_STATES = f"{_ROOT}/+/+/state/#"
+ALL_DOWN = f"{_ROOT}/+/+/down/#"
+ALL_IDENTITY_ANSWERS = f"{_ROOT}/+/+/down/identity"
+ALL_FEEDS = f"{_ROOT}/feed/#"
 
 # Names that would collide with a site in the tree above.
 RESERVED_SITES = frozenset({"sink", "feed"})
@@ -79,6 +87,29 @@ class GatewayTopics:
     @property
     def desired(self) -> str:
         return f"{self._base}/down/desired"
+
+    @property
+    def identity_request(self) -> str:
+        return f"{self._base}/up/identity"
+
+    @property
+    def identity_answer(self) -> str:
+        return f"{self._base}/down/identity"
+
+    @property
+    def all_up(self) -> str:
+        """Filter of everything that only this gateway may say."""
+        return f"{self._base}/up/#"
+
+    @property
+    def all_states(self) -> str:
+        """Filter of its retained states."""
+        return f"{self._base}/state/#"
+
+    @property
+    def all_down(self) -> str:
+        """Filter of everything that is said to it."""
+        return f"{self._base}/down/#"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from cloud_sink.config import Config, load_config
 from cloud_sink.errors import EXIT_SOFTWARE, ConfigError, SinkError
 from cloud_sink.following import Follower, Projection, catch_up, follow_all
 from cloud_sink.log import configure_log
-from cloud_sink.metrics import ProjectionsMonitor, serve_in_background
+from cloud_sink.metrics import ProjectionsMonitor, progress_of, serve_in_background
 from cloud_sink.presenting import progress_on_stderr
 from cloud_sink.projecting import PROJECTIONS, wanted_projections
 from cloud_sink.projections.twins.alarm_figures import AlarmFigures
+from cloud_sink.watchdog import notify_in_background
 from wastelock.monitoring import parse_address
 
 OnlyOption = Annotated[
@@ -77,6 +78,7 @@ def project(
                 alarms = AlarmFigures(settings.projections_url)
                 monitor = ProjectionsMonitor(followers, alarms=alarms.counts)
                 serve_in_background(parse_address(settings.metrics.project_listen), monitor.respond, stop)
+            notify_in_background({each.standing.name: progress_of(each) for each in followers}, stop)
             follow_all(followers, stop)
 
 

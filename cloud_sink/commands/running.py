@@ -26,6 +26,7 @@ from cloud_sink.metrics import SinkMonitor, serve_in_background
 from cloud_sink.metrics_ledger import LedgerWatch
 from cloud_sink.pseudonymising import pseudonymise_column, pseudonymise_lines
 from cloud_sink.sink import Sink, reprocess_ledger
+from cloud_sink.watchdog import notify_in_background
 from wastelock.monitoring import parse_address
 
 
@@ -56,6 +57,7 @@ def run(
             monitor = SinkMonitor(sink.sight, watch)
             serve_in_background(parse_address(settings.metrics.listen), monitor.respond, stop)
         tune_interpreter()
+        notify_in_background(sink.sight.loops, stop)
         sink.run(stop, reload)
 
 

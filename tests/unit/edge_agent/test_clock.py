@@ -1,11 +1,17 @@
 """How far the gateway's clock is trusted."""
 
-from datetime import UTC, datetime
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from edge_agent.clock import GatewayClock, kernel_clock_is_synchronised, was_set_from_rtc
+from edge_agent.clock import (
+    GatewayClock,
+    kernel_clock_is_synchronised,
+    was_set_by_timesyncd,
+    was_set_from_rtc,
+)
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -44,3 +50,18 @@ def test_only_an_rtc_that_set_the_clock_at_boot_counts(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "hctosys").write_text(flag)
         assert was_set_from_rtc(tmp_path) is (flag == "1\n")
+
+
+def test_where_the_kernel_may_not_be_asked_the_time_services_last_success_counts(tmp_path: Path) -> None:
+    flag = tmp_path / "synchronized"
+    assert not was_set_by_timesyncd(NOW, flag)
+    flag.touch()
+    for age, lately in (
+        (timedelta(hours=8), True),
+        (timedelta(seconds=-30), True),
+        (timedelta(hours=10), False),
+        (timedelta(hours=-1), False),
+    ):
+        at_s = (NOW - age).timestamp()
+        os.utime(flag, (at_s, at_s))
+        assert was_set_by_timesyncd(NOW, flag) is lately

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.config import CounterLock, JournalLock, RtuBus, TcpBus
+from edge_agent.config import CounterLock, IdentitySettings, JournalLock, RtuBus, TcpBus
 from edge_agent.config_rules import load_config, load_signing_key
 from edge_agent.errors import ConfigError
 from edge_agent.keygen import make_signing_key
@@ -64,6 +64,13 @@ def test_the_example_names_every_key_and_what_it_comments_out_are_the_defaults(t
     import re
 
     text = EXAMPLE.read_text().replace("/tmp/wastelock-demo", str(tmp_path))
+    before, title, rest = text.partition("# [identity]\n")
+    section, _, after = rest.partition("\n\n")
+    text = before + after  # a section that there may be: its keys have defaults only where it is
+    identity = tomllib.loads(re.sub(r"^# ", "", section, flags=re.MULTILINE))
+    shown = IdentitySettings.model_validate(identity)
+    assert title and shown == IdentitySettings(directory=shown.directory)
+    assert set(IdentitySettings.model_fields) == set(identity)
     make_signing_key(tmp_path / "gateway.pem")
     plain = load_config(write(tmp_path, text))
     # Uncomment everything that is a single setting, but for what has no default.
@@ -78,7 +85,7 @@ def test_the_example_names_every_key_and_what_it_comments_out_are_the_defaults(t
     named = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE)) | set(
         re.findall(r"([a-z_]+) =", text)
     )
-    for section in (
+    for each in (
         plain.gateway,
         plain.spool,
         plain.mqtt,
@@ -88,7 +95,7 @@ def test_the_example_names_every_key_and_what_it_comments_out_are_the_defaults(t
         *plain.buses,
         *plain.locks,
     ):
-        assert set(type(section).model_fields) <= named
+        assert set(type(each).model_fields) <= named
 
 
 MISTAKES = {

@@ -91,6 +91,14 @@ EXAMPLES: dict[str, list[bytes]] = {
         ).to_json()
         for subject in ("8d7f3c", None)
     ],
+    "identityRequest": [
+        messages.IdentityRequest(body='{"v":1}', proof="p" * 86).to_json(),
+        messages.IdentityRequest(body='{"v":1}', proof="p" * 86, endorsement="e" * 96).to_json(),
+    ],
+    "identityAnswer": [
+        messages.IdentityAnswer(request="r" * 43, at=AT, refused="the token has expired").to_json(),
+        messages.IdentityAnswer(request="r" * 43, at=AT, certificate="PEM", authority="PEM", sign_from=AT).to_json(),
+    ],
     "sinkState": [messages.SinkState(online=True, at=AT, software="0.1.0").to_json()],
 }  # fmt: skip
 
