@@ -1,8 +1,8 @@
 """Runs the application in uvicorn: bounded concurrency, time limits, trusted proxies, an orderly end."""
 
+import os
 import signal
 import socket
-import os
 import threading
 from collections.abc import Awaitable, Callable
 from types import FrameType

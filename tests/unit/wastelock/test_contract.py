@@ -116,7 +116,11 @@ def test_kept_documents_are_the_ones_that_the_models_give() -> None:
     kept = {
         str(path.relative_to(DIRECTORY)): path.read_text() for path in DIRECTORY.rglob("*") if path.is_file()
     }
-    kept.pop("README.md", None)
+    for made_elsewhere in (
+        "README.md",
+        "openapi.json",
+    ):  # by hand; by `portal openapi`, which has a test of its own
+        kept.pop(made_elsewhere)
     assert sorted(kept) == sorted(rendered), "run `make contract`"
     assert [name for name in rendered if kept[name] != rendered[name]] == [], "run `make contract`"
 
