@@ -192,9 +192,8 @@ def _outdated(connection: Connection, before: datetime) -> list[str]:
 def _tell(moves: Moves) -> None:
     for what, alarms in (("opened", moves.opened), ("escalated", moves.escalated), ("closed", moves.closed)):
         for alarm in alarms:
-            told = {
-                name: alarm[name] for name in ("kind", "severity", "site", "lock", "gateway", "key", "detail")
-            }
+            told = {name: alarm[name] for name in ("kind", "severity", "site", "lock", "gateway", "detail")}
+            told["which"] = alarm["key"]  # a field of the name "key" is withheld from the log
             level = logging.INFO if what == "closed" else _LEVELS[Severity(alarm["severity"])]
             _log.log(level, f"alarm {what}", alarm=alarm["alarm_id"], **told)
 

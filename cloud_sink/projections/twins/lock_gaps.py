@@ -1,5 +1,6 @@
 """Looks into the gaps of locks that have any; what a lock's gaps were is remembered until something moves."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -43,19 +44,23 @@ def _mark(lock: LockFacts, gateway: GatewayFacts | None) -> object:
     return lock.completeness, ring, pages, gateway and gateway.committed_through
 
 
-def gaps_of(ledger: Connection, lock: LockFacts, waiting: WaitingPages) -> LockGaps:
-    """Return a lock's gaps. What is before the first record that ever came of it was before metering began."""
+def metered_gaps(
+    ledger: Connection, lock: LockFacts, waiting: WaitingPages | None = None
+) -> Iterator[RecordGap]:
+    """Yield a lock's gaps. What is before the first record that ever came of it was before metering began."""
     first_epoch = ledger.scalar(
         sa.select(sa.func.min(seq_spans.c.epoch)).where(seq_spans.c.lock_no == lock.lock_no)
     )
-    gaps = [
-        gap
-        for gap in record_gaps(ledger, lock.lock, waiting)
-        if not (gap.before_first and gap.epoch == first_epoch)
-    ]
+    for gap in record_gaps(ledger, lock.lock, waiting):
+        if not (gap.before_first and gap.epoch == first_epoch):
+            yield gap
+
+
+def gaps_of(ledger: Connection, lock: LockFacts, waiting: WaitingPages) -> LockGaps:
+    """Return a lock's gaps that are proven, and since when."""
     since = {Whereabouts.BUFFERED: list[datetime](), Whereabouts.LOST: list[datetime]()}
     proven = []
-    for gap in gaps:
+    for gap in metered_gaps(ledger, lock, waiting):
         at = _proven_at(ledger, lock, gap)
         if at is not None:
             since[gap.state].append(at)

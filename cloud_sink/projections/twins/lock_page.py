@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloud_sink.gaps import Whereabouts, record_gaps
+from cloud_sink.gaps import Whereabouts
 from cloud_sink.ledger.instants import from_ms, to_ms
 from cloud_sink.ledger.tables import commits, entries, pages
 from cloud_sink.projections.twins import judging
@@ -17,6 +17,7 @@ from cloud_sink.projections.twins.conditions import container_of
 from cloud_sink.projections.twins.facts import LockFacts
 from cloud_sink.projections.twins.lifecycle import Lifecycle, LifecycleEvent, settle
 from cloud_sink.projections.twins.loading import emptying_of, fill_before
+from cloud_sink.projections.twins.lock_gaps import metered_gaps
 from cloud_sink.projections.twins.model import (
     ChamberTwin,
     DesiredValue,
@@ -156,7 +157,7 @@ def _quality(ledger: Connection, lock: LockFacts) -> Quality:
     complete = lock.completeness
     latencies_ms, grades = _latest_pours(ledger, lock.lock_no)
     gaps = []
-    for gap in record_gaps(ledger, lock.lock):
+    for gap in metered_gaps(ledger, lock):
         gaps.append(Gap(gap.epoch, gap.first, gap.last, gap.state is Whereabouts.LOST, gap.reason))
         if len(gaps) >= _GAPS:
             break

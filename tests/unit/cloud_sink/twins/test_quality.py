@@ -72,7 +72,11 @@ def test_what_was_poured_before_the_first_record_that_came_is_not_held_against_a
 ) -> None:
     skip(lock, 1000)
     rig.ledger.take(gateway.seal(lock.pours(4)))
-    assert rig.twin(lock).quality.completeness_permille == 1000
+    quality = rig.twin(lock).quality
+    assert (quality.completeness_permille, quality.gaps) == (1000, ())
+    skip(lock, 2)
+    rig.ledger.take(gateway.seal(lock.pours(1)))
+    assert [(gap.first, gap.last) for gap in rig.twin(lock).quality.gaps] == [(1005, 1006)]
 
 
 def test_a_record_that_cannot_be_read_is_missing_until_a_readable_copy_comes(
