@@ -229,10 +229,12 @@ def _wishes(lock: LockFacts, found: Found, now: datetime) -> Iterator[Condition]
     for wish in lock.wishes:
         if wish.deadline_at is None or now < wish.deadline_at:
             continue
-        if judging.drifts(wish.property, wish.value, lock.state, lock.told):
+        # Where nothing tells, nothing shows that it was done: somebody has to look.
+        if judging.drifts(wish.property, wish.value, lock.state, lock.told) is not False:
             is_list = wish.property == "access_list_version"
             kind = AlarmKind.LIST_DRIFT_OVERDUE if is_list else AlarmKind.DESIRED_OVERDUE
-            detail = f"{wish.property}: {lock.told.get(wish.property, '?')} instead of {wish.value}"
+            told = lock.told.get(wish.property, "unknown")
+            detail = f"{wish.property}: {told} instead of {wish.value}"
             yield found(kind, wish.deadline_at, detail, wish.property)
 
 

@@ -113,7 +113,7 @@ def _desired(lock: LockFacts, now: datetime) -> list[DesiredValue]:
                 value=wish.value,
                 reported=str(here) if here is not None else lock.told.get(wish.property),
                 drift=drift,
-                overdue=bool(drift) and wish.deadline_at is not None and wish.deadline_at <= now,
+                overdue=drift is not False and wish.deadline_at is not None and wish.deadline_at <= now,
                 requested_by=wish.actor,
                 requested_at=wish.at,
                 deadline_at=wish.deadline_at,

@@ -114,7 +114,8 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class DesiredValue:
-    """What a property shall be. `drift`: it isn't so; None where nothing tells. `overdue`: and the deadline is past."""
+    """What a property shall be. `drift`: it isn't so; None where nothing tells. `overdue`: past its deadline and not
+    known to be so."""
 
     property: str
     value: str

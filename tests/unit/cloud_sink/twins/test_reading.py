@@ -236,6 +236,11 @@ def test_a_wish_drifts_until_it_is_reported_and_is_overdue_after_its_deadline(
     assert told["poll_interval_s"].drift is None, "no lock reports it"
     rig.clock.go_on(hours=1)
     assert [wish.overdue for wish in rig.twin(lock).desired] == [True, False, False]
+    unknown = {"property": "poll_interval_s", "value": 5, "deadline_at": rig.clock.at}
+    rig.operations.wish(SubjectKind.LOCK, lock.name, unknown, TECHNICIAN)
+    assert [wish.overdue for wish in rig.twin(lock).desired] == [True, False, True], (
+        "nothing shows that it is so"
+    )
     rig.hear_lock(lock, gateway, access_list_version=8)
     assert rig.twin(lock).desired[0].drift is False
     rig.operations.wish(SubjectKind.LOCK, lock.name, {**fields, "value": None}, TECHNICIAN)
