@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from zlib import crc32
 
 import structlog
 
@@ -30,9 +29,6 @@ from wastelock.registers import Identity, Status
 WRONG_CONTROLLER_RETRY_S = 10.0
 # A chamber's volume may be changed at the controller at any time.
 IDENTITY_INTERVAL_S = 3600.0
-# On a crowded bus a lock whose journal hasn't grown is looked at as a whole only so often: up to twice this, each lock
-# after a time of its own, since all of them in one round would take the bus as long as before.
-WHOLE_VISIT_S = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -67,8 +63,6 @@ class LockVisitor:
         self._view = LockView(lock, driver.name, driver.has_journal)
         self._journal = JournalKeeper(self._view, driver, spool, time.now, time.clock)
         self._clock_keeper = ClockKeeper(set_clock_beyond_s, time.trusted)
-        self._whole_visit_s = WHOLE_VISIT_S * (1 + crc32(lock.encode()) % 1000 / 1000)
-        self._takes_glances = True
         self.met_at: float | None = None  # when it last answered (monotonic s)
         self._is_met = False  # in this visit
         self._identified_at = 0.0
@@ -78,13 +72,8 @@ class LockVisitor:
         """What is known of the lock, to look at only: the next visit changes it."""
         return self._view
 
-    def visit(self, is_over: Callable[[], bool], in_haste: bool = False) -> Outcome:
-        """Visit the lock, reading its journal until `is_over`; tell its state, whatever happened.
-
-        `in_haste`: others wait for the bus. Where a glance shows that the journal hasn't grown, that is all.
-        """
-        if in_haste and self._has_no_news():
-            return Outcome()
+    def visit(self, is_over: Callable[[], bool]) -> Outcome:
+        """Visit the lock, reading its journal until `is_over`; tell its state, whatever happened."""
         self._is_met = False
         self._journal.problems.clear()
         try:
@@ -103,23 +92,6 @@ class LockVisitor:
             self._note_success("; ".join(filter(None, notes)) or None)
         self._report.tell(self._view)
         return outcome
-
-    def _has_no_news(self) -> bool:
-        """True if all is well and known, on disk and confirmed, and a glance shows nothing beyond that."""
-        view, status = self._view, self._view.status
-        if status is None or self.met_at is None or self._time.clock() - self.met_at >= self._whole_visit_s:
-            return False
-        if view.problem is not None or view.unreachable_since is not None:
-            return False
-        if not status.newest_seq == status.confirmed_seq == view.spooled_seq:
-            return False
-        try:
-            return self._takes_glances and self._driver.glance() == status.newest_seq
-        except Refused:
-            self._takes_glances = False  # it gives its status as a whole or not at all
-            return False
-        except BusError:
-            return False  # a whole visit finds out what is wrong
 
     def _meet(self) -> tuple[Status, Identity]:
         """Return the status, and the identity that goes with it: read at first, in a new epoch and after a power-up."""

@@ -2,7 +2,6 @@
 
 Each lock is visited every `poll_interval_s`. A backlog is drained in slices: one lasts until another lock is due, so a
 month of one lock's records doesn't keep the others from their rate, and nobody else's silence keeps the wire idle.
-Where a bus can't carry all visits in time, those who have waited get a glance first: is there anything new at all?
 """
 
 import threading
@@ -17,8 +16,6 @@ SLICE_LEAST_S = 0.25  # even while others are overdue, else a crowded bus would 
 SLICE_AMONG_DRAINING_S = 2.0
 SLICE_MOST_S = 10.0
 _PAUSE_MOST_S = 1.0
-# A lock that waits longer than this part of its interval: more is to be read than the wire carries.
-CROWDED = 0.25
 
 _log = structlog.get_logger(__name__)
 
@@ -70,8 +67,7 @@ class Poller:
         if turn.due_at > now:
             return turn.due_at - now
         until = now + self._slice_s(turn, now)
-        crowded = now - turn.due_at > CROWDED * turn.visitor.poll_interval_s
-        outcome = turn.visitor.visit(lambda: stop.is_set() or self._progress() >= until, in_haste=crowded)
+        outcome = turn.visitor.visit(lambda: stop.is_set() or self._progress() >= until)
         now = self._progress()
         turn.is_draining = outcome.has_more
         if outcome.has_more:

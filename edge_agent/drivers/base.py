@@ -90,13 +90,6 @@ class Driver(Protocol):
         """Read the state now. Raises WrongController where the serial number isn't the configured one."""
         ...
 
-    def glance(self) -> int | None:
-        """Return the newest record's number by the shortest read there is, unchecked; None if nothing tells it.
-
-        For a crowded bus: whether a whole visit is worth its time. Nothing else may be concluded from it.
-        """
-        ...
-
     def read_journal(self, from_seq: int, limit: int) -> JournalRead:
         """Read at most `limit` (and RECORDS_PER_STEP) records from `from_seq` on, of the identified epoch."""
         ...

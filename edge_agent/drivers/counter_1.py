@@ -149,9 +149,6 @@ class Counter1Driver:
             self._derive(counts, self.status_at, wall_s)
         return self._status(int(wall_s))
 
-    def glance(self) -> int | None:
-        return None  # it has no journal, and all its registers have to be looked at
-
     def read_journal(self, from_seq: int, limit: int) -> JournalRead:
         last = from_seq + min(limit, RECORDS_PER_STEP) - 1
         return JournalRead(

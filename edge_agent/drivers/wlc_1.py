@@ -76,10 +76,6 @@ class Wlc1Driver:
         self._check_serial(status.serial)
         return status
 
-    def glance(self) -> int | None:
-        block = self._registers.read(_INPUT, wlc.NEWEST_SEQ_ADDRESS, wlc.NEWEST_SEQ_WORDS)
-        return int.from_bytes(block, "big")
-
     def read_journal(self, from_seq: int, limit: int) -> JournalRead:
         identity = self._identified()
         capacity, epoch = identity.capacity, identity.epoch

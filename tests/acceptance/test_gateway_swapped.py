@@ -55,7 +55,7 @@ def test_gateway_that_the_ledger_does_not_know_yet_is_heard_once_it_is_registere
         {chain.layout.estate.gateway: [public_key(chain.layout.signing_key.read_bytes())]}
     )
     chain.sink.send(signal.SIGHUP)
-    wait_until(lambda: "gateways=" in chain.sink.log_tail(), 60, "the keys to be read again")
+    wait_until(lambda: "keys reloaded" in chain.sink.log_tail(), 60, "the keys to be read again")
     chain.ask_sink("reprocess")
     pour(chain, 3)
     assert_ledger_is_truth(chain, at_least=10)

@@ -25,7 +25,7 @@ class PlayedVisitor:
         self.slices: list[float] = []
         self._clock = clock
 
-    def visit(self, is_over: Callable[[], bool], in_haste: bool = False) -> Outcome:
+    def visit(self, is_over: Callable[[], bool]) -> Outcome:
         self.visits.append(self._clock.seconds)
         began = self._clock.seconds
         self._clock.seconds += VISIT_S
@@ -119,7 +119,7 @@ def test_progress_is_noted_within_a_long_visit(clock: HandClock) -> None:
     seen = []
 
     class Watched(PlayedVisitor):
-        def visit(self, is_over: Callable[[], bool], in_haste: bool = False) -> Outcome:
+        def visit(self, is_over: Callable[[], bool]) -> Outcome:
             clock.seconds += 5
             is_over()
             seen.append(poller.progressed_at)
@@ -139,7 +139,7 @@ def test_bus_without_locks_is_no_trouble(clock: HandClock) -> None:
 
 def test_error_that_nobody_expected_ends_the_thread_noticed(clock: HandClock) -> None:
     class Broken(PlayedVisitor):
-        def visit(self, is_over: Callable[[], bool], in_haste: bool = False) -> Outcome:
+        def visit(self, is_over: Callable[[], bool]) -> Outcome:
             raise RuntimeError("a programming error")
 
     told: list[BaseException] = []
