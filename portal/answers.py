@@ -6,7 +6,7 @@ Each of our errors has one status and one word; what failed inside is never told
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import structlog
 from fastapi import FastAPI, Request
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from portal import errors
-from portal.access import API
+from portal.access import API, safe_next
 from portal.rendering import is_fragment, render, viewer_so_far, words_of
 from portal.route_names import methods_of, template_of
 from portal.security import HEADERS
@@ -155,10 +155,17 @@ def answer_problem(
 def _to_sign_in(request: Request) -> Response:
     """Lead to the form and back. A part of a page can't show the form: htmx is told to load the whole page."""
     if is_fragment(request):
-        return Response(status_code=401, headers={"HX-Redirect": "/login"})
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    back = "" if request.method != "GET" or target == "/" else f"?next={quote(target, safe='')}"
-    return RedirectResponse(f"/login{back}", status_code=303)
+        around = urlsplit(request.headers.get("HX-Current-URL", ""))  # the page that the part is of
+        return Response(status_code=401, headers={"HX-Redirect": _sign_in(around.path, around.query)})
+    if request.method != "GET":
+        return RedirectResponse("/login", status_code=303)
+    return RedirectResponse(_sign_in(request.url.path, request.url.query), status_code=303)
+
+
+def _sign_in(path: str, query: str) -> str:
+    """Return the address of the form that leads back to a page."""
+    target = safe_next(f"{path}?{query}" if query else path)
+    return "/login" if target == "/" else f"/login?next={quote(target, safe='')}"
 
 
 def _detail(request: Request, error: errors.PortalError) -> str | None:

@@ -105,6 +105,24 @@ def test_on_this_machines_own_address_the_cookie_works_without_tls(portal: Porta
     assert "strict-transport-security" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("around", "led_to"),
+    [
+        ("{url}/fleet?fraction=paper", "/login?next=%2Ffleet%3Ffraction%3Dpaper"),
+        ("{url}/", "/login"),
+        ("https://evil.example//evil.example/x", "/login"),
+        ("", "/login"),
+    ],
+)
+def test_a_part_of_a_page_whose_session_ended_leads_back_to_the_whole_page(
+    portal: Portal, around: str, led_to: str
+) -> None:
+    asked_by_htmx = {"HX-Request": "true", "HX-Current-URL": around.format(url=portal.url)}
+    with portal.browser() as client:
+        answer = client.get("/fleet", headers=asked_by_htmx)
+        assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, led_to)
+
+
 def test_signing_in_and_out(portal: Portal) -> None:
     name = portal.add_user(Role.CLERK)
     with portal.browser() as client:
