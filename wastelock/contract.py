@@ -11,13 +11,13 @@ from typing import Any, Literal
 import msgspec
 from pydantic import BaseModel
 
-from wastelock import messages, topics
+from wastelock import messages, orders, topics
 from wastelock.page import MAX_PAGE_BYTES, MAX_RECORDS, Page
 
 Document = dict[str, Any]
 Role = Literal["gateway", "sink", "cloud", "backend"]
 
-CONTRACT_VERSION = "1.2.0"
+CONTRACT_VERSION = "1.3.0"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TELEMETRY_EXPIRY_S = 120
 _WILL_DELAY_S = 30
@@ -61,7 +61,7 @@ CHANNELS = (
     Channel(
         "result", _OF_GATEWAY.result, "Outcome of a command",
         "Sent with the command's correlation data.",
-        messages.CommandOutcome, "gateway", ("cloud",), correlated=True,
+        orders.CommandOutcome, "gateway", ("cloud",), correlated=True,
     ),
     Channel(
         "telemetry", _OF_GATEWAY.telemetry, "How the gateway is doing",
@@ -92,12 +92,12 @@ CHANNELS = (
     Channel(
         "command", _OF_GATEWAY.command, "Order to a lock",
         "Executed at most once and never after `expires_at`; answered on the response topic.",
-        messages.Command, "cloud", ("gateway",), signed=True, correlated=True,
+        orders.Command, "cloud", ("gateway",), signed=True, correlated=True,
     ),
     Channel(
         "desired", _OF_GATEWAY.desired, "Desired state of a gateway's locks",
         "Retained. Holds transponders' numbers: personal data.",
-        messages.Desired, "cloud", ("gateway",), retain=True, signed=True,
+        orders.Desired, "cloud", ("gateway",), retain=True, signed=True,
     ),
     Channel(
         "identityRequest", _OF_GATEWAY.identity_request, "Request for the next certificate",

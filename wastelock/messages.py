@@ -84,6 +84,9 @@ class GatewayState(Message):
     oldest_page: int | None = None
     newest_page: int | None = None
     committed_through: int | None = None
+    desired_revision: Annotated[
+        int | None, Field(description="newest desired state that it has; absent: none")
+    ] = None
     locks: tuple[LockId, ...] = ()
     alarms: tuple[str, ...] = ()
 
@@ -118,6 +121,7 @@ class LockState(Message):
     clock_status: int | None = None
     clock_offset_s: int | None = None
     access_list_version: U32 | None = None
+    poll_interval_s: Annotated[float | None, Field(description="how often it is visited")] = None
     oldest_seq: U32 | None = None
     newest_seq: U32 | None = None
     confirmed_seq: U32 | None = None
@@ -141,6 +145,40 @@ class BusStatistics(BaseModel):
     wire_busy_permille: int | None = None
 
 
+class MachineHealth(BaseModel):
+    """How the gateway's machine is doing; what can't be told is absent. Linux's names and units where it has some."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model: Annotated[str | None, Field(max_length=64)] = None
+    uptime_s: int | None = None
+    load_permille: Annotated[
+        int | None, Field(description="load of the last minute for each processor; 1000: all are busy")
+    ] = None
+    memory_available_bytes: int | None = None
+    temperature_dc: Annotated[int | None, Field(description="processor, 0.1 °C")] = None
+    undervoltage: Annotated[bool | None, Field(description="now")] = None
+    undervoltage_seen: Annotated[bool | None, Field(description="since the machine started")] = None
+    disk_total_bytes: int | None = None
+    disk_free_permille: int | None = None
+    disk_read_only: Annotated[bool | None, Field(description="nothing can be written where the spool is")] = (
+        None
+    )
+    disk_wear_permille: Annotated[
+        int | None, Field(description="of its life, as the storage says; 1000: used up")
+    ] = None
+    disk_written_bytes: Annotated[int | None, Field(description="since the machine started")] = None
+    clock_source: Annotated[
+        str | None, Field(max_length=32, description="who keeps the clock: timesyncd, chrony, rtc, none …")
+    ] = None
+    saving: Annotated[
+        tuple[str, ...],
+        Field(
+            max_length=8, description="what the agent does less of for the machine's sake: telemetry, states"
+        ),
+    ] = ()
+
+
 class Telemetry(Message):
     """How the gateway is doing. QoS 0, expires after 120 s."""
 
@@ -154,6 +192,7 @@ class Telemetry(Message):
     unsent_pages: int
     oldest_unsent_at: Instant | None = None
     clock: Literal["ntp", "rtc", "unset"]
+    machine: MachineHealth | None = None
     buses: tuple[BusStatistics, ...] = ()
 
 
@@ -163,33 +202,6 @@ class SinkState(Message):
     online: bool
     at: Instant | None = None
     software: str | None = None
-
-
-class Command(Message):
-    """One order from the cloud to a lock. Signed like a page; executed at most once, never after `expires_at`."""
-
-    id: str
-    lock: LockId
-    action: Literal[
-        "sync_clock",
-        "write_access_list",
-        "enable_chambers",
-        "self_test",
-        "clear_faults",
-        "reboot",
-        "read_now",
-    ]
-    expires_at: Instant
-    enable_mask: Annotated[int, Field(ge=0, le=15)] | None = None
-
-
-class CommandOutcome(Message):
-    """What became of a command; sent with its correlation data."""
-
-    id: str
-    outcome: Literal["accepted", "done", "rejected", "expired", "failed"]
-    at: Instant
-    reason: str | None = None
 
 
 class IdentityBody(Message):
@@ -239,33 +251,23 @@ class IdentityAnswer(Message):
     sign_from: Annotated[
         Instant | None, Field(description="from when on sinks know the page-signing key of the request")
     ] = None
+    order_keys: Annotated[
+        str | None,
+        Field(
+            max_length=4096, description="whose commands and desired states count: order keys as JSON text"
+        ),
+    ] = None
+    order_keys_proof: Annotated[
+        str | None,
+        Field(
+            max_length=128,
+            description='ECDSA with SHA-256 over `"wl1-order-keys\\n" + order_keys`, base64url of DER, by the '
+            "key of the authority's certificate",
+        ),
+    ] = None
     refused: Annotated[
         str | None, Field(description="why there is no certificate, and what to do about it")
     ] = None
-
-
-class AccessEntry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    uid: Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}$")]
-    service: bool = False
-    blocked: bool = False
-
-
-class DesiredLock(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    access_list_version: U32 | None = None
-    access_list: tuple[AccessEntry, ...] | None = None
-    enable_mask: Annotated[int, Field(ge=0, le=15)] | None = None
-    poll_interval_s: Annotated[int, Field(ge=1)] | None = None
-
-
-class Desired(Message):
-    """Desired state of a gateway's locks; retained, signed like a page."""
-
-    at: Instant
-    locks: dict[LockId, DesiredLock]
 
 
 class PourData(BaseModel):

@@ -13,12 +13,13 @@ from pydantic import BaseModel
 
 from tests.unit.wastelock.vectors import load_vectors
 from tools.contract import DIRECTORY, render_contract
-from wastelock import messages
+from wastelock import messages, orders
 from wastelock.contract import CHANNELS, Channel, build_asyncapi, build_documents, schema_name
 from wastelock.topics import RESERVED_SITES, InvalidTopic, parse_gateway_topic
 
 ASYNCAPI_SCHEMA = Path(__file__).parents[2] / "vectors" / "asyncapi" / "3.0.0.json"
 AT = datetime(2026, 11, 22, 9, 31, 1, 210_000, UTC)
+LATER = datetime(2026, 11, 22, 9, 41, 1, 210_000, UTC)
 JOURNAL = "0d3c8c5e-7f3b-4f0a-9c61-2f6f0b1f8a11"
 
 LOCK_STATE = messages.LockState(
@@ -35,7 +36,10 @@ POUR = messages.PourData(
 # Messages as the programs make them, one or more for each channel: full ones and ones with the least.
 EXAMPLES: dict[str, list[bytes]] = {
     "page": [vector["payload"].encode() for vector in load_vectors("pages")],
-    "result": [messages.CommandOutcome(id="c-1", outcome="rejected", at=AT, reason="unknown lock").to_json()],
+    "result": [
+        orders.CommandOutcome(id="c-1", lock="1f00a3", outcome="rejected", at=AT, reason="unknown lock").to_json(),
+        orders.CommandOutcome(id="c-1", lock="1f00a3", outcome="done", at=AT, state=LOCK_STATE).to_json(),
+    ],
     "telemetry": [
         messages.Telemetry(
             gateway="gw-0001", at=AT, spool_bytes=1, spool_pages=2, unsent_pages=0, clock="unset"
@@ -71,14 +75,16 @@ EXAMPLES: dict[str, list[bytes]] = {
     ],
     "resend": [messages.ResendRequest(journal=JOURNAL, pages=((1843, 1849),)).to_json()],
     "command": [
-        messages.Command(id="c-1", lock="1f00a3", action="enable_chambers", expires_at=AT, enable_mask=3).to_json()
+        orders.Command(
+            id="c-1", lock="1f00a3", action="enable_chambers", issued_at=AT, expires_at=LATER, enable_mask=3
+        ).to_json()
     ],
     "desired": [
-        messages.Desired(
-            at=AT,
+        orders.Desired(
+            revision=3, at=AT,
             locks={
-                "1f00a3": messages.DesiredLock(
-                    access_list_version=9, access_list=(messages.AccessEntry(uid="4a2b3c4d5e6f7", service=True),),
+                "1f00a3": orders.DesiredLock(
+                    access_list_version=9, access_list=(orders.AccessEntry(uid="4a2b3c4d5e6f7", service=True),),
                     enable_mask=1, poll_interval_s=5,
                 )
             },
