@@ -161,6 +161,21 @@ class MetricsSettings(Section):
         return None if self.listen is None else parse_address(self.listen)
 
 
+class LocalSettings(Section):
+    """The local door: how a technician's commands reach the running agent."""
+
+    socket: (
+        Annotated[
+            FilePath,
+            Rule(
+                "path of a socket",
+                "leave it out: it is made in /run/wastelock, without systemd beside the spool",
+            ),
+        ]
+        | None
+    ) = None
+
+
 class RtuBus(Section):
     name: BusName
     kind: Literal["rtu"]
@@ -275,6 +290,7 @@ class AgentConfig(Section):
     clock: ClockSettings
     reporting: ReportingSettings
     metrics: MetricsSettings
+    local: LocalSettings
     identity: IdentitySettings | None
     buses: tuple[BusSettings, ...]
     locks: tuple[LockSettings, ...]

@@ -23,6 +23,7 @@ from edge_agent.config import (
     GatewaySettings,
     IdentitySettings,
     JournalLock,
+    LocalSettings,
     LockSettings,
     MetricsSettings,
     MqttSettings,
@@ -43,6 +44,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "clock": ClockSettings,
     "reporting": ReportingSettings,
     "metrics": MetricsSettings,
+    "local": LocalSettings,
 }
 _WHERE_THERE_IS_ONE: dict[str, type[Section]] = {"identity": IdentitySettings}
 # What an [identity] brings along: its files stand for these keys.

@@ -16,6 +16,7 @@ from edge_agent.config import (
     CounterLock,
     GatewaySettings,
     IdentitySettings,
+    LocalSettings,
     MetricsSettings,
     MqttSettings,
     ReportingSettings,
@@ -31,10 +32,11 @@ from wastelock.topics import RESERVED_SITES
 _MAX_KEY_BYTES = 16 * 1024
 
 
-def load_config(file: Path, *, key_must_exist: bool = True) -> AgentConfig:
+def load_config(file: Path, *, key_must_exist: bool = True, check_files: bool = True) -> AgentConfig:
     """Return the whole configuration with absolute paths, or raise one ConfigError that lists every problem.
 
-    `key_must_exist=False` is for `keygen` and `enroll`, which make what is missing.
+    `key_must_exist=False` is for `keygen` and `enroll`, which make what is missing; `check_files=False` for whoever
+    only looks: a technician may read neither keys nor certificates, and needn't.
     """
     file = file.absolute()
     problems = Problems(file)
@@ -42,7 +44,8 @@ def load_config(file: Path, *, key_must_exist: bool = True) -> AgentConfig:
     _check_names(draft, problems)
     _check_buses(draft, problems)
     _check_locks(draft, problems)
-    _check_files(draft, problems, key_must_exist)
+    if check_files:
+        _check_files(draft, problems, key_must_exist)
     if problems.lines:
         raise ConfigError("\n".join(problems.lines))
     s = draft.sections
@@ -51,10 +54,11 @@ def load_config(file: Path, *, key_must_exist: bool = True) -> AgentConfig:
     identity = s.get("identity")
     assert identity is None or isinstance(identity, IdentitySettings)
     assert isinstance(s["reporting"], ReportingSettings) and isinstance(s["metrics"], MetricsSettings)
+    assert isinstance(s["local"], LocalSettings)
     return AgentConfig(
         file=file, gateway=s["gateway"], spool=s["spool"], mqtt=s["mqtt"], clock=s["clock"],
-        reporting=s["reporting"], metrics=s["metrics"], identity=identity, buses=tuple(draft.buses.values()),
-        locks=tuple(draft.locks.values()),
+        reporting=s["reporting"], metrics=s["metrics"], local=s["local"], identity=identity,
+        buses=tuple(draft.buses.values()), locks=tuple(draft.locks.values()),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from time import monotonic
 from edge_agent.bus import Bus
 from edge_agent.clock import GatewayClock
 from edge_agent.config import AgentConfig, BusSettings, CounterLock, LockSettings, RtuBus
-from edge_agent.drivers.base import Driver
+from edge_agent.drivers.base import Driver, Registers
 from edge_agent.drivers.counter_1 import Counter1Driver, CounterRegister
 from edge_agent.drivers.wlc_1 import Wlc1Driver
 from edge_agent.journal_keeper import Spool
@@ -36,14 +36,14 @@ def build_field(
     on_failure: Callable[[BaseException], None],
 ) -> Field:
     """Return buses and pollers, ready to run. No line is opened yet: one that is missing stops nobody else."""
-    buses = {settings.name: Bus(settings.name, _line(settings)) for settings in config.buses}
+    buses = build_buses(config)
     time = Time(clock.now, monotonic, lambda: clock.trust() != "unset")
     pollers = []
     for name, bus in buses.items():
         visitors = [
             LockVisitor(
                 lock.lock,
-                _driver(lock, bus, clock),
+                build_driver(lock, bus.unit(lock.unit), clock),
                 lock.poll_interval_s,
                 spool,
                 LockReport(report, clock.now, monotonic, config.reporting.state_interval_s),
@@ -58,7 +58,13 @@ def build_field(
     return Field(tuple(buses.values()), tuple(pollers))
 
 
-def _line(settings: BusSettings) -> Line:
+def build_buses(config: AgentConfig) -> dict[str, Bus]:
+    """Return each bus by its name; none is open yet."""
+    return {settings.name: Bus(settings.name, build_line(settings)) for settings in config.buses}
+
+
+def build_line(settings: BusSettings) -> Line:
+    """Return the line of a bus, closed."""
     answer_timeout_s = settings.answer_timeout_ms / 1000
     if isinstance(settings, RtuBus):
         serial = SerialSettings(str(settings.device), settings.baudrate, settings.parity, settings.stopbits)
@@ -66,8 +72,8 @@ def _line(settings: BusSettings) -> Line:
     return TcpLine(settings.host, settings.port, answer_timeout_s)
 
 
-def _driver(lock: LockSettings, bus: Bus, clock: GatewayClock) -> Driver:
-    registers = bus.unit(lock.unit)
+def build_driver(lock: LockSettings, registers: Registers, clock: GatewayClock) -> Driver:
+    """Return a driver for this lock; one belongs to one thread."""
     if not isinstance(lock, CounterLock):
         return Wlc1Driver(registers, lock.serial_number)
     chambers = [
