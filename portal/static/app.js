@@ -87,15 +87,34 @@ function refresh(element) {
 function load(id, name) {
   due.delete(name);
   const element = document.getElementById(id);
-  if (element === null || isInUse(element)) return;
+  if (element === null || isHeld(element)) return;
   loadedAt.set(id, Date.now());
   window.htmx.trigger(element, "refresh");
 }
 
 // Not under somebody's fingers: a form that is open there, or a link that the keyboard has come to, is finished with first.
-function isInUse(element) {
-  return element.querySelector("details.deed[open]") !== null || element.querySelector(":focus-visible") !== null;
+const held = new Set();
+
+function isHeld(element) {
+  const isInUse = element.querySelector("details.deed[open]") !== null || element.querySelector(":focus-visible") !== null;
+  if (isInUse) held.add(element.id);
+  return isInUse;
 }
+
+function release() {
+  const parts = [...held].map((id) => document.getElementById(id));
+  held.clear();
+  for (const part of parts) if (part !== null) refresh(part);
+}
+
+document.addEventListener("focusout", () => setTimeout(release)); // once the focus is where it goes
+document.addEventListener("toggle", release, true);
+
+// The keyboard may have come there while the new part was on its way.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { requestConfig, target } = event.detail;
+  if (requestConfig.triggeringEvent?.type === "refresh" && isHeld(target)) event.detail.shouldSwap = false;
+});
 
 // Charts. `<div class="chart" data-chart="/api/…" data-unit="l" data-type="bars|line" data-labels='["…"]'>`: the address
 // answers {"x": [unix seconds], "series": [[numbers], …], "labels": ["1", …]}. With `data-of="Chamber"` these labels are the

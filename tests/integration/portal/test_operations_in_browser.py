@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from cloud_sink.operating import Author
 from portal import cookies
@@ -247,6 +247,28 @@ def test_the_map_is_walked_by_keyboard(browser: Browser, estate: Estate) -> None
         expect(page.locator(".map a").nth(1)).to_be_focused()
         page.keyboard.press("Enter")
         page.wait_for_url(f"**/locks/{estate.locks[1].name}")
+
+
+def test_a_new_part_of_a_page_does_not_take_the_place_of_what_the_keyboard_has_come_to(
+    browser: Browser, estate: Estate
+) -> None:
+    with looking(browser, estate, Role.READER) as page:
+        page.goto("/fleet")
+        expect(page.locator("[data-live-state]").first).to_have_attribute("data-state", "on")
+        page.wait_for_load_state("networkidle")
+        held: list[Route] = []
+        page.route("**/fleet/map*", lambda route: held.append(route))
+        with page.expect_request("**/fleet/map*"):
+            page.evaluate("htmx.trigger('#map', 'refresh')")
+        page.keyboard.press("Tab")
+        page.locator(".map a").first.focus()
+        page.locator("#map").evaluate("element => { element.dataset.seen = 'before' }")
+        with page.expect_response("**/fleet/map*"):
+            held.pop().continue_()
+        page.unroute("**/fleet/map*")
+        expect(page.locator(".map a").first).to_be_focused()
+        page.locator("h1").click()  # away from the map
+        expect(page.locator("#map")).not_to_have_attribute("data-seen", "before")
 
 
 def test_the_list_is_searched_and_ordered(browser: Browser, estate: Estate) -> None:
