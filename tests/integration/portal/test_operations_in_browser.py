@@ -257,7 +257,11 @@ def test_a_new_part_of_a_page_does_not_take_the_place_of_what_the_keyboard_has_c
         expect(page.locator("[data-live-state]").first).to_have_attribute("data-state", "on")
         page.wait_for_load_state("networkidle")
         held: list[Route] = []
-        page.route("**/fleet/map*", lambda route: held.append(route))
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/fleet/map*", hold)
         with page.expect_request("**/fleet/map*"):
             page.evaluate("htmx.trigger('#map', 'refresh')")
         page.keyboard.press("Tab")
