@@ -183,7 +183,7 @@ class Agent:
             listeners=(
                 {}
                 if self._config.identity is None
-                else {self._topics.identity_answer: self._identity_answers.append}
+                else {self._topics.identity_answer: lambda came: self._identity_answers.append(came.payload)}
             ),
         )
         return Uplink(self._config.mqtt, session, self._random, self._wake)

@@ -22,6 +22,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge_agent.arrival import Arrival, read_arrival
 from edge_agent.config import MqttSettings
 from edge_agent.errors import BrokerUnavailable, ConfigError
 from wastelock.topics import SINK_STATE, GatewayTopics
@@ -53,14 +54,14 @@ class Acknowledgement:
 class Session:
     """What is told to the broker on connecting. `farewell` makes the payload of an orderly goodbye.
 
-    `listeners`: further topics, and who takes their payloads, in the network thread: it must return at once.
+    `listeners`: further topics, and who takes what comes, in the network thread: it must return at once.
     """
 
     client_id: str
     topics: GatewayTopics
     will: bytes
     farewell: Callable[[], bytes]
-    listeners: Mapping[str, Callable[[bytes], None]] = field(default_factory=dict)
+    listeners: Mapping[str, Callable[[Arrival], None]] = field(default_factory=dict)
 
 
 class Uplink:
@@ -80,6 +81,8 @@ class Uplink:
         self._random = random
         self._wake = wake
         self._acks: deque[Acknowledgement] = deque(maxlen=_ACKS_MAX)
+        # Whoever publishes results looks for its own among all: which are its own is known only after publishing.
+        self._acks_for_results: deque[Acknowledgement] = deque(maxlen=_ACKS_MAX)
         self._inbox: deque[tuple[str, bytes]] = deque(maxlen=_INBOX_MAX)
         self._connected = threading.Event()
         self._connected_at_s = 0.0
@@ -109,6 +112,14 @@ class Uplink:
         """Publish what will be asked again until it is answered."""
         self._publish(topic, payload, 1, False, None)
 
+    def publish_result(self, payload: bytes, kid: str, signature: str, correlation: bytes | None) -> int:
+        """Hand one signed result of an order to paho and return its message id."""
+        fields: dict[str, object] = {"UserProperty": [("kid", kid), ("sig", signature)]}
+        if correlation is not None:
+            fields["CorrelationData"] = correlation
+        signed = _properties(PacketTypes.PUBLISH, **fields)
+        return self._publish(self._session.topics.result, payload, 1, False, signed)
+
     def publish_passing(self, topic: str, payload: bytes, expiry_s: int) -> None:
         """Publish what is worth nothing when it is late: QoS 0, with an expiry."""
         self._publish(
@@ -118,6 +129,10 @@ class Uplink:
     def take_acknowledgements(self) -> list[Acknowledgement]:
         """Return what the broker acknowledged since the last call."""
         return _drain(self._acks)
+
+    def take_acknowledgements_for_results(self) -> list[Acknowledgement]:
+        """Return the same once more, for whoever publishes results; those of pages are among them."""
+        return _drain(self._acks_for_results)
 
     def take_messages(self) -> list[tuple[str, bytes]]:
         """Return (topic, payload) of what came in since the last call."""
@@ -271,13 +286,15 @@ class Uplink:
     def _on_publish(
         self, _client: Client, _userdata: Any, mid: int, code: ReasonCode, _properties: Properties | None
     ) -> None:
-        self._acks.append(Acknowledgement(mid, code.value, code.getName()))
+        acknowledgement = Acknowledgement(mid, code.value, code.getName())
+        self._acks.append(acknowledgement)
+        self._acks_for_results.append(acknowledgement)
         self._wake.set()
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         listener = self._session.listeners.get(message.topic)
         if listener is not None:
-            listener(bytes(message.payload))
+            listener(read_arrival(message))
             return
         self._inbox.append((message.topic, bytes(message.payload)))
         self._wake.set()
