@@ -2,7 +2,7 @@
 
 import typer
 
-from billing_aggregator.commands import looking, masterdata, papers, run_steps
+from billing_aggregator.commands import looking, masterdata, papers, run_steps, transponders
 from billing_aggregator.invoice import commands as invoices
 
 app = typer.Typer(
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 masterdata.register(app)
 app.add_typer(run_steps.app, name="run")
+app.add_typer(transponders.app, name="transponder")
 papers.register(app, run_steps.app)
 looking.register(app)
 app.add_typer(invoices.app, name="invoice")

@@ -1,7 +1,6 @@
 """`import`, `export`, `template`, `history`: the master data in and out, and who said what when."""
 
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from billing_aggregator.commands.terminal import (
     exit_codes,
     name_actor,
     opened,
+    parse_instant,
     print_json,
     print_table,
     say,
@@ -87,7 +87,7 @@ def export(
 
     Example: billing-aggregator export --out masterdata --property musterhof --config FILE
     """
-    instant = _parse_instant(known_at)
+    instant = parse_instant(known_at, "--known-at")
     with opened(config) as books:
         if excel:
             out.mkdir(parents=True, exist_ok=True)
@@ -176,17 +176,3 @@ def _print_paths(written: list[Path], out: Path, as_json: bool) -> None:
         print_json([str(path) for path in written])
     else:
         say(f"{len(written)} files are in {out}")
-
-
-def _parse_instant(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            raise ValueError("it has no offset")
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"--known-at: {text!r} is no instant ({error}): expected one such as 2026-03-01T12:00:00Z"
-        ) from None
-    return instant

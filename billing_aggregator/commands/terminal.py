@@ -58,6 +58,21 @@ def parse_day(text: str | None, option: str) -> date | None:
         raise typer.BadParameter(f"{option}: {text!r} isn't a day: expected 2026-01-31") from None
 
 
+def parse_instant(text: str | None, option: str) -> datetime | None:
+    """Return the instant (UTC, whole milliseconds) that an option names, None if it isn't given."""
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise ValueError("it has no offset")
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{option}: {text!r} is no instant ({error}): expected one such as 2026-03-01T12:00:00Z"
+        ) from None
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000).astimezone(UTC)
+
+
 @contextmanager
 def opened(config: Path) -> Iterator[Books]:
     """The books that this configuration names, for one command; errors become messages and exit codes."""

@@ -67,15 +67,22 @@ def import_files(
 
 def load_facts(masterdata: MasterData, facts: Iterable[Fact], actor: str, reason: str = "") -> Report:
     """Take facts that a program has made, by the same rules as files: whole or not at all."""
-    rows = []
-    for fact in facts:
-        table = TABLE_OF[type(fact)]
-        rows.append(ParsedRow(table, fact.property, table.key_of(fact), fact, "", None))
     with masterdata.changing() as change:
-        differences, unchanged = _weigh(change, rows, reason, [])
-        if not differences:
-            return Report(None, (), unchanged)
-        return Report(change.write(_new_facts(differences), [], actor, reason), tuple(differences), unchanged)
+        return enter_facts(change, facts, (), actor, reason)
+
+
+def enter_facts(
+    change: Change, facts: Iterable[Fact], taken_back: Iterable[Fact], actor: str, reason: str
+) -> Report:
+    """Take facts, and take others back, within a change that has been begun: by the same rules as files."""
+    rows = []
+    for fact, stays in (*((each, True) for each in facts), *((each, False) for each in taken_back)):
+        table = TABLE_OF[type(fact)]
+        rows.append(ParsedRow(table, fact.property, table.key_of(fact), fact if stays else None, "", None))
+    differences, unchanged = _weigh(change, rows, reason, [])
+    if not differences:
+        return Report(None, (), unchanged)
+    return Report(change.write(_new_facts(differences), [], actor, reason), tuple(differences), unchanged)
 
 
 def _list_files(paths: Iterable[Path]) -> list[Path]:

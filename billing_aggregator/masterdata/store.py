@@ -21,7 +21,7 @@ from billing_aggregator.database import Database
 from billing_aggregator.errors import NotFound
 from billing_aggregator.masterdata.facts import Property
 from billing_aggregator.masterdata.payloads import decode_all, make_snapshot
-from billing_aggregator.masterdata.schema import CHAMBER, PROPERTY
+from billing_aggregator.masterdata.schema import CHAMBER, CREDENTIAL, PROPERTY
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.masterdata.tables import facts, imports
 
@@ -136,6 +136,27 @@ class MasterData:
             query = query.where(f.key == key)
         with self._database.reading() as connection:
             return tuple(_history_entry(row) for row in connection.execute(query))
+
+    def changed_after(self, fact_no: int) -> tuple[int, tuple[str, ...]]:
+        """Return the newest fact's number, and the properties of which any was entered after this one, in order."""
+        f = facts.c
+        with self._database.reading() as connection:
+            newest = connection.scalar(sa.select(sa.func.max(f.fact_no))) or 0
+            if newest == fact_no:
+                return newest, ()
+            changed = sa.select(f.property).where(f.fact_no > fact_no).distinct().order_by(f.property)
+            return newest, tuple(connection.scalars(changed))
+
+    def properties_of_transponder(self, pseudonym: str) -> tuple[str, ...]:
+        """Return the properties in whose master data a transponder ever was, in order; all facts are gone through."""
+        f = facts.c
+        query = sa.select(f.property).where(
+            f.table_name == CREDENTIAL.name,
+            f.key >= f"{pseudonym}/",
+            f.key < f"{pseudonym}0",  # "0" follows "/"
+        )
+        with self._database.reading() as connection:
+            return tuple(connection.scalars(query.distinct().order_by(f.property)))
 
     @contextmanager
     def changing(self) -> Iterator["Change"]:
