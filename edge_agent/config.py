@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 
 from wastelock.monitoring import Address, parse_address
+from wastelock.order_keys import load_order_key
 from wastelock.registers import lock_id
 
 MAX_BUSES = 32
@@ -161,6 +162,33 @@ class MetricsSettings(Section):
         return None if self.listen is None else parse_address(self.listen)
 
 
+def _is_order_key(text: str) -> str:
+    load_order_key(text)
+    return text
+
+
+class OrderSettings(Section):
+    """Whose commands and desired states count, beside the keys that an identity's authority states."""
+
+    keys: Annotated[
+        tuple[
+            Annotated[
+                str,
+                AfterValidator(_is_order_key),
+                Rule(
+                    "an Ed25519 public key, base64url (43 characters)", "as `cloud-sink orders-key` prints it"
+                ),
+            ],
+            ...,
+        ],
+        Strict(False),
+        Field(max_length=16),
+        Rule(
+            "a list of at most 16 public keys", "leave it out where the gateway was enrolled with [identity]"
+        ),
+    ] = ()
+
+
 class LocalSettings(Section):
     """The local door: how a technician's commands reach the running agent."""
 
@@ -291,6 +319,7 @@ class AgentConfig(Section):
     reporting: ReportingSettings
     metrics: MetricsSettings
     local: LocalSettings
+    orders: OrderSettings
     identity: IdentitySettings | None
     buses: tuple[BusSettings, ...]
     locks: tuple[LockSettings, ...]

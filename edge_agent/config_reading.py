@@ -27,6 +27,7 @@ from edge_agent.config import (
     LockSettings,
     MetricsSettings,
     MqttSettings,
+    OrderSettings,
     ReportingSettings,
     RtuBus,
     Rule,
@@ -45,6 +46,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "reporting": ReportingSettings,
     "metrics": MetricsSettings,
     "local": LocalSettings,
+    "orders": OrderSettings,
 }
 _WHERE_THERE_IS_ONE: dict[str, type[Section]] = {"identity": IdentitySettings}
 # What an [identity] brings along: its files stand for these keys.

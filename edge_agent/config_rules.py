@@ -19,6 +19,7 @@ from edge_agent.config import (
     LocalSettings,
     MetricsSettings,
     MqttSettings,
+    OrderSettings,
     ReportingSettings,
     RtuBus,
     SpoolSettings,
@@ -54,11 +55,11 @@ def load_config(file: Path, *, key_must_exist: bool = True, check_files: bool = 
     identity = s.get("identity")
     assert identity is None or isinstance(identity, IdentitySettings)
     assert isinstance(s["reporting"], ReportingSettings) and isinstance(s["metrics"], MetricsSettings)
-    assert isinstance(s["local"], LocalSettings)
+    assert isinstance(s["local"], LocalSettings) and isinstance(s["orders"], OrderSettings)
     return AgentConfig(
         file=file, gateway=s["gateway"], spool=s["spool"], mqtt=s["mqtt"], clock=s["clock"],
-        reporting=s["reporting"], metrics=s["metrics"], local=s["local"], identity=identity,
-        buses=tuple(draft.buses.values()), locks=tuple(draft.locks.values()),
+        reporting=s["reporting"], metrics=s["metrics"], local=s["local"], orders=s["orders"],
+        identity=identity, buses=tuple(draft.buses.values()), locks=tuple(draft.locks.values()),
     )  # fmt: skip
 
 
