@@ -5,9 +5,9 @@
                         what is      └──────────┘ receipts
                         on disk                            reporter: birth, lock states, telemetry, watchdog
 
-One thread each: every poller, the spool's writer, forwarder, uplink, reporter. If one dies, all end (crew.py). Where
-nothing helps but to begin again from what is on disk (a damaged spool, a forked journal, a disk that is full at the
-start), the agent does so by itself, in this process.
+One thread each: every poller, the spool's writer, forwarder, uplink, reporter, machine. If one dies, all end
+(crew.py). Where nothing helps but to begin again from what is on disk (a damaged spool, a forked journal, a disk that
+is full at the start), the agent does so by itself, in this process.
 """
 
 import os
@@ -29,7 +29,9 @@ from edge_agent.crew import Crew
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError, JournalForked, SpoolCorrupt, SpoolFull
 from edge_agent.field import build_field
 from edge_agent.forwarder import Forwarder
-from edge_agent.log import configure_log
+from edge_agent.log import configure_log, keep_quiet
+from edge_agent.machine.keeper import MachineKeeper
+from edge_agent.machine.measuring import Machine
 from edge_agent.poller import Poller
 from edge_agent.reporter import Intervals, LockStates, Reporter, Subject, offline
 from edge_agent.sight import Show, Sight, show_nobody
@@ -58,10 +60,12 @@ class Agent:
         config: AgentConfig,
         stop: threading.Event,
         alarms: Alarms,
+        machine: MachineKeeper,
         show: Show = show_nobody,
         random: Random | None = None,
     ) -> None:
         self._config = config
+        self._machine = machine
         self._show = show
         self._stop = stop
         self._halt = threading.Event()
@@ -115,6 +119,7 @@ class Agent:
             self._clock,
             states.report,
             lambda error: self._crew.fail("poller", error),
+            self._machine.state_interval_s,
         )
         for poller in field.pollers:
             beats[f"poller {poller.bus}"] = _poller_beat(poller)
@@ -129,7 +134,9 @@ class Agent:
             lambda: SpoolReader(spool.path),
             [bus.statistics for bus in field.buses],
             watchdog,
+            self._machine,
         )
+        self._crew.start("machine", self._machine.run)
         self._crew.start("uplink", uplink.run)
         self._crew.start("forwarder", forwarder.run)
         self._crew.start("reporter", reporter.run)
@@ -143,7 +150,7 @@ class Agent:
             incarnation=spool.incarnation,
         )
         max_bytes = self._config.spool.max_mib * _MIB
-        self._show(Sight(spool, max_bytes, uplink, forwarder, field, watchdog, self._clock))
+        self._show(Sight(spool, max_bytes, uplink, forwarder, field, watchdog, self._clock, self._machine))
         self._watch(spool)
         if self._stop.is_set():  # else it begins afresh, and systemd mustn't wait for an end
             watchdog.stopping()
@@ -221,10 +228,13 @@ class Agent:
 def _run_again_and_again(config: AgentConfig, stop: threading.Event, alarms: Alarms, show: Show) -> None:
     """Run the agent; begin again from what is on disk where that is what an error asks for."""
     pause_s, tell = _PAUSE_FIRST_S, systemd()
+    machine = MachineKeeper(
+        Machine(config.spool.path.parent, GatewayClock(config.clock.source)), alarms, keep_quiet
+    )
     while not stop.is_set():
         began_s = monotonic()
         try:
-            Agent(config, stop, alarms, show).run()
+            Agent(config, stop, alarms, machine, show).run()
         except (SpoolCorrupt, JournalForked, SpoolFull) as error:
             if monotonic() - began_s > STUCK_AFTER_S:
                 pause_s = _PAUSE_FIRST_S

@@ -34,11 +34,19 @@ def build_field(
     clock: GatewayClock,
     report: Callable[[LockState], None],
     on_failure: Callable[[BaseException], None],
+    state_interval_s: Callable[[float], float] = lambda usual_s: usual_s,
 ) -> Field:
-    """Return buses and pollers, ready to run. No line is opened yet: one that is missing stops nobody else."""
+    """Return buses and pollers, ready to run. No line is opened yet: one that is missing stops nobody else.
+
+    `state_interval_s`: how often a lock's state is repeated now, where it is configured to be each so many seconds.
+    """
     buses = build_buses(config)
     time = Time(clock.now, monotonic, lambda: clock.trust() != "unset")
     pollers = []
+
+    def repeat_every_s() -> float:
+        return state_interval_s(config.reporting.state_interval_s)
+
     for name, bus in buses.items():
         visitors = [
             LockVisitor(
@@ -46,7 +54,7 @@ def build_field(
                 build_driver(lock, bus.unit(lock.unit), clock),
                 lock.poll_interval_s,
                 spool,
-                LockReport(report, clock.now, monotonic, config.reporting.state_interval_s),
+                LockReport(report, clock.now, monotonic, repeat_every_s),
                 time,
                 config.clock.set_beyond_s,
             )

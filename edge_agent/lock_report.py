@@ -27,6 +27,8 @@ class LockView:
     spooled_seq: int | None = None
     unverified_records: int = 0
     overwritten_records: int = 0
+    last_pour: bytes | None = None
+    """The newest complete pour that was put on disk in this run: a record's 44 bytes."""
 
 
 class LockReport:
@@ -37,8 +39,9 @@ class LockReport:
         report: Callable[[LockState], None],
         now: Callable[[], datetime],
         clock: Callable[[], float],
-        interval_s: float,
+        interval_s: Callable[[], float],
     ) -> None:
+        """`interval_s`: how often a state is told that hasn't changed, asked each time."""
         self._report = report
         self._now = now
         self._clock = clock
@@ -54,7 +57,7 @@ class LockReport:
         news, progress = (self._offset_s, *_news(view)), _progress(view)
         if self._told_at is not None and news == self._told:
             age = self._clock() - self._told_at
-            if age < (PROGRESS_INTERVAL_S if progress != self._told_progress else self._interval_s):
+            if age < (PROGRESS_INTERVAL_S if progress != self._told_progress else self._interval_s()):
                 return
         self._told_at, self._told, self._told_progress = self._clock(), news, progress
         self._report(lock_state(view, self._now()))

@@ -9,6 +9,7 @@ from time import monotonic
 from edge_agent.alarms import Alarms
 from edge_agent.clock import GatewayClock
 from edge_agent.errors import BrokerUnavailable, SpoolUnavailable
+from edge_agent.machine.keeper import MachineKeeper
 from edge_agent.spool_reader import SpoolReader
 from edge_agent.spool_status import SpoolSummary, summarise
 from edge_agent.uplink import Uplink
@@ -81,6 +82,7 @@ class Reporter:
         open_reader: Callable[[], SpoolReader],
         buses: Iterable[Callable[[], BusStatistics]],
         watchdog: Watchdog,
+        machine: MachineKeeper,
         *,
         now_s: Callable[[], float] = monotonic,
     ) -> None:
@@ -93,6 +95,7 @@ class Reporter:
         self._open_reader = open_reader
         self._buses = tuple(buses)
         self._watchdog = watchdog
+        self._machine = machine
         self._now_s = now_s
         self._states = states
         self._told: dict[str, _Told] = {}
@@ -176,13 +179,14 @@ class Reporter:
         if told is None:
             return True
         # What is news is decided where it arises (LockReport); retained states are told again now and then.
-        return told.state is not state or now_s - told.at_s >= self._intervals.state_s
+        interval_s = self._machine.state_interval_s(self._intervals.state_s)
+        return told.state is not state or now_s - told.at_s >= interval_s
 
     def _tell_telemetry(self, reader: SpoolReader) -> None:
         now_s = self._now_s()
         if now_s < self._telemetry_due_s:
             return
-        self._telemetry_due_s = now_s + self._intervals.telemetry_s
+        self._telemetry_due_s = now_s + self._machine.telemetry_interval_s(self._intervals.telemetry_s)
         summary = summarise(reader)
         telemetry = self._telemetry(summary, now_s, reader)
         self._uplink.publish_passing(self._topics.telemetry, telemetry.to_json(), _TELEMETRY_EXPIRY_S)
@@ -199,6 +203,7 @@ class Reporter:
             unsent_pages=summary.unreceipted_pages,
             oldest_unsent_at=summary.oldest_unreceipted_at,
             clock=self._clock.trust(),
+            machine=self._machine.health,
             buses=tuple(bus() for bus in self._buses),
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from edge_agent.clock import GatewayClock
 from edge_agent.field import Field
 from edge_agent.forwarder import Forwarder
+from edge_agent.machine.keeper import MachineKeeper
 from edge_agent.spool import Spool
 from edge_agent.uplink import Uplink
 from edge_agent.watchdog import Watchdog
@@ -22,6 +23,7 @@ class Sight:
     field: Field
     watchdog: Watchdog
     clock: GatewayClock
+    machine: MachineKeeper
 
 
 Show = Callable[[Sight | None], None]

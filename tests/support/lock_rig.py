@@ -130,7 +130,7 @@ class LockRig:
             driver,
             1.0,
             self.spool,
-            LockReport(self.states.append, self.clock.utc, self.clock.monotonic, 300),
+            LockReport(self.states.append, self.clock.utc, self.clock.monotonic, lambda: 300),
             Time(self.clock.utc, self.clock.monotonic, lambda: self.trusted),
             30,
         )

@@ -45,7 +45,7 @@ class RunningBus:
                 Wlc1Driver(self.bus.unit(lock.unit), lock.serial),
                 lock.poll_interval_s,
                 spool,
-                LockReport(self._report, utc_now, time.monotonic, 1.0),
+                LockReport(self._report, utc_now, time.monotonic, lambda: 1.0),
                 Time(utc_now, time.monotonic, trusted),
                 30,
             )

@@ -42,7 +42,7 @@ class CounterLock:
             self.clock.monotonic,
         )
         time = Time(self.clock.utc, self.clock.monotonic, lambda: self.trusted)
-        report = LockReport(self.states.append, self.clock.utc, self.clock.monotonic, 300)
+        report = LockReport(self.states.append, self.clock.utc, self.clock.monotonic, lambda: 300)
         self.visitor = LockVisitor("c0ffee", driver, 1.0, self.spool, report, time, 30)
 
     def visit(self, after_s: float = 10.0) -> None:

@@ -1,18 +1,24 @@
 """Crew, watchdog, alarms, reporter: nothing may die or get stuck unnoticed."""
 
+import json
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 
 from edge_agent.alarms import Alarms
 from edge_agent.clock import GatewayClock
 from edge_agent.crew import Crew
+from edge_agent.log import configure_log, keep_quiet
+from edge_agent.machine.keeper import MachineKeeper
+from edge_agent.machine.measuring import Machine
 from edge_agent.reporter import Intervals, LockStates, Reporter, Subject
 from edge_agent.spool_reader import SpoolReader
 from edge_agent.watchdog import Beat, Watchdog
 from tests.unit.edge_agent.gateway import START, TOPICS, make_spool, opened, receipt_for, visit
+from tests.unit.edge_agent.machine.raspberry import Raspberry
 from wastelock.messages import GatewayState, LockState, Telemetry
 
 
@@ -116,6 +122,10 @@ class Desk:
 
     def __init__(self, path: Path) -> None:
         self.link, self.states, self.alarms, self.now_s = Link(), LockStates(), Alarms(), 0.0
+        self.pi = Raspberry(path.parent / "machine")
+        clock = GatewayClock("ntp", lambda: START)
+        machine = Machine(self.pi.directory, clock, self.pi.sources, lambda: self.now_s)
+        self.machine = MachineKeeper(machine, self.alarms, keep_quiet, lambda: self.now_s)
         self.reporter = Reporter(
             Subject("gw-0001", 7, "0.1.0", "kid", ("1f00a1", "1f00a2")),
             TOPICS,
@@ -123,10 +133,11 @@ class Desk:
             self.link,  # type: ignore[arg-type]
             self.states,
             self.alarms,
-            GatewayClock("ntp", lambda: START),
+            clock,
             lambda: SpoolReader(path),
             (),
             Watchdog({}, lambda _message: None),
+            self.machine,
             now_s=lambda: self.now_s,
         )
         self.reader = SpoolReader(path)
@@ -231,3 +242,53 @@ def test_nothing_is_published_without_a_session_and_nothing_is_lost_by_it(path: 
         TOPICS.telemetry,
     }
     desk.reader.close()
+
+
+def test_a_machine_in_need_sends_telemetry_less_often_then_repeats_states_less_often_and_says_so(
+    path: Path,
+) -> None:
+    desk, topic = Desk(path), TOPICS.lock_state("1f00a1")
+    desk.states.report(lock_state())
+
+    def minutes(count: int) -> tuple[list[Telemetry], int]:
+        """Let so many minutes pass; return the telemetry and the number of lock states published in them."""
+        for _ in range(count * 4):
+            desk.machine.look()
+            desk.step(15)
+        telemetry = [Telemetry.model_validate_json(payload) for payload in desk.link.take(TOPICS.telemetry)]
+        return telemetry, len(desk.link.take(topic))
+
+    usual, states = minutes(30)
+    assert (len(usual), states) == (30, 6)
+    assert usual[-1].machine is not None and usual[-1].machine.saving == ()
+    desk.pi.heat(90)
+    minutes(12)
+    sparing, states = minutes(30)
+    assert (len(sparing), states) == (12, 2)
+    assert all(
+        told.machine is not None and told.machine.saving == ("telemetry", "states") for told in sparing
+    )
+    desk.states.report(lock_state(newest=2))
+    desk.step(1)
+    assert len(desk.link.take(topic)) == 1, "what is news is told at once, whatever the machine lacks"
+    desk.pi.heat(50)
+    minutes(5)
+    again, _ = minutes(30)
+    assert len(again) == 30
+    desk.reader.close()
+
+
+def test_a_log_that_is_kept_quiet_still_has_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()
+    configure_log(log_format="json")
+    try:
+        log = structlog.get_logger()
+        keep_quiet(True)
+        log.info("only informative")
+        log.warning("somebody has to look")
+        keep_quiet(False)
+        log.info("informative again")
+    finally:
+        structlog.reset_defaults()
+    told = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["somebody has to look", "informative again"]
