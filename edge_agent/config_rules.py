@@ -90,7 +90,9 @@ def _make_paths_absolute(draft: Draft, base: Path) -> Draft:
         }
 
     for name, section in draft.sections.items():
-        draft.sections[name] = section.model_copy(update=absolute(dict(section)))
+        draft.sections[name] = section.model_copy(
+            update=absolute(dict(iter(section)))
+        )  # one has a field `keys`
     for index, bus in draft.buses.items():
         draft.buses[index] = bus.model_copy(update=absolute(dict(bus)))
     return draft
