@@ -172,19 +172,14 @@ class OrderSettings(Section):
 
     keys: Annotated[
         tuple[
-            Annotated[
-                str,
-                AfterValidator(_is_order_key),
-                Rule(
-                    "an Ed25519 public key, base64url (43 characters)", "as `cloud-sink orders-key` prints it"
-                ),
-            ],
+            Annotated[str, AfterValidator(_is_order_key)],
             ...,
         ],
         Strict(False),
         Field(max_length=16),
         Rule(
-            "a list of at most 16 public keys", "leave it out where the gateway was enrolled with [identity]"
+            "a list of at most 16 Ed25519 public keys, base64url (43 characters each)",
+            "as `cloud-sink orders-key` prints them; an enrolled gateway needs none here",
         ),
     ] = ()
 
