@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -13,6 +11,8 @@ import typer
 from edge_agent import enroll_command, running
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
 from edge_agent.status import print_status, read_status
+from edge_agent.technician import spool_command
+from edge_agent.technician.terminal import progress_on_stderr
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -118,7 +118,7 @@ def rehearse_upgrade(
         loaded = load_config(config, key_must_exist=False)
         key_file = loaded.gateway.signing_key
         key = load_signing_key(key_file) if key_file.exists() else None
-        with _pages_on_stderr() as progress:
+        with progress_on_stderr("pages") as progress:
             seen = rehearse(loaded, key, progress)
     except ConfigError as error:
         _refuse(error)
@@ -136,17 +136,8 @@ def rehearse_upgrade(
         )
 
 
-@contextmanager
-def _pages_on_stderr() -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("pages")
-        yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
 enroll_command.register(app)
+app.add_typer(spool_command.app, name="spool")
 
 
 def _refuse(error: ConfigError) -> NoReturn:

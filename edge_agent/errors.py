@@ -71,6 +71,34 @@ class JournalForked(EdgeAgentError):
     """Spool and ledger tell different stories; a new journal has begun. Start afresh, with cursors as they are now."""
 
 
+class AgentOutOfReach(EdgeAgentError):
+    """The agent runs, but this command can't talk to it. The message says what a person has to do first."""
+
+
+class TryLater(EdgeAgentError):
+    """It can't be done at this moment: the agent is just beginning afresh, or somebody else is at it. Try again."""
+
+
+class NotAllowed(EdgeAgentError):
+    """Nobody may do this by hand. Don't try again."""
+
+
+class UnknownName(EdgeAgentError):
+    """There is no such lock or bus in the configuration. The message lists those that there are."""
+
+
+class NotHere(EdgeAgentError):
+    """What was asked for isn't in this spool. Look at what is: the message says how."""
+
+
+class MediumFailed(EdgeAgentError):
+    """The medium can't be written, or doesn't keep what is written to it. Take another; what is complete on it stays."""
+
+
+class NotTaken(EdgeAgentError):
+    """This file isn't taken: the message says why, and what would be. Nothing was changed."""
+
+
 class AnswerRejected(EdgeAgentError):
     """This isn't the answer to what was asked for. Keep the present identity, ask again."""
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.errors import SpoolCorrupt
+from edge_agent.spool_receipts import HELD
 from edge_agent.spool_room import DATABASE_ERRORS, named_error, used_bytes
-from edge_agent.spool_schema import readable_text
+from edge_agent.spool_schema import readable_text, schema_version
 from wastelock.page import page_hash
 
 JOURNALS = """
@@ -19,6 +20,7 @@ SELECT id, uuid, state, reason, began_at, newest_page, newest_hash, committed_th
     gateway, site FROM journal ORDER BY id
 """
 PAGES_AFTER = "SELECT page FROM page WHERE journal = ? AND page > ? ORDER BY page LIMIT ?"
+NEWEST_PAGES = "SELECT page FROM page WHERE journal = ? AND page > ? ORDER BY page DESC LIMIT ?"
 PAGE = "SELECT payload, hash, kid, signature, sealed_at FROM page WHERE journal = ? AND page = ?"
 OLDEST_PAGE = "SELECT page, sealed_at FROM page WHERE journal = ? AND page > ? ORDER BY page LIMIT 1"
 CURSORS = "SELECT lock, epoch, seq, confirmed_seq, confirmed_epoch FROM cursor"
@@ -74,6 +76,11 @@ class SpoolReader:
         with self._named():
             return [row[0] for row in self._connection.execute(PAGES_AFTER, (journal, after, limit))]
 
+    def newest_pages(self, journal: int, after: int, limit: int) -> list[int]:
+        """Return the numbers of the newest pages that are there beyond `after`, descending."""
+        with self._named():
+            return [row[0] for row in self._connection.execute(NEWEST_PAGES, (journal, after, limit))]
+
     def page(self, journal: int, number: int) -> StoredPage | None:
         """Return a page, None where it isn't there; SpoolCorrupt where it isn't what was sealed."""
         with self._named():
@@ -84,6 +91,23 @@ class SpoolReader:
         if page_hash(payload) != digest:
             raise SpoolCorrupt(f"{self.path}: page {number} isn't what was sealed: its hash doesn't hold")
         return StoredPage(number, payload, kid, signature, sealed_at)
+
+    def held(self, journal: int) -> list[tuple[int, int]]:
+        """Return the ranges of pages beyond the watermark that the ledger has."""
+        with self._named():
+            if schema_version(self._connection) < 2:
+                return []  # a spool of the first release, from an old card
+            return [(row[0], row[1]) for row in self._connection.execute(HELD, (journal,))]
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """See one state of the spool throughout, whatever is pruned meanwhile; not for long, the log grows."""
+        with self._named():
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     def oldest_after(self, journal: int, after: int) -> tuple[int, int] | None:
         """Return number and sealing instant (ms) of the oldest page beyond `after`."""

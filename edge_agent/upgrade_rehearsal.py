@@ -66,7 +66,7 @@ def rehearse(
         _copy(path, copy)
         open_checked(copy).close()
         with closing(SpoolReader(copy)) as reader:
-            return _replay(reader, key, progress)
+            return replay(reader, key, progress)
 
 
 def _need_room(path: Path) -> None:
@@ -89,7 +89,13 @@ def _copy(source: Path, target: Path) -> None:
         raise named_error(error, source) from error
 
 
-def _replay(reader: SpoolReader, key: SigningKey | None, progress: Progress) -> Rehearsal:
+def replay(
+    reader: SpoolReader, key: SigningKey | None, progress: Progress = lambda _done, _all: None
+) -> Rehearsal:
+    """Check every page's hash, place in the chain, signature and records; SpoolCorrupt says what doesn't hold.
+
+    Beside a running agent the reader has to see one snapshot.
+    """
     rehearsal, journals = Rehearsal(), reader.journals()
     counts = [reader.count_after(view.id, 0) for view in journals]
     for view in journals:

@@ -97,6 +97,16 @@ class GatewayTopics:
         return f"{self._base}/down/identity"
 
     @property
+    def pages_file(self) -> str:
+        """What its files of pages are signed under; nothing is ever sent on it."""
+        return f"{self._base}/file/pages"
+
+    @property
+    def protocol_file(self) -> str:
+        """What its protocols are signed under; nothing is ever sent on it."""
+        return f"{self._base}/file/protocol"
+
+    @property
     def all_up(self) -> str:
         """Filter of everything that only this gateway may say."""
         return f"{self._base}/up/#"

@@ -1,0 +1,33 @@
+"""What a technician's commands share: progress on standard error, exit codes (0 good, 1 trouble, 78 configuration)."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn each error into its message and an exit code."""
+    try:
+        yield
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(EXIT_CONFIG) from error
+    except EdgeAgentError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def progress_on_stderr(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far long work is; what is yielded is told how much is done, of how much."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
