@@ -6,7 +6,7 @@ What isn't possible raises NotPossible, what isn't right InputRejected; then not
 isn't written again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -195,11 +195,7 @@ class Operations:
         return effects
 
     def _add(self, connection: Connection, *decisions: Decision) -> None:
-        if any(
-            map(_holds_nul, (part for each in decisions for part in (each.reason, each.body.model_dump())))
-        ):
-            # PostgreSQL keeps no such text: what is read from the event could never be written to the twins.
-            raise InputRejected(["the text holds the character NUL (code 0): take it out"])
+        refuse_nul(part for each in decisions for part in (each.reason, each.body.model_dump()))
         add_events(connection, decisions, to_ms(self._clock()))
 
     def _require(self, connection: Connection, kind: SubjectKind, subject: str) -> None:
@@ -213,6 +209,12 @@ class Operations:
             else f"; describe it first: `cloud-sink {kind} describe {subject}`"
         )
         raise NotPossible(f"no {kind} {subject} is known{remedy}")
+
+
+def refuse_nul(parts: Iterable[object]) -> None:
+    """Raise InputRejected if text in these holds NUL: PostgreSQL keeps no such text, so twins could never hold it."""
+    if any(map(_holds_nul, parts)):
+        raise InputRejected(["the text holds the character NUL (code 0): take it out"])
 
 
 def _holds_nul(value: object) -> bool:

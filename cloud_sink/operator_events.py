@@ -5,6 +5,8 @@
                   LockDescription  lock            label, place, container, chambers
     lifecycle     Move             lock            planned, commissioning, in service …
     desired       Wish             lock, gateway   what a property should be, until when at the latest
+    ordered       Ordered          lock            a command was asked for
+    withdrawn     Withdrawn        lock            … and taken back before it was sent
     acknowledged  Acknowledgement  any             somebody has seen this alarm
     note          Note             any             whatever is worth remembering
 
@@ -50,6 +52,8 @@ class EventKind(StrEnum):
     DESCRIBED = "described"
     LIFECYCLE = "lifecycle"
     DESIRED = "desired"
+    ORDERED = "ordered"
+    WITHDRAWN = "withdrawn"
     ACKNOWLEDGED = "acknowledged"
     NOTE = "note"
 
@@ -170,6 +174,21 @@ _RANGES = {
 }
 
 
+class Ordered(_Body):
+    """A command; what became of it, its gateway tells. `enable_mask`: of `enable_chambers`."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    action: Name
+    enable_mask: Annotated[int, Field(ge=0, le=15)] | None = None
+    expires_at: Instant
+
+
+class Withdrawn(_Body):
+    """`id`: of a command that wasn't sent yet."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+
+
 class Acknowledgement(_Body):
     """`alarm_id`: as the alarm list shows it."""
 
@@ -184,10 +203,12 @@ _TYPES: dict[EventKind, tuple[type[_Body], ...]] = {
     EventKind.DESCRIBED: (SiteDescription, LockDescription),
     EventKind.LIFECYCLE: (Move,),
     EventKind.DESIRED: (Wish,),
+    EventKind.ORDERED: (Ordered,),
+    EventKind.WITHDRAWN: (Withdrawn,),
     EventKind.ACKNOWLEDGED: (Acknowledgement,),
     EventKind.NOTE: (Note,),
 }
-Body = SiteDescription | LockDescription | Move | Wish | Acknowledgement | Note
+Body = SiteDescription | LockDescription | Move | Wish | Ordered | Withdrawn | Acknowledgement | Note
 
 
 def body_of(subject_kind: SubjectKind, kind: EventKind, text: str) -> Body:
@@ -201,6 +222,10 @@ def body_of(subject_kind: SubjectKind, kind: EventKind, text: str) -> Body:
             return Move.model_validate_json(text)
         case EventKind.DESIRED:
             return Wish.model_validate_json(text)
+        case EventKind.ORDERED:
+            return Ordered.model_validate_json(text)
+        case EventKind.WITHDRAWN:
+            return Withdrawn.model_validate_json(text)
         case EventKind.ACKNOWLEDGED:
             return Acknowledgement.model_validate_json(text)
         case EventKind.NOTE:

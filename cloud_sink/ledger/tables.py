@@ -1,5 +1,5 @@
 """Every table of the ledger. The law of this file: `entries`, `pages`, `commits` and `operator_events` are only ever
-added to; so are `observations`, of which the oldest are given up.
+added to; so are `observations` and `command_outcomes`, of which the oldest are given up.
 
     gateway's journal ──▶ pages (raw bytes, signature) ──▶ entries (one row a record, ordered by position)
                               │                               │
@@ -8,7 +8,8 @@ added to; so are `observations`, of which the oldest are given up.
 
 Numbers (`…_no`, `position`) are given out by the one writer that holds the write lock, without gaps and in the order
 of commits: whoever has read up to a position never misses an entry that is committed later. Instants are UTC in
-milliseconds since 1970 (`…_ms`). A credential is a pseudonym; raw transponder numbers are in page bytes only.
+milliseconds since 1970 (`…_ms`). A credential is a pseudonym; raw transponder numbers are in page bytes and in
+`transponders` only.
 
 The tables are made by the migrations in `cloud_sink/migrations`; a test compares the two.
 """
@@ -249,4 +250,91 @@ operator_events = _table(
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Index("ix_operator_events_subject", "subject_kind", "subject", "kind", "event_no"),
+)
+
+# What locks were ordered to do once. `attempt` 0: not sent yet; `next_send_ms` NULL: nothing more is to be sent.
+# `outcome`: the last word of the gateway so far, or `withdrawn`; `told`: its reason; `outcome_ms`: when it came.
+commands = _table(
+    "commands",
+    _number("command_no"),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("site", sa.Text, nullable=False),
+    sa.Column("gateway", sa.Text, nullable=False),
+    sa.Column("lock", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("enable_mask", INT),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("issued_ms", BIG, nullable=False, index=True),
+    sa.Column("expires_ms", BIG, nullable=False),
+    sa.Column("attempt", INT, nullable=False),
+    sa.Column("last_sent_ms", BIG),
+    sa.Column("next_send_ms", BIG, index=True),
+    sa.Column("accepted_ms", BIG),
+    sa.Column("outcome", sa.Text),
+    sa.Column("told", sa.Text),
+    sa.Column("outcome_ms", BIG),
+    sa.Index("ix_commands_lock", "lock", "command_no"),
+    sa.Index("ix_commands_gateway", "gateway", "site", "command_no"),
+)
+
+# What gateways answered, with the bytes and the signature that prove it; of each command `accepted`, and one last word.
+command_outcomes = _table(
+    "command_outcomes",
+    sa.Column("command_no", BIG, primary_key=True, autoincrement=False),
+    sa.Column("outcome", sa.Text, primary_key=True),
+    sa.Column("at_ms", BIG, nullable=False),
+    sa.Column("received_ms", BIG, nullable=False),
+    sa.Column("kid", sa.Text, nullable=False),
+    sa.Column("sig", sa.Text, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+)
+
+# Which number (`uid`, lower-case hexadecimal) a pseudonym stands for: what an access list for a lock is made with.
+# `listed` 1: it was in a list once; then it is forgotten when no list has it any more.
+transponders = _table(
+    "transponders",
+    sa.Column("credential", sa.LargeBinary(16), primary_key=True),
+    sa.Column("transponder_no", BIG, nullable=False, unique=True),
+    sa.Column("uid", sa.Text, nullable=False),
+    sa.Column("added_ms", BIG, nullable=False),
+    sa.Column("listed", SMALL, nullable=False),
+)
+
+# Access lists as they were decided; `until_ms` NULL: the one that is wanted now. Entries of others go after a while.
+access_lists = _table(
+    "access_lists",
+    _number("list_no"),
+    sa.Column("lock", sa.Text, nullable=False),
+    sa.Column("version", BIG, nullable=False),
+    sa.Column("entries", INT, nullable=False),
+    sa.Column("service", INT, nullable=False),
+    sa.Column("blocked", INT, nullable=False),
+    sa.Column("set_ms", BIG, nullable=False),
+    sa.Column("set_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("until_ms", BIG, index=True),
+    sa.UniqueConstraint("lock", "version"),
+)
+
+access_entries = _table(
+    "access_entries",
+    sa.Column("list_no", BIG, primary_key=True, autoincrement=False),
+    sa.Column("credential", sa.LargeBinary(16), primary_key=True),
+    sa.Column("service", SMALL, nullable=False),
+    sa.Column("blocked", SMALL, nullable=False),
+    sa.Index("ix_access_entries_credential", "credential"),
+)
+
+# The newest desired state of each gateway: its bytes follow from what is wished, `changed_ms` and `revision`.
+# `digest`: SHA-256 over what it says of its locks. `next_publish_ms` NULL: the gateway has it.
+desired_states = _table(
+    "desired_states",
+    sa.Column("gateway", sa.Text, primary_key=True),
+    sa.Column("site", sa.Text, primary_key=True),
+    sa.Column("revision", BIG, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("changed_ms", BIG, nullable=False),
+    sa.Column("publications", INT, nullable=False),
+    sa.Column("next_publish_ms", BIG, index=True),
 )

@@ -16,9 +16,11 @@ from cloud_sink.operator_events import (
     LockDescription,
     Move,
     Note,
+    Ordered,
     SiteDescription,
     SubjectKind,
     Wish,
+    Withdrawn,
 )
 from cloud_sink.projections.twins.judging import own_event
 from cloud_sink.projections.twins.lifecycle import LifecycleEvent
@@ -125,6 +127,10 @@ def note_events(events: Iterable[OperatorEvent]) -> Noted:
                     subject, name, value, deadline_ms, event.actor, at_ms, number,
                 )  # fmt: skip
                 name = f"desired.{name}"
+            case Ordered():
+                name, value = f"command.{body.action}", "requested"
+            case Withdrawn():
+                name, value = "command", "withdrawn"
             case Acknowledgement():
                 noted.acknowledged[body.alarm_id] = (body.alarm_id, event.actor, at_ms, number)
                 name, value = "acknowledged", body.alarm_id

@@ -1,0 +1,101 @@
+"""Access lists and the transponders in them. Raw numbers come out of here for one purpose: a desired state to send."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloud_sink.ledger.bulk import insert_rows
+from cloud_sink.ledger.instants import from_ms
+from cloud_sink.ledger.tables import access_entries, access_lists, transponders
+from cloud_sink.orders.model import AccessListView, ListedTransponder
+
+_IN_CHUNK = 500
+_a, _e, _t = access_lists.c, access_entries.c, transponders.c
+
+
+def add_transponders(connection: Connection, uids: Mapping[bytes, str], now_ms: int) -> int:
+    """Keep which number each pseudonym stands for; return how many weren't known before."""
+    known = known_credentials(connection, uids)
+    number = int(connection.scalar(sa.select(sa.func.max(_t.transponder_no))) or 0)
+    new = [credential for credential in uids if credential not in known]
+    rows = [
+        (credential, place, uids[credential], now_ms, 0) for place, credential in enumerate(new, number + 1)
+    ]
+    insert_rows(connection, transponders, rows)
+    return len(new)
+
+
+def known_credentials(connection: Connection, credentials: Iterable[bytes]) -> set[bytes]:
+    """Return those of these pseudonyms whose numbers are known."""
+    wanted = list(credentials)
+    found: set[bytes] = set()
+    for start in range(0, len(wanted), _IN_CHUNK):
+        some = wanted[start : start + _IN_CHUNK]
+        found.update(connection.scalars(sa.select(_t.credential).where(_t.credential.in_(some))))
+    return found
+
+
+def newest_transponder(connection: Connection) -> int:
+    """Return a number that is another one once transponders were added."""
+    return int(connection.scalar(sa.select(sa.func.max(_t.transponder_no))) or 0)
+
+
+def list_in_force(connection: Connection, lock: str) -> sa.Row[Any] | None:
+    """Return the row of the list that is wanted of a lock, None if there is none."""
+    query = sa.select(access_lists).where(_a.lock == lock).order_by(_a.version.desc()).limit(1)
+    return connection.execute(query).one_or_none()
+
+
+def lists_of(connection: Connection, lock: str, limit: int) -> list[AccessListView]:
+    """Return a lock's lists, the newest first."""
+    query = sa.select(access_lists).where(_a.lock == lock).order_by(_a.version.desc()).limit(limit)
+    return [view_list(row) for row in connection.execute(query)]
+
+
+def entries_of(connection: Connection, list_no: int) -> tuple[ListedTransponder, ...]:
+    """Return who is in a list, by pseudonym."""
+    query = sa.select(_e.credential, _e.service, _e.blocked).where(_e.list_no == list_no)
+    return tuple(
+        ListedTransponder(credential.hex(), bool(service), bool(blocked))
+        for credential, service, blocked in connection.execute(query.order_by(_e.credential))
+    )
+
+
+def add_list(
+    connection: Connection,
+    lock: str,
+    version: int,
+    entries: Sequence[ListedTransponder],
+    set_ms: int,
+    actor: str,
+    reason: str,
+) -> None:
+    """Put a list in force, in a transaction that holds the write lock; all its transponders are known."""
+    connection.execute(
+        access_lists.update().where(_a.lock == lock, _a.until_ms.is_(None)).values(until_ms=set_ms)
+    )
+    number = int(connection.scalar(sa.select(sa.func.max(_a.list_no))) or 0) + 1
+    service, blocked = sum(each.service for each in entries), sum(each.blocked for each in entries)
+    row = (number, lock, version, len(entries), service, blocked, set_ms, actor, reason, None)
+    insert_rows(connection, access_lists, [row])
+    credentials = [bytes.fromhex(each.credential) for each in entries]
+    rows = [
+        (number, credential, int(each.service), int(each.blocked))
+        for credential, each in zip(credentials, entries, strict=True)
+    ]
+    insert_rows(connection, access_entries, rows)
+    for start in range(0, len(credentials), _IN_CHUNK):
+        some = credentials[start : start + _IN_CHUNK]
+        connection.execute(
+            transponders.update().where(_t.credential.in_(some), _t.listed == 0).values(listed=1)
+        )
+
+
+def view_list(row: sa.Row[Any]) -> AccessListView:
+    """Return a list's row as it is shown."""
+    return AccessListView(
+        row.lock, row.version, row.entries, row.service, row.blocked, from_ms(row.set_ms), row.set_by, row.reason,
+        None if row.until_ms is None else from_ms(row.until_ms),
+    )  # fmt: skip

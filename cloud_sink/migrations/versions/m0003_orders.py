@@ -1,0 +1,104 @@
+"""Orders: commands and their outcomes, access lists with the transponders that they name, desired states."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+SMALL = sa.SmallInteger().with_variant(sa.Integer(), "sqlite")
+INT = sa.Integer()
+
+
+def upgrade() -> None:
+    _make_commands()
+    _make_access_lists()
+    op.create_table(
+        "desired_states",
+        *(sa.Column(name, sa.Text, primary_key=True) for name in ("gateway", "site")),
+        _required("revision", BIG),
+        _required("digest", sa.Text),
+        _required("changed_ms", BIG),
+        _required("publications", INT),
+        sa.Column("next_publish_ms", BIG),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_desired_states_next_publish_ms", "desired_states", ["next_publish_ms"])
+
+
+def _make_commands() -> None:
+    op.create_table(
+        "commands",
+        _number("command_no"),
+        _required("id", sa.Text),
+        *(_required(name, sa.Text) for name in ("site", "gateway", "lock", "action")),
+        sa.Column("enable_mask", INT),
+        *(_required(name, sa.Text) for name in ("requested_by", "reason")),
+        *(_required(name, BIG) for name in ("issued_ms", "expires_ms")),
+        _required("attempt", INT),
+        *(sa.Column(name, BIG) for name in ("last_sent_ms", "next_send_ms", "accepted_ms")),
+        *(sa.Column(name, sa.Text) for name in ("outcome", "told")),
+        sa.Column("outcome_ms", BIG),
+        sa.UniqueConstraint("id", name="uq_commands_id"),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_commands_issued_ms", "commands", ["issued_ms"])
+    op.create_index("ix_commands_next_send_ms", "commands", ["next_send_ms"])
+    op.create_index("ix_commands_lock", "commands", ["lock", "command_no"])
+    op.create_index("ix_commands_gateway", "commands", ["gateway", "site", "command_no"])
+    op.create_table(
+        "command_outcomes",
+        _number("command_no"),
+        sa.Column("outcome", sa.Text, primary_key=True),
+        *(_required(name, BIG) for name in ("at_ms", "received_ms")),
+        *(_required(name, sa.Text) for name in ("kid", "sig")),
+        _required("payload", sa.LargeBinary),
+        sqlite_strict=True,
+    )
+
+
+def _make_access_lists() -> None:
+    op.create_table(
+        "transponders",
+        sa.Column("credential", sa.LargeBinary(16), primary_key=True),
+        _required("transponder_no", BIG),
+        _required("uid", sa.Text),
+        _required("added_ms", BIG),
+        _required("listed", SMALL),
+        sa.UniqueConstraint("transponder_no", name="uq_transponders_transponder_no"),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "access_lists",
+        _number("list_no"),
+        _required("lock", sa.Text),
+        _required("version", BIG),
+        *(_required(name, INT) for name in ("entries", "service", "blocked")),
+        _required("set_ms", BIG),
+        *(_required(name, sa.Text) for name in ("set_by", "reason")),
+        sa.Column("until_ms", BIG),
+        sa.UniqueConstraint("lock", "version", name="uq_access_lists_lock"),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_access_lists_until_ms", "access_lists", ["until_ms"])
+    op.create_table(
+        "access_entries",
+        _number("list_no"),
+        sa.Column("credential", sa.LargeBinary(16), primary_key=True),
+        *(_required(name, SMALL) for name in ("service", "blocked")),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_access_entries_credential", "access_entries", ["credential"])
+
+
+def _number(name: str) -> sa.Column[int]:
+    return sa.Column(name, BIG, primary_key=True, autoincrement=False)
+
+
+def _required(name: str, kind: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=False)

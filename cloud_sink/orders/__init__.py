@@ -1,0 +1,1 @@
+"""What the cloud orders of locks: commands, access lists, desired states; asked for, sent, answered, kept."""
