@@ -25,6 +25,7 @@ from edge_agent.bus import Bus
 from edge_agent.errors import SpoolCorrupt, SpoolFull, SpoolUnavailable
 from edge_agent.lock_report import lock_state
 from edge_agent.lock_visitor import LockVisitor
+from edge_agent.metrics_machine import machine_figures
 from edge_agent.poller import Poller
 from edge_agent.sight import Sight
 from edge_agent.spool_reader import SpoolReader
@@ -77,6 +78,7 @@ class Monitor:
         yield _gauge("incarnation", "How often an agent has started on this spool.", sight.spool.incarnation)
         yield from _uplink(sight)
         yield from _spool(sight)
+        yield from machine_figures(sight.machine.health)
         yield from _buses(sight.field.buses)
         yield from _locks(sight.field.pollers, self._now_s())
         ages = sight.watchdog.ages_s(self._now_s())
