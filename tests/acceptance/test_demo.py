@@ -30,7 +30,7 @@ def test_demo_once_leaves_equal_truth_and_ledger(tmp_path: Path) -> None:
     for left_by_an_earlier_run in (".wastelock-demo", "truth.jsonl"):
         (out / left_by_an_earlier_run).write_text("")
     done = subprocess.run(
-        [*DEMO, "--once", "--out", str(out), "--deadline-s", "240", "--port", str(free_port())],
+        [*DEMO, "--once", "--months", "3", "--out", str(out), "--deadline-s", "240", "--port", str(free_port())],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -61,7 +61,7 @@ def test_demo_without_an_empty_directory_says_what_to_do(tmp_path: Path) -> None
 @pytest.mark.parametrize("bills", [False, True], ids=["at the start", "while it bills"])
 def test_demo_interrupted_ends_all_that_it_started(tmp_path: Path, bills: bool) -> None:
     with subprocess.Popen(
-        [*DEMO, "--out", str(tmp_path / "out"), "--port", str(free_port())],
+        [*DEMO, "--months", "2", "--out", str(tmp_path / "out"), "--port", str(free_port())],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
