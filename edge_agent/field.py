@@ -62,7 +62,7 @@ def build_field(
             if lock.bus == name
         ]
         if visitors:
-            pollers.append(Poller(name, visitors, monotonic, on_failure))
+            pollers.append(Poller(name, visitors, monotonic, on_failure, bus.visit))
     return Field(tuple(buses.values()), tuple(pollers))
 
 

@@ -25,6 +25,7 @@ class LockView:
     status: Status | None = None
     clock_offset_s: int | None = None
     spooled_seq: int | None = None
+    poll_interval_s: float | None = None
     unverified_records: int = 0
     overwritten_records: int = 0
     last_pour: bytes | None = None
@@ -71,7 +72,9 @@ class LockReport:
 def _news(view: LockView) -> tuple[object, ...]:
     """What is worth a message at once."""
     status = view.status
-    own = (view.unreachable_since, view.problem, view.unverified_records, view.overwritten_records)
+    own = (
+        view.unreachable_since, view.problem, view.poll_interval_s, view.unverified_records, view.overwritten_records,
+    )  # fmt: skip
     if status is None:
         return own
     return (
@@ -111,6 +114,7 @@ def lock_state(view: LockView, at: datetime) -> LockState:
         chambers=_chambers(status, identity),
         clock_offset_s=view.clock_offset_s,
         spooled_seq=view.spooled_seq,
+        poll_interval_s=view.poll_interval_s,
         unverified_records=view.unverified_records,
         overwritten_records=view.overwritten_records,
         **said,

@@ -43,7 +43,10 @@ class Time:
 
 
 class LockVisitor:
-    """Visits one lock. Used by one thread; the driver is its own."""
+    """Visits one lock. Used by one thread; the driver is its own.
+
+    `poll_interval_s` and `order_problem` may be set by another.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class LockVisitor:
         self._view = LockView(lock, driver.name, driver.has_journal)
         self._journal = JournalKeeper(self._view, driver, spool, time.now, time.clock)
         self._clock_keeper = ClockKeeper(set_clock_beyond_s, time.trusted)
+        self.order_problem: str | None = None  # what keeps it from what the cloud wants it to be
         self.met_at: float | None = None  # when it last answered (monotonic s)
         self._is_met = False  # in this visit
         self._identified_at = 0.0
@@ -75,6 +79,7 @@ class LockVisitor:
     def visit(self, is_over: Callable[[], bool]) -> Outcome:
         """Visit the lock, reading its journal until `is_over`; tell its state, whatever happened."""
         self._is_met = False
+        self._view.poll_interval_s = self.poll_interval_s
         self._journal.problems.clear()
         try:
             status, identity = self._meet()
@@ -88,7 +93,7 @@ class LockVisitor:
             outcome = Outcome(wait_s=WRONG_CONTROLLER_RETRY_S if isinstance(error, WrongController) else None)
             self._note_failure(error, str(error))
         else:
-            notes = [*self._journal.problems, self._driver.notice or ""]
+            notes = [*self._journal.problems, self._driver.notice or "", self.order_problem or ""]
             self._note_success("; ".join(filter(None, notes)) or None)
         self._report.tell(self._view)
         return outcome

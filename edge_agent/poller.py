@@ -6,6 +6,7 @@ month of one lock's records doesn't keep the others from their rate, and nobody 
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -26,6 +27,7 @@ class _Turn:
 
     visitor: LockVisitor
     due_at: float
+    interval_s: float
     is_draining: bool = False
 
 
@@ -38,13 +40,19 @@ class Poller:
         visitors: Sequence[LockVisitor],
         clock: Callable[[], float],
         on_failure: Callable[[BaseException], None],
+        visiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """`on_failure` is told the error that ended the thread: the program must not go on without it."""
+        """`on_failure` is told the error that ended the thread: the program must not go on without it.
+
+        `visiting`: entered for each visit (`Bus.visit`).
+        """
         self.bus = bus
         self.visitors = tuple(visitors)
         self._clock = clock
         self._on_failure = on_failure
-        self._turns = [_Turn(visitor, clock()) for visitor in visitors]
+        self._visiting = visiting
+        self._turns = [_Turn(visitor, clock(), visitor.poll_interval_s) for visitor in visitors]
+        self._hastened: set[str] = set()
         self.progressed_at = clock()
 
     def run(self, stop: threading.Event) -> None:
@@ -58,16 +66,22 @@ class Poller:
             _log.critical("poller ended", bus=self.bus, exc_info=True)
             self._on_failure(error)
 
+    def hasten(self, lock: str) -> None:
+        """Visit this lock soon: something about it has changed. May be called from any thread."""
+        self._hastened.add(lock)
+
     def step(self, stop: threading.Event) -> float:
         """Visit the lock that has waited longest, if one is due; return how long nobody will be (s, 0: go on)."""
         now = self._progress()
         if not self._turns:
             return _PAUSE_MOST_S
+        self._look_for_changes(now)
         turn = min(self._turns, key=lambda t: t.due_at)
         if turn.due_at > now:
             return turn.due_at - now
         until = now + self._slice_s(turn, now)
-        outcome = turn.visitor.visit(lambda: stop.is_set() or self._progress() >= until)
+        with self._visiting():
+            outcome = turn.visitor.visit(lambda: stop.is_set() or self._progress() >= until)
         now = self._progress()
         turn.is_draining = outcome.has_more
         if outcome.has_more:
@@ -77,9 +91,21 @@ class Poller:
         else:
             # Due times stand on a grid, so that the locks of a bus are visited in one go and the processor sleeps
             # in between. On a crowded bus what was missed isn't made up for.
-            interval_s = turn.visitor.poll_interval_s
-            turn.due_at = (now // interval_s + 1) * interval_s
+            turn.due_at = self._next_on_grid(turn, now)
         return 0.0
+
+    def _next_on_grid(self, turn: _Turn, now: float) -> float:
+        turn.interval_s = turn.visitor.poll_interval_s
+        return (now // turn.interval_s + 1) * turn.interval_s
+
+    def _look_for_changes(self, now: float) -> None:
+        """Bring visits forward that were asked for, or whose lock is visited more often from now on."""
+        for turn in self._turns:
+            if turn.visitor.lock in self._hastened:
+                self._hastened.discard(turn.visitor.lock)
+                turn.due_at = min(turn.due_at, now)
+            if turn.visitor.poll_interval_s != turn.interval_s:
+                turn.due_at = min(turn.due_at, self._next_on_grid(turn, now))
 
     def _progress(self) -> float:
         """Note that the loop, or the visit that it is in, goes on; return the time."""

@@ -4,9 +4,11 @@ A driver knows one map and nothing of buses, threads and spools: it decodes what
 back what it wrote. Each method costs at most a few transactions, so that commands and polls can share a bus.
 """
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from zlib import crc32
 
 from edge_agent.custody import Cursor, JournalRecord
 from wastelock.registers import CommandCode, Identity, Status
@@ -59,6 +61,41 @@ class ListEntry:
     uid: int
     service: bool = False
     blocked: bool = False
+
+
+_ENTRY = struct.Struct(">HQ")
+
+
+def pack_list(entries: Iterable[ListEntry]) -> bytes:
+    """Return an access list as its CRC-32 covers it: 10 bytes for each entry, flags and UID, in their order."""
+    return b"".join(_ENTRY.pack(entry.service | entry.blocked << 1, entry.uid) for entry in entries)
+
+
+def unpack_list(packed: bytes) -> list[ListEntry]:
+    """Return the entries of a packed access list."""
+    return [ListEntry(uid, bool(flags & 1), bool(flags & 2)) for flags, uid in _ENTRY.iter_unpack(packed)]
+
+
+@dataclass(frozen=True, slots=True)
+class ListMark:
+    """By what a status tells the access list in force."""
+
+    version: int
+    entries: int
+    crc: int
+
+    @classmethod
+    def of(cls, version: int, packed: bytes) -> "ListMark":
+        """Return the mark that a lock will tell once this list is in force."""
+        return cls(version, len(packed) // _ENTRY.size, crc32(packed))
+
+    @classmethod
+    def in_force(cls, status: Status) -> "ListMark":
+        """Return the mark of the list that is in force by this status."""
+        return cls(status.access_list_version, status.access_list_entries, status.access_list_crc)
+
+    def __str__(self) -> str:
+        return f"version {self.version} of {self.entries} entries, CRC-32 {self.crc:08x}"
 
 
 class Driver(Protocol):

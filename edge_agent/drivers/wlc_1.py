@@ -9,10 +9,17 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from zlib import crc32
 
 from edge_agent.custody import Cursor, JournalRecord
-from edge_agent.drivers.base import RECORDS_PER_STEP, Confirmation, JournalRead, ListEntry, Registers
+from edge_agent.drivers.base import (
+    RECORDS_PER_STEP,
+    Confirmation,
+    JournalRead,
+    ListEntry,
+    ListMark,
+    Registers,
+    pack_list,
+)
 from edge_agent.errors import BrokenAnswer, BusError, NoAnswer, NotSupported, Refused, WrongController
 from wastelock import registers as wlc
 from wastelock.record import RECORD_BYTES, RECORD_WORDS, crc_holds
@@ -23,7 +30,6 @@ _HOLDING, _INPUT = 3, 4
 _IDENTITY = struct.Struct(f">{wlc.IDENTITY_WORDS}H")
 _STATUS = struct.Struct(f">{wlc.STATUS_WORDS}H")
 _ACK = struct.Struct(">III")  # epoch, confirmed, CRC-32
-_ENTRY = struct.Struct(">HQ")
 _WRITE_ATTEMPTS = 3
 _CLOCK_SLACK_S = 10  # what setting and reading back may take together
 _COMMAND_LOOK_S = 0.25  # how often a running command is looked at
@@ -135,21 +141,19 @@ class Wlc1Driver:
             raise NotSupported(f"{len(entries)} entries: this lock takes {identity.access_list_max}")
         if not 1 <= version < 2**32:
             raise NotSupported(f"access-list version {version}: expected 1..2^32-1")
-        staged = b"".join(_ENTRY.pack(entry.service | entry.blocked << 1, entry.uid) for entry in entries)
-        wanted = (version, len(entries), crc32(staged))
-        if _list_in_force(self.read_status()) == wanted:
+        staged = pack_list(entries)
+        wanted = ListMark.of(version, staged)
+        if ListMark.in_force(self.read_status()) == wanted:
             return
-        self._write_again((*_halves(version), len(entries), *_halves(wanted[2])), wlc.LIST_BEGIN_ADDRESS)
-        step = wlc.STAGING_ENTRIES_PER_WRITE * _ENTRY.size
+        self._write_again((*_halves(version), len(entries), *_halves(wanted.crc)), wlc.LIST_BEGIN_ADDRESS)
+        step = wlc.STAGING_ENTRIES_PER_WRITE * wlc.STAGING_ENTRY_WORDS * 2
         for offset in range(0, len(staged), step):
             self._write_again(_words(staged[offset : offset + step]), wlc.STAGING_ADDRESS + offset // 2)
         # Committing twice is harmless: the second finds its list in force already.
         self._write_again((wlc.LIST_COMMIT if entries else wlc.LIST_COMMIT_EMPTY,), wlc.LIST_COMMIT_ADDRESS)
-        in_force = _list_in_force(self.read_status())
+        in_force = ListMark.in_force(self.read_status())
         if in_force != wanted:
-            raise BrokenAnswer(
-                f"access list {wanted} committed, but {in_force} reads back (version, entries, CRC-32)"
-            )
+            raise BrokenAnswer(f"access list committed: {wanted}, but {in_force} reads back")
 
     def run_command(self, token: int, command: CommandCode, timeout_s: float) -> int:
         if not 1 <= token <= 0xFFFF:
@@ -218,10 +222,6 @@ class Wlc1Driver:
                 f"lock {lock_id(serial)} answers where {lock_id(self._serial)} is configured: "
                 "correct `serial` or `unit` in the configuration, or the address at the controller"
             )
-
-
-def _list_in_force(status: Status) -> tuple[int, int, int]:
-    return status.access_list_version, status.access_list_entries, status.access_list_crc
 
 
 def _halves(value: int) -> tuple[int, int]:

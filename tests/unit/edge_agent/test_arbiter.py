@@ -1,9 +1,9 @@
-"""Orders go before polls and wait for one transaction at most; polls get every second turn at least."""
+"""Orders go before polls; polls get every second turn at least, and nearly all of a visit that records."""
 
 import threading
 from collections.abc import Callable
 
-from edge_agent.arbiter import Arbiter
+from edge_agent.arbiter import RECORDING_POLLS, Arbiter
 from tests.support.waiting import wait_until
 
 
@@ -72,6 +72,53 @@ def test_poll_that_waits_goes_next_after_an_order() -> None:
         crowd.want("poll", urgent=False)
 
     assert serve(True, wanted) == ["poll", "order"]
+
+
+def test_one_order_at_most_goes_while_a_visit_records_what_it_finds() -> None:
+    arbiter = Arbiter()
+    crowd = Crowd(arbiter)
+    arbiter.begin_visit()
+    arbiter.acquire(urgent=False)  # the visit's first look
+    for number in (1, 2, 3):
+        crowd.want(f"order {number}", urgent=True)
+    arbiter.release()
+    wait_until(lambda: crowd.served == ["order 1"], what="the one order that may go")
+    for _ in range(3):  # more looks of the same visit
+        arbiter.acquire(urgent=False)
+        arbiter.release()
+    assert crowd.served == ["order 1"]
+    arbiter.end_visit()
+    crowd.join()
+    assert crowd.served == ["order 1", "order 2", "order 3"]
+
+
+def test_an_order_that_was_under_way_when_a_visit_began_was_the_one_that_may_go() -> None:
+    arbiter = Arbiter()
+    crowd = Crowd(arbiter)
+    arbiter.acquire(urgent=True)
+    arbiter.begin_visit()
+    crowd.want("order", urgent=True)
+    crowd.want("poll", urgent=False)
+    arbiter.release()
+    wait_until(lambda: crowd.served == ["poll"], what="the poll")
+    arbiter.end_visit()
+    crowd.join()
+    assert crowd.served == ["poll", "order"]
+
+
+def test_while_a_backlog_is_drained_every_second_turn_is_an_orders_again() -> None:
+    arbiter = Arbiter()
+    crowd = Crowd(arbiter)
+    arbiter.begin_visit()
+    arbiter.acquire(urgent=False)
+    for number in (1, 2, 3):
+        crowd.want(f"order {number}", urgent=True)
+    for poll in range(RECORDING_POLLS + 1):
+        crowd.want(f"poll {poll}", urgent=False)
+    arbiter.release()
+    crowd.join()
+    assert crowd.served[:2] == ["order 1", "poll 0"]
+    assert crowd.served[RECORDING_POLLS:] == ["order 2", "poll 7", "order 3", "poll 8"]
 
 
 def test_only_one_has_the_turn_at_a_time() -> None:

@@ -1,7 +1,8 @@
 """Who is visited when, and for how long; and what happens if the loop itself fails."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -158,3 +159,38 @@ def test_stopped_poller_ends_at_once_and_in_silence() -> None:
     thread.join(10)
     assert not thread.is_alive()
     assert told == []
+
+
+def test_a_visit_that_is_asked_for_comes_before_it_is_due(clock: HandClock) -> None:
+    seldom = PlayedVisitor("seldom", clock, 3600)
+    poller = poller_of(clock, seldom)
+    run(poller, clock, 10)
+    assert len(seldom.visits) == 1
+    poller.hasten("seldom")
+    poller.hasten("nobody")
+    run(poller, clock, 10)
+    assert len(seldom.visits) == 2
+
+
+def test_an_interval_that_is_shortened_counts_at_once_and_not_after_the_long_one(clock: HandClock) -> None:
+    lock = PlayedVisitor("lock", clock, 3600)
+    poller = poller_of(clock, lock)
+    run(poller, clock, 10)
+    lock.poll_interval_s = 2
+    run(poller, clock, 20)
+    assert 9 <= len(lock.visits) <= 12
+
+
+def test_each_visit_is_announced_to_the_bus(clock: HandClock) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def visiting() -> Iterator[None]:
+        told.append("begins")
+        yield
+        told.append("ends")
+
+    visitor = PlayedVisitor("lock", clock, 5)
+    poller = Poller("yard", [visitor], clock.monotonic, lambda error: None, visiting)  # type: ignore[list-item]
+    run(poller, clock, 1)
+    assert told == ["begins", "ends"]
