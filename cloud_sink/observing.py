@@ -14,7 +14,7 @@ from cloud_sink.config import ObservationsSection
 from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.observations import State
 from cloud_sink.reports import Report
-from wastelock.messages import GatewayState, LockState, Telemetry
+from wastelock.messages import GatewayState, LockState, MachineHealth, Telemetry
 
 _EARLY_PERMILLE = 950  # what comes regularly comes a little early at times: it isn't left out for that
 _LATE_MS = 60_000
@@ -148,7 +148,10 @@ def _material(state: State) -> Material:
                 state.online, state.incarnation, state.software, state.journal, state.kid, state.locks, state.alarms,
             )  # fmt: skip
         case Telemetry():
-            return (state.clock, *((bus.bus, bus.breaker_open_units) for bus in state.buses))
+            return (
+                state.clock, *_conditions(state.machine),
+                *((bus.bus, bus.breaker_open_units) for bus in state.buses),
+            )  # fmt: skip
         case LockState():
             return (
                 state.driver, state.reachable, state.unreachable_since, state.problem, state.model, state.firmware,
@@ -156,6 +159,13 @@ def _material(state: State) -> Material:
                 state.unverified_records, state.overwritten_records,
                 *((chamber.number, chamber.volume_ml, chamber.enabled) for chamber in state.chambers),
             )  # fmt: skip
+
+
+def _conditions(machine: MachineHealth | None) -> Material:
+    """Return what of a machine's health is yes or no: figures move all the time, and are kept as often as telemetry."""
+    if machine is None:
+        return ()
+    return machine.undervoltage, machine.disk_read_only, machine.clock_source, machine.saving
 
 
 def _moved(before: int | None, after: int | None, allowed: int) -> bool:

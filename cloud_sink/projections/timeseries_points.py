@@ -15,7 +15,7 @@ from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.observations import Observation
 from cloud_sink.reading import Entry
 from wastelock.clock_grade import ClockQuality, grade_clock
-from wastelock.messages import GatewayState, LockState, Telemetry
+from wastelock.messages import GatewayState, LockState, MachineHealth, Telemetry
 from wastelock.record import Kind, PourResult
 from wastelock.registers import Fault
 
@@ -172,7 +172,7 @@ def _machine_lines(tags: Mapping[str, str], telemetry: Telemetry, heard_ms: int,
         "oldest_unsent_s": 0 if oldest is None else max(0, (heard_ms - to_ms(oldest)) // 1000),
         "clock_disciplined": int(telemetry.clock == "ntp"),
     }
-    yield from _line("wl_machine", tags, fields, at_ns)
+    yield from _line("wl_machine", tags, {**fields, **_health_fields(telemetry.machine)}, at_ns)
     for bus in telemetry.buses:
         counts = {
             "requests": bus.requests,
@@ -184,6 +184,28 @@ def _machine_lines(tags: Mapping[str, str], telemetry: Telemetry, heard_ms: int,
             "wire_busy_permille": bus.wire_busy_permille,
         }
         yield from _line("wl_bus", {**tags, "bus": bus.bus}, counts, at_ns)
+
+
+def _health_fields(machine: MachineHealth | None) -> Fields:
+    if machine is None:
+        return {}
+    return {
+        "uptime_s": machine.uptime_s,
+        "load_permille": machine.load_permille,
+        "memory_available_bytes": machine.memory_available_bytes,
+        "temperature_dc": machine.temperature_dc,
+        "undervoltage": _flag(machine.undervoltage),
+        "disk_total_bytes": machine.disk_total_bytes,
+        "disk_free_permille": machine.disk_free_permille,
+        "disk_read_only": _flag(machine.disk_read_only),
+        "disk_wear_permille": machine.disk_wear_permille,
+        "disk_written_bytes": machine.disk_written_bytes,
+        "saving": len(machine.saving),
+    }
+
+
+def _flag(value: bool | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _stamp(unix_s: int, seq: int) -> int:

@@ -17,6 +17,7 @@ from cloud_sink.projections.twins.lifecycle import (
     moves_from,
 )
 from cloud_sink.projections.twins.terms import AlarmKind, BillingImpact, Connectivity, Health, Severity
+from wastelock.messages import MachineHealth
 
 __all__ = [
     "TRANSITIONS",
@@ -283,7 +284,10 @@ class SiteSummary:
 
 @dataclass(frozen=True, slots=True)
 class GatewayTwin:
-    """`software`, `journal`, `clock` …: as it last reported. `alarms`: its own, in its words."""
+    """`software`, `journal`, `clock` …: as it last reported. `alarms`: its own, in its words.
+
+    `machine`: how its machine was doing by the last telemetry that told of it.
+    """
 
     site: str
     gateway: str
@@ -297,6 +301,7 @@ class GatewayTwin:
     cpu_permille: int | None
     memory_rss_bytes: int | None
     disk_free_bytes: int | None
+    machine: MachineHealth | None
     spool_bytes: int | None
     spool_pages: int | None
     alarms: tuple[str, ...]

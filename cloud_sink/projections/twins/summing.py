@@ -124,6 +124,7 @@ class Summing:
             cpu_permille=telemetry.cpu_permille if telemetry is not None else None,
             memory_rss_bytes=telemetry.memory_rss_bytes if telemetry is not None else None,
             disk_free_bytes=telemetry.disk_free_bytes if telemetry is not None else None,
+            machine=telemetry.machine if telemetry is not None else None,
             spool_bytes=telemetry.spool_bytes if telemetry is not None else None,
             spool_pages=telemetry.spool_pages if telemetry is not None else None,
             alarms=state.alarms if state is not None else (),

@@ -11,7 +11,7 @@ from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.observations import ReportKind, State
 from cloud_sink.observing import Kept, Memory, follow, matters
 from cloud_sink.reports import Inbox, Report
-from wastelock.messages import BusStatistics, ChamberState, GatewayState, LockState, Telemetry
+from wastelock.messages import BusStatistics, ChamberState, GatewayState, LockState, MachineHealth, Telemetry
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 THINNING = ObservationsSection()
@@ -91,6 +91,17 @@ def test_each_change_that_matters_is_kept_at_once() -> None:
     for change in of_gateway:
         assert matters(gateway_state(), gateway_state(9, **change)), change
     assert matters(telemetry(), telemetry(9, clock="unset"))
+    well = MachineHealth(
+        temperature_dc=480, undervoltage=False, disk_read_only=False, clock_source="timesyncd"
+    )
+    assert not matters(
+        telemetry(machine=well), telemetry(9, machine=well.model_copy(update={"temperature_dc": 650}))
+    )
+    of_machine: list[dict[str, object]] = [
+        {"undervoltage": True}, {"disk_read_only": True}, {"clock_source": "rtc"}, {"saving": ("telemetry",)}
+    ]  # fmt: skip
+    for change in of_machine:
+        assert matters(telemetry(machine=well), telemetry(9, machine=well.model_copy(update=change))), change
     bus = BusStatistics(
         bus="yard", requests=1, timeouts=0, late_or_foreign_replies=0, crc_errors=0, exceptions=0
     )

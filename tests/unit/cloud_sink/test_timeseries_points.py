@@ -19,7 +19,7 @@ from cloud_sink.projections.timeseries_points import (
 )
 from cloud_sink.reading import Entry
 from tests.support.fake_gateway import START
-from wastelock.messages import BusStatistics, ChamberState, GatewayState, LockState, Telemetry
+from wastelock.messages import BusStatistics, ChamberState, GatewayState, LockState, MachineHealth, Telemetry
 from wastelock.record import ClockStatus, Flag, Kind, PourResult
 from wastelock.registers import Fault
 
@@ -46,6 +46,12 @@ MACHINE = Telemetry(
             breaker_open_units=(4,),
         ),
     ),
+)  # fmt: skip
+HEALTH = MachineHealth(
+    model="Raspberry Pi 4 Model B Rev 1.5", uptime_s=86_461, load_permille=300, memory_available_bytes=1_204_456,
+    temperature_dc=483, undervoltage=True, disk_total_bytes=31_000_000_000, disk_free_permille=620,
+    disk_read_only=False, disk_wear_permille=200, disk_written_bytes=2**30, clock_source="timesyncd",
+    saving=("telemetry", "states"),
 )  # fmt: skip
 
 
@@ -134,6 +140,15 @@ def test_telemetry_is_a_point_of_the_machine_and_one_of_each_bus() -> None:
     )
 
 
+def test_the_machines_health_goes_with_its_telemetry_as_whole_numbers() -> None:
+    [machine, _] = observation_lines(seen(MACHINE.model_copy(update={"machine": HEALTH})))
+    assert (
+        "uptime_s=86461i,load_permille=300i,memory_available_bytes=1204456i,temperature_dc=483i,undervoltage=1i,"
+        "disk_total_bytes=31000000000i,disk_free_permille=620i,disk_read_only=0i,disk_wear_permille=200i,"
+        "disk_written_bytes=1073741824i,saving=2i "
+    ) in machine
+
+
 def test_a_number_that_no_server_takes_is_left_out_and_the_rest_stays() -> None:
     absurd = MACHINE.model_copy(update={"spool_bytes": 2**63, "buses": ()})
     [line] = observation_lines(seen(absurd))
@@ -182,6 +197,7 @@ def every_line() -> list[str]:
         update={
             "memory_rss_bytes": 1,
             "disk_free_bytes": 1,
+            "machine": HEALTH,
             "buses": (MACHINE.buses[0].model_copy(update={"wire_busy_permille": 1}),),
         }
     )

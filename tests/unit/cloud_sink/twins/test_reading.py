@@ -20,6 +20,7 @@ from cloud_sink.projections.usage_store import default_url
 from tests.support.fake_gateway import START, FakeGateway, FakeLock
 from tests.support.ledger import Ledger
 from tests.support.twins import TECHNICIAN, TwinRig
+from wastelock.messages import MachineHealth
 from wastelock.record import Kind
 from wastelock.registers import Fault
 
@@ -68,6 +69,15 @@ def test_a_gateway_is_online_then_stale_then_offline_and_its_locks_with_it(
         rig.clock.go_on(minutes=6)
     online, stale, offline = Connectivity.ONLINE, Connectivity.STALE, Connectivity.OFFLINE
     assert seen == [(online, online), (stale, stale), (stale, stale), (offline, offline)]
+
+
+def test_a_gateways_twin_knows_how_its_machine_is_doing(rig: TwinRig, gateway: FakeGateway) -> None:
+    health = MachineHealth(temperature_dc=812, disk_wear_permille=200, saving=("telemetry",))
+    rig.hear_telemetry(gateway)
+    assert rig.reader.gateways()[0].machine is None
+    rig.clock.go_on(minutes=1)
+    rig.hear_telemetry(gateway, machine=health)
+    assert rig.reader.gateways()[0].machine == health
 
 
 def test_a_will_makes_a_gateway_offline_at_once_until_it_is_heard_again(
