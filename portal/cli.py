@@ -1,15 +1,13 @@
-"""The command line of the portal."""
+"""The command line of the portal. What only the server needs is loaded by `serve` and its like: accounts are quick."""
 
 import json
 
 import typer
 
-from portal.app import describe_api, make_services
 from portal.commands import links, tokens, users
 from portal.commands.terminal import ConfigOption, LogFormatOption, exit_codes
 from portal.config import load_config
 from portal.log import configure_log
-from portal.serving import run_until_stopped
 
 app = typer.Typer(
     add_completion=False,
@@ -34,6 +32,8 @@ def serve(config: ConfigOption, log_format: LogFormatOption = "auto") -> None:
 
     Example: portal serve --config config/portal.toml
     """
+    from portal.serving import run_until_stopped
+
     configure_log(log_format=log_format)
     with exit_codes():
         run_until_stopped(load_config(config), lambda line: typer.echo(line, err=True))
@@ -45,6 +45,8 @@ def check_config(config: ConfigOption) -> None:
 
     Example: portal check-config --config config/portal.toml
     """
+    from portal.app import make_services
+
     with exit_codes():
         make_services(load_config(config)).close()
         typer.echo(f"{config}: good")
@@ -56,4 +58,6 @@ def openapi() -> None:
 
     Example: portal openapi > docs/contract/openapi.json
     """
+    from portal.app import describe_api
+
     typer.echo(json.dumps(describe_api(), indent=2, ensure_ascii=False, sort_keys=True))
