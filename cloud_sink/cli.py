@@ -2,7 +2,17 @@
 
 import typer
 
-from cloud_sink.commands import alarms, authority, feed, locks, looking, projections, running, sites
+from cloud_sink.commands import (
+    alarms,
+    authority,
+    feed,
+    importing,
+    locks,
+    looking,
+    projections,
+    running,
+    sites,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -15,6 +25,7 @@ running.register(app)
 looking.register(app)
 projections.register(app)
 feed.register(app)
+importing.register(app)
 authority.register(app)
 app.add_typer(locks.app, name="lock")
 app.add_typer(sites.app, name="site")

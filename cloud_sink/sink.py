@@ -10,7 +10,8 @@ alive.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -218,11 +219,20 @@ class Sink:
 def reprocess_ledger(config: Config, clock: Callable[[], datetime] = now) -> dict[str, int]:
     """Try again what wasn't taken or couldn't be read (`cloud-sink reprocess`) and return what came of it."""
     keys = config.keys.files().load()
+    with opened_book(config, keys, clock) as (database, book):
+        return reprocess(database, book, keys, clock).as_dict()
+
+
+@contextmanager
+def opened_book(
+    config: Config, keys: KeyRing, clock: Callable[[], datetime] = now
+) -> Iterator[tuple[Database, Book]]:
+    """The ledger for a command that writes beside a running sink, its schema up to date."""
     database = Database(config.ledger.url)
     try:
         book = Book(database, _quota(config), clock)
         book.prepare(keys.pseudonyms.fingerprint)
-        return reprocess(database, book, keys, clock).as_dict()
+        yield database, book
     finally:
         database.close()
 

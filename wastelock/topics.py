@@ -102,6 +102,11 @@ class GatewayTopics:
         return f"{self._base}/file/pages"
 
     @property
+    def receipts_file(self) -> str:
+        """What receipts in a file are signed under, by an order key; nothing is ever sent on it."""
+        return f"{self._base}/file/receipts"
+
+    @property
     def protocol_file(self) -> str:
         """What its protocols are signed under; nothing is ever sent on it."""
         return f"{self._base}/file/protocol"
