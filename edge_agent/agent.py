@@ -29,6 +29,9 @@ from edge_agent.crew import Crew
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError, JournalForked, SpoolCorrupt, SpoolFull
 from edge_agent.field import build_field
 from edge_agent.forwarder import Forwarder
+from edge_agent.local.address import door_of
+from edge_agent.local.attendant import Attendant
+from edge_agent.local.door import Door
 from edge_agent.log import configure_log, keep_quiet
 from edge_agent.machine.keeper import MachineKeeper
 from edge_agent.machine.measuring import Machine
@@ -258,6 +261,14 @@ def _start_monitoring(config: AgentConfig, stop: threading.Event, alarms: Alarms
     return monitor.show
 
 
+def _open_door(config: AgentConfig, stop: threading.Event, alarms: Alarms) -> Show:
+    """Let technicians' commands in, as long as the process lives; return who has to be told of runs."""
+    attendant = Attendant(config, alarms)
+    door = Door(door_of(config), attendant)
+    threading.Thread(target=door.run, args=(stop,), name="local door", daemon=True).start()
+    return attendant.show
+
+
 def _poller_beat(poller: Poller) -> Beat:
     return Beat(lambda: poller.progressed_at, STUCK_AFTER_S)
 
@@ -274,7 +285,8 @@ def serve(config_file: Path, log_format: str = "auto") -> int:
     started_s = monotonic()
     try:
         config, alarms = load_config(config_file), Alarms()
-        _run_again_and_again(config, stop, alarms, _start_monitoring(config, stop, alarms))
+        shown = (_start_monitoring(config, stop, alarms), _open_door(config, stop, alarms))
+        _run_again_and_again(config, stop, alarms, lambda sight: [show(sight) for show in shown])
     except ConfigError as error:
         for line in str(error).splitlines():
             _log.error("configuration", problem=line)

@@ -19,6 +19,7 @@ from edge_agent.drivers.base import RECORDS_PER_STEP, Confirmation, Driver
 from edge_agent.errors import Refused, SpoolFull, SpoolUnavailable, WrongController
 from edge_agent.journal_reader import LOOK_AGAIN_S, Batch, JournalReader
 from edge_agent.lock_report import LockView
+from wastelock.record import is_complete_pour
 from wastelock.registers import ExceptionCode, Status
 
 PAGE_RECORDS = 500
@@ -219,6 +220,8 @@ class JournalKeeper:
             return position
         last = records[-1]
         self._seal(records, status, self._driver.memo(last.seq))
+        pour = next((record.raw for record in reversed(records) if is_complete_pour(record.raw)), None)
+        self._view.last_pour = pour or self._view.last_pour
         if unverified := sum(not record.verified for record in records):
             self._view.unverified_records += unverified
             _log.error(

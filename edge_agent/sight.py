@@ -26,7 +26,7 @@ class Sight:
     machine: MachineKeeper
 
 
-Show = Callable[[Sight | None], None]
+Show = Callable[[Sight | None], object]
 """Is told of a run that has begun, and (None) that it is over."""
 
 

@@ -32,6 +32,7 @@ class SpoolLock:
                 "stop the other one, or give this one a spool of its own"
             ) from error
         self._descriptor = descriptor
+        _hand_over(descriptor, self._path.parent)
         _note_pid(descriptor)
 
     def release(self) -> None:
@@ -58,6 +59,13 @@ def holder_of(spool: Path) -> int | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _hand_over(descriptor: int, directory: Path) -> None:
+    """A lock file that root has made, for a command by hand, mustn't shut out the agent's own user."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _note_pid(descriptor: int) -> None:

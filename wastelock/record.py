@@ -21,6 +21,7 @@ _LAYOUT = struct.Struct(">IIHBBBBQHHHI8sI")
 _UNSIGNED_HEAD = struct.Struct(">IIHBBBBQHHHI")  # words 0..15: what the MAC covers
 _BINDING = struct.Struct(">QI")  # serial, epoch: ties a record to one journal of one lock
 _WORDS = struct.Struct(f">{RECORD_WORDS}H")
+_KIND_AT, _RESULT_AT = 10, 11  # bytes: word 5
 
 
 class MalformedRecord(ValueError):
@@ -139,6 +140,11 @@ def encode_record(record: Record, serial: int, epoch: int, key: bytes | None = N
 def crc_holds(raw: bytes, serial: int, epoch: int) -> bool:
     """True if words 20-21 are the CRC-32 (ISO-HDLC) over words 0..19, serial number and epoch."""
     return crc32(raw[:40] + _BINDING.pack(serial, epoch)) == int.from_bytes(raw[40:44], "big")
+
+
+def is_complete_pour(raw: bytes) -> bool:
+    """True for the 44 bytes of a record that its chamber's cycle register counts; all else isn't decoded for it."""
+    return raw[_KIND_AT] == Kind.POUR and raw[_RESULT_AT] == PourResult.COMPLETE
 
 
 def words_to_bytes(words: Sequence[int]) -> bytes:

@@ -1,0 +1,143 @@
+"""The agent's local door: a socket for technicians' commands on this machine (protocol.py says what is said there).
+
+Who may come in is for the file system: /run/wastelock and the socket are open to the group `wastelock` and nobody else.
+Who came in is logged. Nothing of the agent waits for a command: each has a thread of its own, its transactions take
+turns with the polls; how many there may be, how much they may say and how long they may be silent is bounded.
+"""
+
+import pwd
+import socket
+import struct
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from edge_agent.errors import EdgeAgentError, Refused
+from edge_agent.local.address import connect, short_address
+from edge_agent.local.attendant import Attendant
+from edge_agent.local.protocol import MAX_REQUEST_BYTES, Answer, parse_request
+
+PLACES = 8
+IDLE_S = 300.0
+_SEND_S = 10.0
+_LOOK_S = 0.5
+_AGAIN_S = 10.0
+_CREDENTIALS = struct.Struct("3i")
+
+_log = structlog.get_logger(__name__)
+
+
+class Door:
+    """`run` is the thread. A socket that can't be made is tried again: it stops no lock from being read."""
+
+    def __init__(self, path: Path, attendant: Attendant, idle_s: float = IDLE_S) -> None:
+        """`idle_s`: so long may a command say nothing."""
+        self._path = path
+        self._attendant = attendant
+        self._idle_s = idle_s
+        self._guard = threading.Lock()
+        self._inside = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Let commands in until asked to stop."""
+        complained = ""
+        while not stop.is_set():
+            try:
+                listener = self._listen()
+            except OSError as error:
+                why = f"{self._path}: {error.strerror or error}"
+                if why != complained:
+                    _log.error("technicians' commands can't reach the agent: no socket, trying on", why=why)
+                complained = why
+                stop.wait(_AGAIN_S)
+                continue
+            with listener:
+                _log.info("the local door is open", socket=str(self._path))
+                while not stop.is_set():
+                    with suppress(TimeoutError):
+                        self._let_in(listener.accept()[0])
+                    self._attendant.tend()
+                self._path.unlink(missing_ok=True)
+
+    def _listen(self) -> socket.socket:
+        """Return the socket, in the place of one that a killed agent left. OSError where that can't be."""
+        with suppress(ConnectionRefusedError, FileNotFoundError):
+            connect(self._path, _SEND_S).close()
+            raise OSError("another agent is there; give each a [local] socket of its own")
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with short_address(self._path) as address:
+                listener.bind(address)
+            self._path.chmod(0o660)
+            listener.listen(PLACES)
+            listener.settimeout(_LOOK_S)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    def _let_in(self, connection: socket.socket) -> None:
+        with self._guard:
+            has_place = self._inside < PLACES
+            self._inside += has_place
+        if not has_place:
+            text = f"{PLACES} commands talk to the agent already: end one of them"
+            with connection, suppress(OSError):
+                connection.settimeout(_SEND_S)
+                connection.sendall(Answer(error="TryLater", text=text).to_line())
+            return
+        threading.Thread(target=self._serve, args=(connection,), name="local door", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        who = _who(connection)
+        _log.info("a technician's command is here", who=who)
+        try:
+            # Who goes away in the middle of an answer, or says nothing for too long, is no news.
+            with connection, suppress(OSError):
+                self._talk(connection, who)
+        finally:
+            self._attendant.has_left(connection, who)
+            with self._guard:
+                self._inside -= 1
+
+    def _talk(self, connection: socket.socket, who: str) -> None:
+        connection.settimeout(self._idle_s)
+        connection.sendall(self._attendant.greeting().to_line())
+        with connection.makefile("rb") as lines:
+            while line := lines.readline(MAX_REQUEST_BYTES + 1):
+                if len(line) > MAX_REQUEST_BYTES:
+                    connection.sendall(_refusal(f"a request has at most {MAX_REQUEST_BYTES} bytes").to_line())
+                    return
+                connection.sendall(self._answer(line, connection, who).to_line())
+
+    def _answer(self, line: bytes, borrower: object, who: str) -> Answer:
+        try:
+            return self._attendant.answer(parse_request(line), borrower, who)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            at = ".".join(str(part) for part in first["loc"])
+            return _refusal(
+                f"no request of version 1: {at}: {first['msg']}; agent and command are of one release"
+            )
+        except EdgeAgentError as error:
+            code = error.code if isinstance(error, Refused) else None
+            return Answer(error=type(error).__name__, text=str(error), code=code)
+
+
+def _refusal(text: str) -> Answer:
+    return Answer(error="NotAllowed", text=text)
+
+
+def _who(connection: socket.socket) -> str:
+    """Return user and process at the other end, as the kernel knows them."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(raw)
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    return f"user {name}, process {pid}"
