@@ -80,7 +80,7 @@ def test_only_receipts_count_as_success(tmp_path: Path, broker: Broker) -> None:
     with Ledger(broker.port, answers=False) as ledger, gateway.running():
         url = served_at(gateway.log)
         wait_until(lambda: len(ledger.record_ids()) == 4, 20, "the pages to be taken and acknowledged")
-        found = scrape(url)
+        found = figures_when(url, lambda f: f.value("wastelock_agent_running") == 1, "the run to be shown")
     assert (found.value("wastelock_agent_pages_sent_total") or 0) >= 4
     assert found.value("wastelock_agent_pages_received_total") == 0
     assert found.value("wastelock_agent_spool_unreceipted_pages") == 4
