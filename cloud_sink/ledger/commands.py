@@ -1,7 +1,4 @@
-"""Commands in the ledger: added, sent attempt by attempt, answered, given up when old.
-
-An attempt is taken by an update that only one can do: of several sinks one sends it.
-"""
+"""Commands in the ledger: added, looked up, withdrawn, given up when old. Sending and answers: `command_sending`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from cloud_sink.ledger.bulk import insert_rows
 from cloud_sink.ledger.instants import from_ms, to_ms
-from cloud_sink.ledger.tables import commands
+from cloud_sink.ledger.tables import command_outcomes, commands
 from cloud_sink.orders.model import Action, CommandState, CommandView, state_of
 
 WITHDRAWN = CommandState.WITHDRAWN.value
@@ -89,11 +86,46 @@ def withdraw_command(connection: Connection, command_id: str, now: datetime) -> 
     return taken.rowcount == 1
 
 
+def latest_commands(
+    connection: Connection, locks: Sequence[str] | None, since: datetime
+) -> list[sa.Row[Any]]:
+    """Return of each lock (None: of all) and action the newest command that was asked for since then and not taken
+    back."""
+    newest = (
+        sa.select(sa.func.max(c.command_no))
+        .where(c.issued_ms >= to_ms(since), sa.or_(c.outcome.is_(None), c.outcome != WITHDRAWN))
+        .group_by(c.lock, c.action)
+    )
+    if locks is not None:
+        newest = newest.where(c.lock.in_(locks))
+    return list(
+        connection.execute(sa.select(commands).where(c.command_no.in_(newest)).order_by(c.command_no))
+    )
+
+
+def commands_until(connection: Connection, lock: str, at: datetime, limit: int) -> list[CommandView]:
+    """Return a lock's commands as they stood at an instant, the newest first."""
+    query = sa.select(commands).where(c.lock == lock, c.issued_ms <= to_ms(at))
+    rows = connection.execute(query.order_by(c.command_no.desc()).limit(limit))
+    return [view_command(row, at) for row in rows]
+
+
+def give_up_commands(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete commands that were asked for before then, with their outcomes, at most `limit`; return how many."""
+    old = sa.select(c.command_no).where(c.issued_ms < to_ms(before)).order_by(c.issued_ms).limit(limit)
+    numbers = list(connection.scalars(old))
+    connection.execute(command_outcomes.delete().where(command_outcomes.c.command_no.in_(numbers)))
+    connection.execute(commands.delete().where(c.command_no.in_(numbers)))
+    return len(numbers)
+
+
 def view_command(row: sa.Row[Any], now: datetime) -> CommandView:
-    """Return a row as it is shown. `now`: decides whether a command without an answer has expired."""
+    """Return a row as it is shown, as things stood at this instant; how often it was sent is as it is."""
     expires_at = from_ms(row.expires_ms)
-    state = state_of(row.outcome, row.attempt, expires_at, now)
-    ended_at = _instant(row.outcome_ms) if row.outcome not in (None, _ACCEPTED) else None
+    is_known = row.outcome_ms is None or row.outcome_ms <= to_ms(now)
+    outcome = row.outcome if is_known else (_ACCEPTED if row.accepted_ms else None)
+    state = state_of(outcome, row.attempt, expires_at, now)
+    ended_at = _instant(row.outcome_ms) if outcome not in (None, _ACCEPTED) else None
     return CommandView(
         id=row.id,
         lock=row.lock,
@@ -108,7 +140,7 @@ def view_command(row: sa.Row[Any], now: datetime) -> CommandView:
         attempt=row.attempt,
         last_sent_at=_instant(row.last_sent_ms),
         state=state,
-        told=row.told,
+        told=row.told if is_known else None,
         accepted_at=_instant(row.accepted_ms),
         ended_at=expires_at if state is CommandState.UNANSWERED else ended_at,
     )

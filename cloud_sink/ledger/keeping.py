@@ -64,15 +64,17 @@ def keep(
 def give_up(connection: Connection, before_ms: Mapping[ReportKind, int], limit: int) -> int:
     """Delete observations that were heard before these instants, at most `limit`; return how many.
 
-    The last one of each subject stays, however old: it is how things are, and the numbers go on from the newest.
+    The last one of each subject stays, however old: it is how things are; and the newest of all, whose number the next
+    ones go on from.
     """
     o, h = observations.c, hearings.c
+    newest = sa.select(sa.func.max(o.observation_no)).scalar_subquery()
     given_up = 0
     for kind, ms in before_ms.items():
         old = (
             sa.select(o.observation_no)
             .where(o.kind == kind.value, o.heard_ms < ms)
-            .where(~sa.exists().where(h.observation_no == o.observation_no))
+            .where(~sa.exists().where(h.observation_no == o.observation_no), o.observation_no < newest)
             .order_by(o.heard_ms)
             .limit(limit - given_up)
         )

@@ -1,4 +1,8 @@
-"""What gateways report, as it is kept in the ledger: read from a number on, and what was heard of each subject last."""
+"""What gateways report, as it is kept in the ledger: read from a number on, and what was heard of each subject last.
+
+What they answer to commands is among it, in the order in which it came; it isn't how something is, so it is in no
+hearing.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,17 +15,19 @@ from sqlalchemy.engine import Connection
 
 from cloud_sink.ledger.instants import from_ms
 from cloud_sink.ledger.tables import hearings, observations
+from cloud_sink.orders.model import AnsweredCommand
 from wastelock.messages import GatewayState, LockState, Telemetry
 
 State = GatewayState | LockState | Telemetry
 
 
 class ReportKind(StrEnum):
-    """What a report is about: the gateway itself, one of its locks, or how the gateway's machine is doing."""
+    """What a report is about: the gateway itself, one of its locks, how its machine is doing; or a command's outcome."""
 
     GATEWAY = "gateway"
     LOCK = "lock"
     TELEMETRY = "telemetry"
+    COMMAND = "command"
 
 
 _MODELS: dict[ReportKind, type[State]] = {
@@ -42,7 +48,7 @@ class Observation:
     gateway: str
     lock: str | None
     heard_before_at: datetime | None
-    state: State
+    state: State | AnsweredCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def observations_after(connection: Connection, number: int, limit: int) -> list[
             row.gateway,
             row.lock,
             None if row.heard_before_ms is None else from_ms(row.heard_before_ms),
-            parse(ReportKind(row.kind), row.report),
+            _said(ReportKind(row.kind), row.report),
         )
         for row in connection.execute(query)
     ]
@@ -90,8 +96,14 @@ def hearings_of(connection: Connection, gateways: Iterable[str] | None = None) -
 
 
 def parse(kind: ReportKind, report: str | bytes) -> State:
-    """Return a report from its JSON, or raise ValidationError."""
+    """Return a report on how something is from its JSON, or raise ValidationError."""
     return _MODELS[kind].model_validate_json(report)
+
+
+def _said(kind: ReportKind, report: str) -> State | AnsweredCommand:
+    if kind is ReportKind.COMMAND:
+        return AnsweredCommand.model_validate_json(report)
+    return parse(kind, report)
 
 
 def _hearing(row: sa.Row[Any]) -> Hearing:

@@ -1,6 +1,6 @@
 """What people decided, in the ledger: added to, and read from a number on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,8 +10,9 @@ from sqlalchemy.engine import Connection
 
 from cloud_sink.ledger.bulk import insert_rows
 from cloud_sink.ledger.instants import from_ms
-from cloud_sink.ledger.tables import operator_events
-from cloud_sink.operator_events import Body, EventKind, SubjectKind, body_of, kind_of
+from cloud_sink.ledger.tables import lock_wishes, operator_events
+from cloud_sink.ledger.upserting import upsert
+from cloud_sink.operator_events import Body, EventKind, SubjectKind, Wish, body_of, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,25 @@ def add_events(connection: Connection, decisions: Sequence[Decision], now_ms: in
         for number, each in zip(numbers, decisions, strict=True)
     ]  # fmt: skip
     insert_rows(connection, operator_events, rows)
+    _note_wishes(connection, zip(numbers, decisions, strict=True))
     return numbers
+
+
+def _note_wishes(connection: Connection, decided: Iterable[tuple[int, Decision]]) -> None:
+    """Keep what locks shall be where it is found by lock; of several wishes for one property the last one holds."""
+    rows: dict[tuple[str, str], dict[str, object]] = {}
+    for number, each in decided:
+        if isinstance(each.body, Wish) and each.subject_kind is SubjectKind.LOCK:
+            name, wished = each.body.property.value, each.body.value
+            value = None if wished is None else str(wished)
+            row: dict[str, object] = {
+                "lock": each.subject,
+                "property": name,
+                "value": value,
+                "event_no": number,
+            }
+            rows[each.subject, name] = row
+    upsert(connection, lock_wishes, ["lock", "property"], list(rows.values()))
 
 
 def operator_events_after(connection: Connection, number: int, limit: int) -> list[OperatorEvent]:

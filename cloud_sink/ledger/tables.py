@@ -252,6 +252,16 @@ operator_events = _table(
     sa.Index("ix_operator_events_subject", "subject_kind", "subject", "kind", "event_no"),
 )
 
+# What a lock shall be at last: the newest wish for each property; what `operator_events` say, by lock. `value` NULL:
+# nothing any more.
+lock_wishes = _table(
+    "lock_wishes",
+    sa.Column("lock", sa.Text, primary_key=True),
+    sa.Column("property", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text),
+    sa.Column("event_no", BIG, nullable=False, index=True),
+)
+
 # What locks were ordered to do once. `attempt` 0: not sent yet; `next_send_ms` NULL: nothing more is to be sent.
 # `outcome`: the last word of the gateway so far, or `withdrawn`; `told`: its reason; `outcome_ms`: when it came.
 commands = _table(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from wastelock.messages import Instant, Message
+
 
 class Action(StrEnum):
     """What a command can order, as in the wire contract."""
@@ -76,6 +78,17 @@ class CommandView:
     told: str | None
     accepted_at: datetime | None
     ended_at: datetime | None
+
+
+class AnsweredCommand(Message):
+    """What a gateway told of a command, as it is kept for the twins. `reason`: in the gateway's words."""
+
+    id: str
+    lock: str
+    action: str
+    outcome: str
+    at: Instant
+    reason: str | None = None
 
 
 def state_of(outcome: str | None, attempt: int, expires_at: datetime, now: datetime) -> CommandState:

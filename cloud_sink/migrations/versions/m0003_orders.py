@@ -1,5 +1,6 @@
 """Orders: commands and their outcomes, access lists with the transponders that they name, desired states."""
 
+import json
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ INT = sa.Integer()
 
 
 def upgrade() -> None:
+    _make_wishes()
     _make_commands()
     _make_access_lists()
     op.create_table(
@@ -29,6 +31,29 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_desired_states_next_publish_ms", "desired_states", ["next_publish_ms"])
+
+
+def _make_wishes() -> None:
+    """What was wished of locks until now is what they shall be."""
+    wishes = op.create_table(
+        "lock_wishes",
+        *(sa.Column(name, sa.Text, primary_key=True) for name in ("lock", "property")),
+        sa.Column("value", sa.Text),
+        _required("event_no", BIG),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_lock_wishes_event_no", "lock_wishes", ["event_no"])
+    events = sa.text(
+        "SELECT event_no, subject, body FROM operator_events "
+        "WHERE subject_kind = 'lock' AND kind = 'desired' ORDER BY event_no"
+    )
+    rows = {}
+    for number, lock, body in op.get_bind().execute(events):
+        wish = json.loads(body)
+        value = None if wish["value"] is None else str(wish["value"])
+        row = {"lock": lock, "property": wish["property"], "value": value, "event_no": number}
+        rows[lock, wish["property"]] = row
+    op.bulk_insert(wishes, list(rows.values()))
 
 
 def _make_commands() -> None:

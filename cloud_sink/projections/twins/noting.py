@@ -22,10 +22,11 @@ from cloud_sink.operator_events import (
     Wish,
     Withdrawn,
 )
+from cloud_sink.orders.model import AnsweredCommand
 from cloud_sink.projections.twins.judging import own_event
 from cloud_sink.projections.twins.lifecycle import LifecycleEvent
 from cloud_sink.projections.twins.telling import Values, changed, gateway_properties, lock_properties
-from wastelock.messages import GatewayState, LockState
+from wastelock.messages import GatewayState, LockState, Telemetry
 
 RECORD, REPORT, EVENT = "record", "report", "event"
 # What moves little by little: kept as it is now, but each step is no change that anybody wants to read.
@@ -64,6 +65,9 @@ def note_observations(observations: Iterable[Observation], before: Mapping[str, 
     known = {subject: dict(values) for subject, values in before.items()}
     for observation in observations:
         subject, at_ms = subject_of(observation), to_ms(observation.heard_at)
+        if isinstance(observation.state, AnsweredCommand):
+            noted.changes.append(_answered(observation.state, at_ms, observation.observation_no))
+            continue
         number, mine = observation.observation_no, known.setdefault(subject_of(observation), {})
         news = _news(observation, mine)
         if isinstance(observation.state, LockState):
@@ -77,6 +81,12 @@ def note_observations(observations: Iterable[Observation], before: Mapping[str, 
             if name != _FILL:
                 noted.changes.append((kind.value, subject, name, at_ms, value, REPORT, number, None, None))
     return noted
+
+
+def _answered(told: AnsweredCommand, at_ms: int, number: int) -> ChangeRow:
+    value = told.outcome if told.reason is None else f"{told.outcome}: {told.reason}"
+    name = f"command.{told.action}"
+    return (SubjectKind.LOCK.value, told.lock, name, at_ms, value, REPORT, number, None, None)
 
 
 def _news(observation: Observation, before: Values) -> Values:
@@ -95,7 +105,9 @@ def _news(observation: Observation, before: Values) -> Values:
             return {}  # a late will: the gateway has begun again since
         lasting = ("clock",) if state.online else _EVERYTHING
         return changed(before, gateway_properties(state), lasting)
-    return changed(before, {"clock": state.clock}, _EVERYTHING)
+    if isinstance(state, Telemetry):
+        return changed(before, {"clock": state.clock}, _EVERYTHING)
+    return {}
 
 
 def condition_of(state: LockState) -> str:
