@@ -3,10 +3,19 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
+
+# Where the package puts it, so that on site nobody has to type it.
+DEFAULT_CONFIG = Path("/etc/wastelock/edge-agent.toml")
+ConfigOption = Annotated[
+    Path, typer.Option("--config", help="The configuration file (TOML).", metavar="FILE")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 @contextmanager
