@@ -25,6 +25,7 @@ EXCEPTION_BYTES = 2
 
 # A serial server's way to say that the unit behind it is silent: it isn't the unit that answers.
 _GATEWAY_PATH_UNAVAILABLE, _GATEWAY_TARGET_SILENT = 0x0A, 0x0B
+SAID_BY_SERVER = "the serial server says that this unit doesn't answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +94,5 @@ def describe(request: Request) -> str:
 
 def _raise_exception(request: Request, code: int) -> bytes:
     if code in (_GATEWAY_PATH_UNAVAILABLE, _GATEWAY_TARGET_SILENT):
-        raise NoAnswer(f"{describe(request)}: the serial server says that this unit doesn't answer")
+        raise NoAnswer(f"{describe(request)}: {SAID_BY_SERVER}")
     raise Refused(code, describe(request))

@@ -1,0 +1,1 @@
+"""The doctor: tables of verdicts, and whole runs on lines that are broken for real."""
