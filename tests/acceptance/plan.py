@@ -5,7 +5,7 @@ loss. So rings are large enough for a whole run, torn records become readable ag
 waits until the ledger has the old one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -123,8 +123,10 @@ KINDS: dict[str, tuple[int, Draw, float]] = {
 }
 
 
-def draw_plan(seed: int, n: int, locks: Sequence[str], buses: Mapping[str, str]) -> list[Fault]:
-    """Return `n` faults; the same arguments give the same plan. `buses`: name -> kind.
+def draw_plan(
+    seed: int, n: int, locks: Sequence[str], buses: Mapping[str, str], kinds: Collection[str] = KINDS.keys()
+) -> list[Fault]:
+    """Return `n` faults of these kinds; the same arguments give the same plan. `buses`: name -> kind.
 
     Kinds are drawn without replacement until each had its turn (in proportion to its weight), then anew: a long run
     has all of them, a short one not the same twice.
@@ -134,7 +136,7 @@ def draw_plan(seed: int, n: int, locks: Sequence[str], buses: Mapping[str, str])
     bag: list[str] = []
     while len(plan) < n:
         if not bag:
-            bag = [kind for kind, (weight, _, _) in KINDS.items() for _ in range(weight)]
+            bag = [kind for kind, (weight, _, _) in KINDS.items() if kind in kinds for _ in range(weight)]
             rng.shuffle(bag)
         kind = bag.pop()
         _, draw, longest_s = KINDS[kind]

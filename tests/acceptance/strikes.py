@@ -38,11 +38,13 @@ class Strikes:
         settings: Settings,
         supervisor: Supervisor,
         links: dict[str, Link],
-        wire: Bystander,
+        wire: Bystander | None,
         settle: Callable[[], None],
         rng: Random,
     ) -> None:
-        """`settle` waits until the ledger has everything. `rng`: what isn't worth a place in the plan."""
+        """`wire`: whoever sees and sends pages of others; None where the broker lets nobody do so.
+
+        `settle` waits until the ledger has everything. `rng`: what isn't worth a place in the plan."""
         self.refused: Counter[str] = Counter()
         self._chain = chain
         self._settings = settings
@@ -121,6 +123,7 @@ class Strikes:
         self._heal_after(fault.hold_s, link.heal)
 
     def _send_again(self, fault: Fault) -> None:
+        assert self._wire is not None
         pages = self._wire.pages()
         if not pages or not self._wire.wait_until_listening(2):
             self.refused[fault.kind] += 1
@@ -129,6 +132,7 @@ class Strikes:
             self._wire.send(page)
 
     def _forge(self, fault: Fault) -> None:
+        assert self._wire is not None
         pages = self._wire.pages()
         if not pages or not self._wire.wait_until_listening(2):
             self.refused[fault.kind] += 1

@@ -1,0 +1,92 @@
+"""Memory of processes over a long run: sampled, and judged flat or not.
+
+A leak goes on for as long as there is work; what else moves a process's memory comes to rest. So the samples of a life
+are judged from its end: the medians of its last two thirds of the time are compared, and the slope of a line through
+them (Theil and Sen's: the median of the slopes between any two samples, which no outlier moves) is carried on for a
+week. What is left to noise: glibc gives pages back late and keeps an arena for each thread, SQLite's page cache and a
+write-ahead log grow up to their bounds, a batch after an outage is larger than others.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import psutil
+
+from bench.usage import MIB, memory
+
+NOISE_MIB = 1.0
+QUARTERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a process and its children held at one instant of the day (hours since it began), in MiB."""
+
+    at_h: float
+    pid: int
+    pss_mib: float
+    rss_mib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`grew_mib`: from the second third of the time to the last one; `per_day_mib`: the slope over both."""
+
+    program: str
+    samples: int
+    from_h: float
+    until_h: float
+    grew_mib: float
+    per_day_mib: float
+
+    @property
+    def flat(self) -> bool:
+        return self.grew_mib <= NOISE_MIB and self.per_day_mib <= 2 * NOISE_MIB
+
+
+def take_sample(at_h: float, pid: int) -> Sample | None:
+    """Measure a process together with those that it has started; None if it ended meanwhile."""
+    try:
+        family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        found = [memory(one) for one in family]
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, KeyError):
+        return None
+    return Sample(at_h, pid, sum(each.pss for each in found) / MIB, sum(each.rss for each in found) / MIB)
+
+
+def last_life(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples of the process that ran last."""
+    return [sample for sample in samples if sample.pid == samples[-1].pid]
+
+
+def judge(program: str, samples: Sequence[Sample]) -> Verdict:
+    """Judge the samples of one life; needs some of each third of it."""
+    begins, ends = samples[0].at_h, samples[-1].at_h
+    third_h = (ends - begins) / 3
+    middle = [sample for sample in samples if begins + third_h <= sample.at_h < begins + 2 * third_h]
+    late = [sample for sample in samples if sample.at_h >= begins + 2 * third_h]
+    grew_mib = median(each.pss_mib for each in late) - median(each.pss_mib for each in middle)
+    return Verdict(
+        program,
+        len(samples),
+        begins,
+        ends,
+        grew_mib,
+        24 * _slope([(s.at_h, s.pss_mib) for s in middle + late]),
+    )
+
+
+def at_quarters(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples nearest to the beginning, the quarter points and the end of this time."""
+    begins, ends = samples[0].at_h, samples[-1].at_h
+    points = [begins + (ends - begins) * n / QUARTERS for n in range(QUARTERS + 1)]
+    return [min(samples, key=lambda sample: abs(sample.at_h - point)) for point in points]
+
+
+def _slope(points: Iterable[tuple[float, float]]) -> float:
+    known = list(points)
+    slopes = [
+        (y2 - y1) / (x2 - x1) for i, (x1, y1) in enumerate(known) for x2, y2 in known[i + 1 :] if x2 > x1
+    ]
+    return median(slopes) if slopes else 0.0
