@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from cloud_sink.authority.settings import AuthoritySection
 from cloud_sink.errors import ConfigError
 from cloud_sink.keys import KeyFiles
+from cloud_sink.orders.settings import OrdersSection
 from cloud_sink.projections.twins.thresholds import Thresholds
 from cloud_sink.projections.usage_store import default_url
 from wastelock.credentials import credential_path
@@ -26,6 +27,7 @@ _PATHS = {
     "keys": ("gateways", "locks", "pseudonym_key", "enrolled"),
     "feed": _FILES,
     "timeseries": ("token_file",),
+    "orders": ("signing_key",),
     "authority": ("directory", "passphrase_file", "crl_file", "acl_file", *_FILES),
 }
 _ALONE_EXPIRY_S = 86_400
@@ -249,6 +251,7 @@ class Config(_Section):
     timeseries: TimeseriesSection | None = None
     metrics: MetricsSection = MetricsSection()
     authority: AuthoritySection | None = None
+    orders: OrdersSection = OrdersSection()
     twins: Thresholds = Thresholds()
 
     @property

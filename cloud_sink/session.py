@@ -28,11 +28,19 @@ from cloud_sink.checking import Message
 from cloud_sink.config import MqttSection
 from wastelock.messages import SinkState
 from wastelock.page import MAX_PAGE_BYTES
-from wastelock.topics import ALL_GATEWAY_STATES, ALL_LOCK_STATES, ALL_PAGES, ALL_TELEMETRY, SINK_STATE, shared
+from wastelock.topics import (
+    ALL_GATEWAY_STATES,
+    ALL_LOCK_STATES,
+    ALL_PAGES,
+    ALL_RESULTS,
+    ALL_TELEMETRY,
+    SINK_STATE,
+    shared,
+)
 
 _log = structlog.get_logger(__name__)
 
-_PAGE_CHANNEL = "/up/page"
+_PAGE_CHANNEL, _RESULT_CHANNEL = "/up/page", "/up/result"
 _PACKET_ROOM = 1024 * 1024  # a page that is too large must still arrive, to be quarantined with its reason
 _OUTGOING_MAX = 2000  # receipts and requests in paho's hands; beyond that they are dropped, they come again
 _RECONNECT_MAX_S = 30
@@ -42,7 +50,7 @@ _SHORT_S = 5.0  # a connection that ends sooner was most likely ended by somebod
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A page's message, with what is needed to acknowledge it: packet id, QoS and connection."""
+    """A signed message, with what is needed to acknowledge it: packet id, QoS and connection."""
 
     message: Message
     packet_id: int
@@ -51,16 +59,29 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
+class Envelope:
+    """What goes with an order: signature, in how many seconds it is void, where its answers go, and what they name."""
+
+    kid: str
+    sig: str
+    expiry_s: int | None = None
+    response_topic: str | None = None
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Handlers:
     """Where messages go. All are called in paho's thread and must return at once.
 
     `report`: topic, payload, and whether the broker had kept it: then it was said before this sink began to listen.
+    `result`: what gateways answer to commands; None: this sink sends none.
     """
 
     page: Callable[[Incoming], None]
     lost: Callable[[], None]
     report: Callable[[str, bytes, bool], None]
     fail: Callable[[Exception], None]
+    result: Callable[[Incoming], None] | None = None
 
 
 class Session:
@@ -135,6 +156,25 @@ class Session:
             return False
         return self._client.publish(topic, payload, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
+    def publish_order(self, topic: str, payload: bytes, envelope: Envelope, retain: bool = False) -> bool:
+        """Send a signed order if the broker is there; False if it couldn't be handed over.
+
+        What isn't retained goes with QoS 2 to the broker: a copy that is sent again after a reconnect would reach the
+        gateway as a second one, and look like a replay.
+        """
+        if not self._client.is_connected():
+            return False
+        fields = _properties(PacketTypes.PUBLISH)
+        fields.UserProperty = [("kid", envelope.kid), ("sig", envelope.sig)]
+        if envelope.expiry_s is not None:
+            fields.MessageExpiryInterval = envelope.expiry_s
+        if envelope.response_topic is not None:
+            fields.ResponseTopic = envelope.response_topic
+        if envelope.correlation is not None:
+            fields.CorrelationData = envelope.correlation
+        sent = self._client.publish(topic, payload, 1 if retain else 2, retain, fields)
+        return sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+
     def acknowledge(self, incoming: Incoming) -> None:
         """Tell the broker that it may forget this message, unless it came on an earlier connection."""
         if incoming.connection == self._connection:
@@ -154,6 +194,7 @@ class Session:
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_publish = self._on_publish
         return client
 
     def _state(self, online: bool) -> bytes:
@@ -178,8 +219,9 @@ class Session:
                 for topic in (ALL_GATEWAY_STATES, ALL_LOCK_STATES, ALL_TELEMETRY, SINK_STATE)
             ]
             group = self._settings.share_group
-            pages = shared(group, ALL_PAGES) if group else ALL_PAGES
-            client.subscribe([(pages, SubscribeOptions(qos=1)), *topics])
+            pages = _grouped(group, ALL_PAGES)
+            signed = [pages] if self._handlers.result is None else [pages, _grouped(group, ALL_RESULTS)]
+            client.subscribe([*((topic, SubscribeOptions(qos=1)) for topic in signed), *topics])
             self._session_present = flags.session_present
         except Exception as error:  # noqa: BLE001 - entry point of a callback: whatever it is must stop the process
             self._handlers.fail(error)
@@ -224,15 +266,22 @@ class Session:
             "connection to the broker lost", reason=str(reason), client=self._settings.session_name, hint=hint
         )
 
+    def _on_publish(
+        self, _client: paho.Client, _data: Any, _mid: int, reason: ReasonCode, _props: Any
+    ) -> None:
+        if reason.is_failure:
+            _log.error("the broker refuses a message: check its access rules", reason=str(reason))
+
     def _on_message(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         try:
             topic = message.topic
             if topic.endswith(_PAGE_CHANNEL):
-                user = dict(getattr(message.properties, "UserProperty", ()))
-                received = Message(
-                    topic, bytes(message.payload), user.get("kid"), user.get("sig"), self._clock()
-                )
-                self._handlers.page(Incoming(received, message.mid, message.qos, self._connection))
+                self._handlers.page(self._incoming(message))
+            elif topic.endswith(_RESULT_CHANNEL):
+                if self._handlers.result is not None:
+                    self._handlers.result(self._incoming(message))
+                else:  # of a time when this session was another sink's: nobody waits for it here
+                    client.ack(message.mid, message.qos)
             elif topic == SINK_STATE:
                 # Several sinks share this topic: one that leaves must not make the others look dead.
                 if b'"online":false' in message.payload and not self._stopping:
@@ -241,6 +290,18 @@ class Session:
                 self._handlers.report(topic, bytes(message.payload), message.retain)
         except Exception as error:  # noqa: BLE001 - entry point of a callback: whatever it is must stop the process
             self._handlers.fail(error)
+
+    def _incoming(self, message: paho.MQTTMessage) -> Incoming:
+        user = dict(getattr(message.properties, "UserProperty", ()))
+        received = Message(
+            message.topic, bytes(message.payload), user.get("kid"), user.get("sig"), self._clock()
+        )
+        return Incoming(received, message.mid, message.qos, self._connection)
+
+
+def _grouped(group: str | None, topic_filter: str) -> str:
+    """Of several sinks in a group each message goes to one."""
+    return shared(group, topic_filter) if group else topic_filter
 
 
 def _properties(packet: int) -> Properties:

@@ -2,7 +2,8 @@
 
     session (MQTT) ─▶ Checking ─▶ Writing ─▶ ledger/book.py     pages, receipts, PUBACK
                       (or Checkers: the same in processes of their own)
-         └──────────▶ Inbox ────▶ Reporting ─▶ ledger           what gateways say of themselves
+         ├──────────▶ Inbox ────▶ Reporting ─▶ ledger           what gateways say of themselves
+         └◀─────────▶ Dispatching ◀──────────▶ ledger           orders out, their outcomes in; only with a signing key
 
 Each loop has a thread. If one of them ends, whatever the reason, the whole process stops with an error: what wasn't
 acknowledged comes again at the next start, so nothing is lost by that, and nobody believes in a sink that only looks
@@ -30,6 +31,11 @@ from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.quarantine import Quota
 from cloud_sink.metrics import SinkSight
 from cloud_sink.metrics_intake import IntakeFigures
+from cloud_sink.orders.commanding import Commanding
+from cloud_sink.orders.desiring import Desiring
+from cloud_sink.orders.dispatching import Dispatching
+from cloud_sink.orders.order_figures import OrderFigures
+from cloud_sink.orders.signing_key import load_signing_key
 from cloud_sink.patience import Patience
 from cloud_sink.reporting import Reporting
 from cloud_sink.reports import Inbox
@@ -82,11 +88,19 @@ class Sink:
         self._book = Book(self._database, self._quota, clock)
         self._patience, self._reporting_patience = Patience(random), Patience(random)
         inbox = Inbox(clock)
-        handlers = Handlers(self._take_page, self._forget_pages, inbox.put, self._failure.report)
+        with_orders = config.orders.signing_key is not None
+        handlers = Handlers(
+            self._take_page,
+            self._forget_incoming,
+            inbox.put,
+            self._failure.report,
+            self._take_result if with_orders else None,
+        )
         self.session = Session(
             config.mqtt, limits.receive_maximum, f"cloud-sink {software()}", handlers, clock
         )
         self._figures = IntakeFigures()
+        self._dispatching = self._make_dispatching(config, clock, random)
         self._checking = self._make_checking(limits.checking_processes)
         resending = Resending(limits.resend_after_s, limits.resend_at_most_every_s, random)
         self._writing = Writing(
@@ -114,14 +128,17 @@ class Sink:
     def sight(self) -> SinkSight:
         """What may be looked at while it runs. Who waits for the database makes progress, too."""
         checking, writing, patience = self._checking, self._writing, self._patience
+        loops: dict[str, Callable[[], float]] = {
+            "checking": lambda: checking.progressed_at,
+            "writing": lambda: max(writing.progressed_at, patience.progressed_at),
+            "reporting": lambda: self._reporting_patience.progressed_at,
+        }
+        if (dispatching := self._dispatching) is not None:
+            loops["orders"] = lambda: dispatching.progressed_at
         return SinkSight(
             self.session,
             self._figures,
-            {
-                "checking": lambda: checking.progressed_at,
-                "writing": lambda: max(writing.progressed_at, patience.progressed_at),
-                "reporting": lambda: self._reporting_patience.progressed_at,
-            },
+            loops,
             lambda: {"incoming": checking.waiting, "checked": checking.checked.qsize()},
             self._quota.total_bytes,
         )
@@ -165,6 +182,8 @@ class Sink:
 
     def _take_in(self, stop: threading.Event, reload: threading.Event) -> None:
         loops = {**self._checking.loops, "writing": self._writing.run, "reporting": self._reporting.run}
+        if self._dispatching is not None:
+            loops["orders"] = self._dispatching.run
         threads = [self._thread(name, loop, stop) for name, loop in loops.items()]
         self.session.start()
         try:
@@ -175,6 +194,24 @@ class Sink:
             for thread in threads:
                 thread.join(_JOIN_S)
             self.session.stop()
+
+    def _make_dispatching(
+        self, config: Config, clock: Callable[[], datetime], random: Random
+    ) -> Dispatching | None:
+        if config.orders.signing_key is None:
+            return None
+        key, database, session = load_signing_key(config.orders.signing_key), self._database, self.session
+        return Dispatching(
+            database,
+            session,
+            self.keys,
+            Commanding(database, session, key, clock, random),
+            Desiring(database, session, key, clock),
+            config.orders,
+            clock,
+            Patience(random),
+            OrderFigures(self._figures.registry),
+        )
 
     def _make_checking(self, processes: int) -> Checking | Checkers:
         def connection() -> int:
@@ -209,8 +246,14 @@ class Sink:
         thread.start()
         return thread
 
-    def _forget_pages(self) -> None:
+    def _forget_incoming(self) -> None:
         self._checking.forget()
+        if self._dispatching is not None:
+            self._dispatching.forget()
+
+    def _take_result(self, incoming: Incoming) -> None:
+        if self._dispatching is not None:
+            self._dispatching.put(incoming)
 
     def _take_page(self, incoming: Incoming) -> None:
         self._checking.put(incoming)

@@ -1,13 +1,14 @@
 """Access lists and the transponders in them. Raw numbers come out of here for one purpose: a desired state to send."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloud_sink.ledger.bulk import insert_rows
-from cloud_sink.ledger.instants import from_ms
+from cloud_sink.ledger.instants import from_ms, to_ms
 from cloud_sink.ledger.tables import access_entries, access_lists, transponders
 from cloud_sink.orders.model import AccessListView, ListedTransponder
 
@@ -20,9 +21,7 @@ def add_transponders(connection: Connection, uids: Mapping[bytes, str], now_ms: 
     known = known_credentials(connection, uids)
     number = int(connection.scalar(sa.select(sa.func.max(_t.transponder_no))) or 0)
     new = [credential for credential in uids if credential not in known]
-    rows = [
-        (credential, place, uids[credential], now_ms, 0) for place, credential in enumerate(new, number + 1)
-    ]
+    rows = [(credential, place, uids[credential], now_ms) for place, credential in enumerate(new, number + 1)]
     insert_rows(connection, transponders, rows)
     return len(new)
 
@@ -78,7 +77,7 @@ def add_list(
     )
     number = int(connection.scalar(sa.select(sa.func.max(_a.list_no))) or 0) + 1
     service, blocked = sum(each.service for each in entries), sum(each.blocked for each in entries)
-    row = (number, lock, version, len(entries), service, blocked, set_ms, actor, reason, None)
+    row = (number, lock, version, len(entries), service, blocked, set_ms, actor, reason, None, 1)
     insert_rows(connection, access_lists, [row])
     credentials = [bytes.fromhex(each.credential) for each in entries]
     rows = [
@@ -86,11 +85,6 @@ def add_list(
         for credential, each in zip(credentials, entries, strict=True)
     ]
     insert_rows(connection, access_entries, rows)
-    for start in range(0, len(credentials), _IN_CHUNK):
-        some = credentials[start : start + _IN_CHUNK]
-        connection.execute(
-            transponders.update().where(_t.credential.in_(some), _t.listed == 0).values(listed=1)
-        )
 
 
 def view_list(row: sa.Row[Any]) -> AccessListView:
@@ -99,3 +93,20 @@ def view_list(row: sa.Row[Any]) -> AccessListView:
         row.lock, row.version, row.entries, row.service, row.blocked, from_ms(row.set_ms), row.set_by, row.reason,
         None if row.until_ms is None else from_ms(row.until_ms),
     )  # fmt: skip
+
+
+def forget(connection: Connection, before: datetime, limit: int) -> int:
+    """Forget who was in lists whose time was over by then, at most `limit` lists, and the numbers of those of them whom
+    no list has any more. Returns how many lists. That there was a list, and who set it, stays.
+    """
+    over = sa.select(_a.list_no).where(_a.kept == 1, _a.until_ms < to_ms(before)).limit(limit)
+    lists = list(connection.scalars(over.order_by(_a.until_ms)))
+    for list_no in lists:
+        credentials = list(connection.scalars(sa.select(_e.credential).where(_e.list_no == list_no)))
+        connection.execute(access_entries.delete().where(_e.list_no == list_no))
+        unlisted = ~sa.exists().where(_e.credential == _t.credential)
+        for start in range(0, len(credentials), _IN_CHUNK):
+            some = credentials[start : start + _IN_CHUNK]
+            connection.execute(transponders.delete().where(_t.credential.in_(some), unlisted))
+        connection.execute(access_lists.update().where(_a.list_no == list_no).values(kept=0))
+    return len(lists)

@@ -69,7 +69,7 @@ def stop_sending(connection: Connection, command_no: int) -> None:
 
 
 def keep_outcomes(connection: Connection, answers: Sequence[Answer]) -> list[Kept]:
-    """Keep what gateways answered, in a transaction that holds the write lock; what is known already changes nothing."""
+    """Keep what gateways answered, in a transaction that holds the write lock; what is known changes nothing."""
     kept = [_keep(connection, answer) for answer in answers]
     news = [each for each in kept if each.is_news and each.command is not None]
     number = last_observation_no(connection)

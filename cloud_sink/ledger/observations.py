@@ -22,7 +22,7 @@ State = GatewayState | LockState | Telemetry
 
 
 class ReportKind(StrEnum):
-    """What a report is about: the gateway itself, one of its locks, how its machine is doing; or a command's outcome."""
+    """What a report is about: the gateway itself, a lock, how its machine is doing; or a command's outcome."""
 
     GATEWAY = "gateway"
     LOCK = "lock"

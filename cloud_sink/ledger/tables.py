@@ -301,17 +301,17 @@ command_outcomes = _table(
 )
 
 # Which number (`uid`, lower-case hexadecimal) a pseudonym stands for: what an access list for a lock is made with.
-# `listed` 1: it was in a list once; then it is forgotten when no list has it any more.
+# Forgotten with the last list that has it.
 transponders = _table(
     "transponders",
     sa.Column("credential", sa.LargeBinary(16), primary_key=True),
     sa.Column("transponder_no", BIG, nullable=False, unique=True),
     sa.Column("uid", sa.Text, nullable=False),
     sa.Column("added_ms", BIG, nullable=False),
-    sa.Column("listed", SMALL, nullable=False),
 )
 
-# Access lists as they were decided; `until_ms` NULL: the one that is wanted now. Entries of others go after a while.
+# Access lists as they were decided; `until_ms` NULL: the one that is wanted now. `kept` 1: its entries are here; those
+# of lists of before go after a while.
 access_lists = _table(
     "access_lists",
     _number("list_no"),
@@ -323,8 +323,10 @@ access_lists = _table(
     sa.Column("set_ms", BIG, nullable=False),
     sa.Column("set_by", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("until_ms", BIG, index=True),
+    sa.Column("until_ms", BIG),
+    sa.Column("kept", SMALL, nullable=False),
     sa.UniqueConstraint("lock", "version"),
+    sa.Index("ix_access_lists_kept", "kept", "until_ms"),
 )
 
 access_entries = _table(

@@ -94,7 +94,6 @@ def _make_access_lists() -> None:
         _required("transponder_no", BIG),
         _required("uid", sa.Text),
         _required("added_ms", BIG),
-        _required("listed", SMALL),
         sa.UniqueConstraint("transponder_no", name="uq_transponders_transponder_no"),
         sqlite_strict=True,
     )
@@ -107,10 +106,11 @@ def _make_access_lists() -> None:
         _required("set_ms", BIG),
         *(_required(name, sa.Text) for name in ("set_by", "reason")),
         sa.Column("until_ms", BIG),
+        _required("kept", SMALL),
         sa.UniqueConstraint("lock", "version", name="uq_access_lists_lock"),
         sqlite_strict=True,
     )
-    op.create_index("ix_access_lists_until_ms", "access_lists", ["until_ms"])
+    op.create_index("ix_access_lists_kept", "access_lists", ["kept", "until_ms"])
     op.create_table(
         "access_entries",
         _number("list_no"),
