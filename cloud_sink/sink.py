@@ -31,11 +31,7 @@ from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.quarantine import Quota
 from cloud_sink.metrics import SinkSight
 from cloud_sink.metrics_intake import IntakeFigures
-from cloud_sink.orders.commanding import Commanding
-from cloud_sink.orders.desiring import Desiring
-from cloud_sink.orders.dispatching import Dispatching
-from cloud_sink.orders.order_figures import OrderFigures
-from cloud_sink.orders.signing_key import load_signing_key
+from cloud_sink.orders.dispatching import make_dispatching
 from cloud_sink.patience import Patience
 from cloud_sink.reporting import Reporting
 from cloud_sink.reports import Inbox
@@ -100,7 +96,9 @@ class Sink:
             config.mqtt, limits.receive_maximum, f"cloud-sink {software()}", handlers, clock
         )
         self._figures = IntakeFigures()
-        self._dispatching = self._make_dispatching(config, clock, random)
+        self._dispatching = make_dispatching(
+            config.ledger.url, config.orders, self.session, self.keys, clock, random, self._figures.registry
+        )
         self._checking = self._make_checking(limits.checking_processes)
         resending = Resending(limits.resend_after_s, limits.resend_at_most_every_s, random)
         self._writing = Writing(
@@ -179,6 +177,8 @@ class Sink:
         finally:
             self._checking.close()
             self._database.close()
+            if self._dispatching is not None:
+                self._dispatching.close()
 
     def _take_in(self, stop: threading.Event, reload: threading.Event) -> None:
         loops = {**self._checking.loops, "writing": self._writing.run, "reporting": self._reporting.run}
@@ -194,24 +194,6 @@ class Sink:
             for thread in threads:
                 thread.join(_JOIN_S)
             self.session.stop()
-
-    def _make_dispatching(
-        self, config: Config, clock: Callable[[], datetime], random: Random
-    ) -> Dispatching | None:
-        if config.orders.signing_key is None:
-            return None
-        key, database, session = load_signing_key(config.orders.signing_key), self._database, self.session
-        return Dispatching(
-            database,
-            session,
-            self.keys,
-            Commanding(database, session, key, clock, random),
-            Desiring(database, session, key, clock),
-            config.orders,
-            clock,
-            Patience(random),
-            OrderFigures(self._figures.registry),
-        )
 
     def _make_checking(self, processes: int) -> Checking | Checkers:
         def connection() -> int:

@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
+from random import Random
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from cloud_sink.errors import LedgerRefused
 from cloud_sink.keys import KeyRing
@@ -26,6 +28,7 @@ from cloud_sink.orders.commanding import Commanding
 from cloud_sink.orders.desiring import Desiring
 from cloud_sink.orders.order_figures import OrderFigures
 from cloud_sink.orders.settings import OrdersSection
+from cloud_sink.orders.signing_key import load_signing_key
 from cloud_sink.patience import Patience
 from cloud_sink.session import Incoming, Session
 
@@ -34,6 +37,28 @@ _IDLE_S = 0.5
 _BATCH = 200
 _GIVE_UP_ROWS = 1000
 _GIVE_UP_EVERY = timedelta(minutes=10)
+
+
+def make_dispatching(
+    url: str,
+    settings: OrdersSection,
+    session: Session,
+    keys: Callable[[], KeyRing],
+    clock: Callable[[], datetime],
+    random: Random,
+    registry: CollectorRegistry,
+) -> "Dispatching | None":
+    """Return what sends a sink's orders, None without a signing key. ConfigError if that can't be used.
+
+    `url`: the ledger's. Its connections are its own: pages never wait for one that orders have.
+    """
+    if settings.signing_key is None:
+        return None
+    key, database = load_signing_key(settings.signing_key), Database(url)
+    commanding = Commanding(database, session, key, clock, random)
+    desiring = Desiring(database, session, key, clock)
+    patience, figures = Patience(random), OrderFigures(registry)
+    return Dispatching(database, session, keys, commanding, desiring, settings, clock, patience, figures)
 
 
 class Dispatching:
@@ -69,6 +94,9 @@ class Dispatching:
     def progressed_at(self) -> float:
         """When it last came round, or last tried while the database is away (monotonic s)."""
         return max(self._came_round_at, self._patience.progressed_at)
+
+    def close(self) -> None:
+        self._database.close()
 
     def put(self, incoming: Incoming) -> None:
         """Hand over an outcome; what isn't acknowledged is bounded by the receive maximum, and so is this queue."""
