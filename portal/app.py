@@ -22,6 +22,7 @@ from starlette.types import Lifespan
 
 from portal import answers
 from portal.access import guard
+from portal.access_keeper import AccessKeeper
 from portal.accounts.book import Accounts, utc_now
 from portal.accounts.password import Passwords
 from portal.api import billing as api_billing
@@ -32,6 +33,7 @@ from portal.api import household as api_household
 from portal.api import live as api_live
 from portal.api import locks as api_locks
 from portal.api import me as api_me
+from portal.api import orders as api_orders
 from portal.api import quality as api_quality
 from portal.api import sites as api_sites
 from portal.api import things as api_things
@@ -60,10 +62,12 @@ from portal.pages import (
     language,
     locks,
     login,
+    orders,
     probes,
     quality,
     sites,
     start,
+    transponders,
 )
 from portal.route_names import API_PREFIX
 from portal.security import SecurityHeaders
@@ -77,6 +81,7 @@ API_ROUTERS = (
     api_fleet.router,
     api_sites.router,
     api_locks.router,
+    api_orders.router,
     api_things.router,
     api_quality.router,
     api_feed.router,
@@ -95,6 +100,7 @@ PAGE_ROUTERS = (
     fleet.router,
     sites.router,
     locks.router,
+    orders.router,
     alarms.router,
     quality.router,
     deeds.router,
@@ -104,6 +110,7 @@ PAGE_ROUTERS = (
     billing_papers.router,
     household.router,
     household_links.router,
+    transponders.router,
 )
 _STATIC = Path(__file__).parent / "static"
 
@@ -124,6 +131,7 @@ def make_services(
         sink=sink,
         billing=billing,
         billing_desk=None if billing is None else BillingDesk(billing, clock),
+        access=_make_keeper(settings, billing, sink, clock, on_death),
         hub=Hub(SinkSource(sink), settings.sink.poll_interval_s, settings.limits, metrics, on_death),
         words=load_words(),
         limiter=Limiter(settings.limits),
@@ -132,12 +140,26 @@ def make_services(
     )
 
 
+def _make_keeper(
+    settings: Config,
+    billing: BillingDoor | None,
+    sink: SinkDoor,
+    clock: Callable[[], datetime],
+    on_death: Callable[[BaseException], None],
+) -> AccessKeeper | None:
+    if billing is None or not settings.access.follow_masterdata or not sink.signs_orders:
+        return None
+    return AccessKeeper(billing, sink, clock, settings.access.look_every_s, on_death)
+
+
 def create_app(services: Services) -> FastAPI:
     """Return the application. The accounts must be prepared; the services are closed by whoever made them."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         services.hub.start()
+        if services.access is not None:
+            services.access.start()
         yield
         services.hub.end_streams()
 

@@ -6,12 +6,14 @@ may come from any thread. Steps name the run as the clerk saw it (`Seen`): if it
 Billing's own rules (transition table, four eyes, gates) are billing's: what it refuses becomes `Refused`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from billing_aggregator.access.lists import EstateAccess, WantedEntry, WantedList, make_list
+from billing_aggregator.access.reading import read_access
 from billing_aggregator.commands.sources import gather_sources
 from billing_aggregator.config import load_config
 from billing_aggregator.days import day_of
@@ -29,6 +31,12 @@ from billing_aggregator.errors import NotFound as BillingNotFound
 from billing_aggregator.invoice.book import InvoiceBook
 from billing_aggregator.invoice.store import Documents, StoredInvoice
 from billing_aggregator.masterdata.facts import CostItem, Property
+from billing_aggregator.masterdata.transponders import (
+    Blocked,
+    Holding,
+    block_transponder,
+    list_household_holdings,
+)
 from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW, Agreement, DayRange, OwnPour, Review
 from billing_aggregator.runs import approval, delivery, revising
 from billing_aggregator.runs.approval import Barred
@@ -58,34 +66,16 @@ from billing_aggregator.runs.showing import RowView, RunView, look_at
 from billing_aggregator.runs.standing import HouseholdStanding, Standing, cut_household, stand_today
 from billing_aggregator.runs.states import FINAL_STATES, TRANSITIONS, RunEvent, RunState
 from portal.errors import ConfigError, NotThere, Refused, Unavailable
+from portal.run_names import RunName, Seen
 
 __all__ = [
-    "CAP_ROW", "UNATTRIBUTED_ROW", "Agreement", "Barred", "BillingDoor", "ChamberMetering", "CostItem", "DayRange",
-    "Deadlines", "DeliveredStatement", "Documents", "DwellingLine", "EventRecord", "Household",
-    "HouseholdStanding", "Move", "Obstacle", "OwnPour", "Property", "PropertyLine", "PropertyView", "Proposal",
-    "Replay", "Review", "RevisionDocument", "RowView", "RunLine", "RunName", "RunRecord", "RunState", "RunView",
-    "Seen", "Sheet", "Sources", "Standing", "StoredInvoice", "encode_values",
+    "CAP_ROW", "UNATTRIBUTED_ROW", "Agreement", "Barred", "BillingDoor", "Blocked", "ChamberMetering", "CostItem",
+    "DayRange", "Deadlines", "DeliveredStatement", "Documents", "DwellingLine", "EstateAccess", "EventRecord",
+    "Holding", "Household", "HouseholdStanding", "Move", "Obstacle", "OwnPour", "Property", "PropertyLine",
+    "PropertyView", "Proposal", "Replay", "Review", "RevisionDocument", "RowView", "RunLine", "RunName", "RunRecord",
+    "RunState", "RunView", "Seen", "Sheet", "Sources", "Standing", "StoredInvoice", "WantedEntry", "WantedList",
+    "encode_values", "make_list",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class RunName:
-    """A run by its name. `revision` None: the latest."""
-
-    property_id: str
-    first: date
-    revision: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.property_id}/{self.first}" + ("" if self.revision is None else f"/{self.revision}")
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A run as somebody saw it: `steps` had been taken. What he does now is meant for exactly that."""
-
-    name: RunName
-    steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +290,28 @@ class BillingDoor:
             if run.steps != seen.steps:
                 raise Refused("billing.moved_on", run=str(run))
             return _name(take(books, run))
+
+    # Transponders, and what the locks' access lists are made of
+
+    def access_changes(self, after_fact: int) -> tuple[int, tuple[str, ...]]:
+        """Return the newest fact's number, and the properties of which any was entered after this one."""
+        with self._books() as books:
+            return books.masterdata.changed_after(after_fact)
+
+    def read_access(self, properties: Sequence[str]) -> tuple[EstateAccess, ...]:
+        """Return what these properties' access lists are worked out from; unknown ones are left out."""
+        with self._books() as books:
+            return read_access(books.masterdata, properties)
+
+    def holdings(self, property_id: str, row: str) -> tuple[Holding, ...]:
+        """Return the transponders that a row has, had or will have."""
+        with self._books() as books:
+            return list_household_holdings(books.masterdata, property_id, row)
+
+    def block_transponder(self, property_id: str, credential: str, actor: str, reason: str) -> Blocked:
+        """Mark a transponder lost: from now on it is nobody's."""
+        with self._books(writing=True) as books:
+            return block_transponder(books.masterdata, credential, actor, reason, property_id=property_id)
 
     # The operator's own invoices
 

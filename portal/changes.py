@@ -51,6 +51,12 @@ def tell_value(words: Words, fmt: Formatting, change: Change) -> str:
     return _known(words, f"changed.{head}", value)
 
 
+def name_chambers(words: Words, mask: int) -> str:
+    """Return the chambers of an enable mask: bit 0 is chamber 1."""
+    numbers = ", ".join(str(bit + 1) for bit in range(8) if mask >> bit & 1)
+    return words.t("order.chamber_list", numbers=numbers) if numbers else words.t("order.no_chamber")
+
+
 def _cause(words: Words, cause: str) -> str:
     return _known(words, "fault" if words.has(f"fault.{cause}") else "state", cause)
 

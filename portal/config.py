@@ -82,6 +82,15 @@ class BillingSection(_Section):
     config: Path | None = None
 
 
+class AccessSection(_Section):
+    """`follow_masterdata`: locks get the access lists that the master data want, if the portal shows bills and the sink
+    signs orders. `look_every_s`: so often it is looked whether they are others by now.
+    """
+
+    follow_masterdata: bool = True
+    look_every_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
+
+
 class AccountsSection(_Section):
     """`url`: database of users, sessions, API tokens, links and the log of writes, as in the sink's [ledger]."""
 
@@ -145,6 +154,7 @@ class Config(_Section):
     web: WebSection = WebSection()
     sink: SinkSection = SinkSection()
     billing: BillingSection = BillingSection()
+    access: AccessSection = AccessSection()
     accounts: AccountsSection = AccountsSection()
     limits: LimitsSection = LimitsSection()
     shown: ShownSection = ShownSection()

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from portal import cookies
 from portal.access import CSRF_FIELD, csrf_token_of
-from portal.changes import name_change, tell_value
+from portal.changes import name_chambers, name_change, tell_value
 from portal.roles import NOBODY, Permission, Viewer, ViewerKind
 from portal.services import Services, services_of
 from portal.words.catalog import LANGUAGES, Words, choose_language
@@ -66,8 +66,8 @@ def render(
     """Return a page, or a part of one for htmx.
 
     Templates find: `t(key, **values)`, `n(key, count)`, `w(group, value)`: words; `fmt`: numbers, days, volumes, money;
-    `name_change(change)`, `tell_value(change)`: what has changed in a twin, and what it became; `viewer`,
-    `may(permission)`; `navigation`; `csrf_token` for forms (macro `csrf()` of macros.html); `now`.
+    `name_change(change)`, `tell_value(change)`: what has changed in a twin, and what it became; `chambers_in(mask)`;
+    `viewer`, `may(permission)`; `navigation`; `csrf_token` for forms (macro `csrf()` of macros.html); `now`.
     """
     services = services_of(request)
     words = words_of(request, viewer)
@@ -97,6 +97,7 @@ def _surroundings(request: Request, services: Services, viewer: Viewer, words: W
         "fmt": fmt,
         "name_change": partial(name_change, words),
         "tell_value": partial(tell_value, words, fmt),
+        "chambers_in": partial(name_chambers, words),
         "language": words.language,
         "languages": LANGUAGES,
         "viewer": viewer,

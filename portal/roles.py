@@ -17,6 +17,7 @@ class Permission(StrEnum):
     FEED_READ = "feed:read"  # the feed of events by site, replayed from any sequence
     BILLING_READ = "billing:read"  # runs, statements, invoices
     BILLING_WRITE = "billing:write"  # draft, decide, approve, finalize, correct
+    TRANSPONDERS_WRITE = "transponders:write"  # mark a resident's transponder lost
     LINKS_WRITE = "links:write"  # make and revoke households' personal links
     ACCOUNTS_READ = "accounts:read"  # who has access, and the log of all writes
     ACCOUNTS_WRITE = "accounts:write"  # users and API tokens
@@ -36,7 +37,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.OPERATOR: frozenset(
         {P.FLEET_READ, P.PSEUDONYMS_READ, P.LOCK_WRITE, P.FEED_READ, P.BILLING_READ, P.ACCOUNTS_READ, P.ACCOUNTS_WRITE}
     ),
-    Role.CLERK: frozenset({P.FLEET_READ, P.PSEUDONYMS_READ, P.BILLING_READ, P.BILLING_WRITE, P.LINKS_WRITE}),
+    Role.CLERK: frozenset(
+        {P.FLEET_READ, P.PSEUDONYMS_READ, P.BILLING_READ, P.BILLING_WRITE, P.TRANSPONDERS_WRITE, P.LINKS_WRITE}
+    ),
     Role.TECHNICIAN: frozenset({P.FLEET_READ, P.PSEUDONYMS_READ, P.LOCK_WRITE}),
     Role.READER: frozenset({P.FLEET_READ}),
 }  # fmt: skip

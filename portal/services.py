@@ -6,6 +6,7 @@ from datetime import datetime
 
 from fastapi import Request
 
+from portal.access_keeper import AccessKeeper
 from portal.accounts.book import Accounts
 from portal.billing_desk import BillingDesk
 from portal.billing_door import BillingDoor
@@ -20,13 +21,17 @@ from portal.words.catalog import Words
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`clock` gives the time in UTC. `billing` and `billing_desk` are None where the portal is run without bills."""
+    """`clock` gives the time in UTC. `billing` and `billing_desk` are None where the portal is run without bills.
+
+    `access` is None where locks don't get their access lists from here.
+    """
 
     settings: Config
     accounts: Accounts
     sink: SinkDoor
     billing: BillingDoor | None
     billing_desk: BillingDesk | None
+    access: AccessKeeper | None
     hub: Hub
     words: dict[str, Words]
     limiter: Limiter
@@ -51,6 +56,8 @@ class Services:
         """Close everything, in the opposite order of its making."""
         self.hub.close()
         self.limiter.close()
+        if self.access is not None:
+            self.access.close()
         if self.billing_desk is not None:
             self.billing_desk.close()
         self.sink.close()

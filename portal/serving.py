@@ -23,8 +23,8 @@ _HEADER_BYTES = 32 * 1024
 _NOTIFY_EVERY_S = 5
 
 
-class LiveThreadDied(PortalError):
-    """The thread of the live stream has ended. Stop the process, so that it is started anew."""
+class ThreadDied(PortalError):
+    """A thread of the portal's own has ended, as its log says. Stop the process, so that it is started anew."""
 
 
 class Server(uvicorn.Server):
@@ -109,7 +109,7 @@ def _systemd(message: str) -> Callable[[], Awaitable[None]]:
 
 
 def run_until_stopped(settings: Config, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C. LiveThreadDied: something unexpected happened, start anew."""
+    """Serve until SIGTERM or Ctrl-C. ThreadDied: something unexpected happened, start anew."""
     died: list[BaseException] = []
     servers: list[Server] = []
 
@@ -133,4 +133,4 @@ def run_until_stopped(settings: Config, announce: Callable[[str], None]) -> None
     finally:
         services.close()
     if died:
-        raise LiveThreadDied(f"the live stream's thread died: {died[0]!r}")
+        raise ThreadDied(f"a thread died: {died[0]!r}")

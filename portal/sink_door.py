@@ -18,6 +18,7 @@ from cloud_sink.errors import ConfigError as SinkConfigError
 from cloud_sink.errors import InputRejected, NotPossible, SinkError
 from cloud_sink.feed_reading import BATCH_CONTENT_TYPE, FeedReader, FeedSite, to_batch
 from cloud_sink.gaps import Cause, PageGap, RecordGap, Whereabouts
+from cloud_sink.ledger import latest_reports
 from cloud_sink.ledger.database import Database
 from cloud_sink.listings import (
     DisputeLine,
@@ -31,6 +32,15 @@ from cloud_sink.listings import (
 from cloud_sink.lock_journal import JournalKey, JournalRow, Place, read_lock_journal
 from cloud_sink.operating import Author, Operations
 from cloud_sink.operator_events import SubjectKind, WishedProperty
+from cloud_sink.orders.model import (
+    AccessList,
+    AccessListView,
+    Action,
+    CommandState,
+    CommandView,
+    ListedTransponder,
+)
+from cloud_sink.orders.ordering import DEFAULT_TTL_S, LONGEST_TTL_S, Ordering
 from cloud_sink.projections.twins.describing import (
     TD_MEDIA_TYPE,
     property_values,
@@ -63,13 +73,20 @@ from portal.errors import ConfigError, Invalid, Refused, Unavailable
 
 __all__ = [
     "BATCH_CONTENT_TYPE",
+    "DEFAULT_TTL_S",
+    "LONGEST_TTL_S",
     "TD_MEDIA_TYPE",
+    "AccessList",
+    "AccessListView",
+    "Action",
     "Alarm",
     "AlarmKind",
     "Author",
     "BillingImpact",
     "Cause",
     "Change",
+    "CommandState",
+    "CommandView",
     "Connectivity",
     "DayPours",
     "DisputeLine",
@@ -84,9 +101,11 @@ __all__ = [
     "JournalLine",
     "JournalRow",
     "Lifecycle",
+    "ListedTransponder",
     "LockSummary",
     "LockTwin",
     "Operations",
+    "Ordering",
     "Overview",
     "PageGap",
     "Place",
@@ -118,6 +137,7 @@ class _Parts:
     twins: TwinReader | None = None
     feed: FeedReader | None = None
     operations: Operations | None = None
+    orders: Ordering | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +164,12 @@ class SinkDoor:
         self._looking = threading.Lock()
         self._seen: _Seen | None = None
         self._database = Database(self.config.ledger.url, read_only=True)
+
+    @property
+    def signs_orders(self) -> bool:
+        """True if the sink can order anything of locks: its configuration names a key that orders are signed with."""
+        orders = getattr(self.config, "orders", None)
+        return orders is not None and orders.signing_key is not None
 
     @contextmanager
     def ledger(self) -> Iterator[LedgerReader]:
@@ -187,6 +213,31 @@ class SinkDoor:
                     self._parts.operations = Operations(self.config.ledger.url, self._clock)
                 operations = self._parts.operations
             yield operations
+
+    @contextmanager
+    def orders(self) -> Iterator[Ordering]:
+        """What is ordered of locks: commands and access lists. Invalid and Refused as for `operations`."""
+        with _translating():
+            with self._opening:
+                if self._parts.orders is None:
+                    self._parts.orders = Ordering(self.config.ledger.url, self._clock)
+                orders = self._parts.orders
+            yield orders
+
+    def property_of_locks(self) -> dict[str, str]:
+        """Return all locks that a gateway has reported, each with the property that its description names, or ""."""
+        with self.operations() as operations:
+            return {
+                each.lock: each.description.property_id if each.description else ""
+                for each in operations.locks()
+                if each.gateway is not None
+            }
+
+    def reported_list_version(self, lock: str) -> int | None:
+        """Return the version of the access list that a lock has, as it says; None if that isn't known."""
+        with _translating(), self._database.reading() as connection:
+            heard = latest_reports.lock(connection, lock)
+        return None if heard is None else heard[2].access_list_version
 
     def overview(self) -> Overview:
         """Return the fleet as it is now. Made once for all who ask at the same time, anew only if something changed
@@ -243,7 +294,7 @@ class SinkDoor:
         """Close all connections."""
         with self._opening:
             parts, self._parts = self._parts, _Parts()
-        for part in (parts.ledger, parts.twins, parts.feed, parts.operations):
+        for part in (parts.ledger, parts.twins, parts.feed, parts.operations, parts.orders):
             if part is not None:
                 part.close()
         self._database.close()

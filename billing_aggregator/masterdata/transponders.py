@@ -1,6 +1,6 @@
 """Who holds which transponder, and a lost one: it is ended in the master data, from which locks get their access lists.
 
-    list_holdings(snapshot)           everybody's, with dwelling and party
+    list_household_holdings(…)        a household's transponders
     find_transponder(masterdata, …)   one transponder's holders, in all properties
     block_transponder(masterdata, …)  it is nobody's from an instant on: who said so and why is kept
 
@@ -77,6 +77,13 @@ def list_holdings(snapshot: Snapshot, history: Iterable[HistoryEntry] = ()) -> I
             reason="" if entry is None else entry.reason,
             entered_at=None if entry is None else entry.at,
         )
+
+
+def list_household_holdings(masterdata: MasterData, property_id: str, row: str) -> tuple[Holding, ...]:
+    """Return the transponders that a row (`dwelling/party`) has, had or will have, and who entered that."""
+    snapshot = masterdata.snapshot(property_id)
+    history = masterdata.history(property_id, CREDENTIAL.name)
+    return tuple(each for each in list_holdings(snapshot, history) if f"{each.dwelling}/{each.party}" == row)
 
 
 def find_transponder(masterdata: MasterData, credential: str) -> tuple[Holding, ...]:

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from portal.access import require
 from portal.billing_desk import BillingDesk
-from portal.billing_door import RunName, RunState, Seen, Sheet
+from portal.billing_door import DayRange, RunName, RunState, Seen, Sheet
 from portal.errors import PortalError, Refused, Unavailable
 from portal.jobs import Job, JobState
 from portal.rendering import is_fragment, render, words_of
@@ -16,6 +16,8 @@ from portal.roles import Permission, Viewer
 from portal.services import services_of
 
 ID = r"^[A-Za-z0-9._-]+$"  # as billing's master data have them
+ROW = r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$"
+EVER = DayRange(date(1900, 1, 1), None)
 Reads = Annotated[Viewer, Depends(require(Permission.BILLING_READ))]
 Writes = Annotated[Viewer, Depends(require(Permission.BILLING_WRITE))]
 PropertyId = Annotated[str, Path(pattern=ID, max_length=64)]

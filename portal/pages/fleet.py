@@ -47,6 +47,7 @@ def show_fleet(
         **(_map(request, after) if view == "map" else _list(request, wanted, sort, after)),
         "wanted": wanted,
         "sort": sort,
+        "access_waiting": _access_waiting(request),
     }
     return render(request, viewer, "fleet.html", values)
 
@@ -83,6 +84,12 @@ def show_list(
 def show_alarms(request: Request, viewer: Reads) -> Response:
     """Show the open alarms alone."""
     return render(request, viewer, "fleet_alarms.html", _alarms(request))
+
+
+def _access_waiting(request: Request) -> list[str]:
+    """Return the locks of which somebody has to say whether their access lists are meant."""
+    access = services_of(request).access
+    return [] if access is None else [each.lock for each in access.waiting()]
 
 
 def _filter(site: str, health: str, lifecycle: str, text: str) -> Filter:

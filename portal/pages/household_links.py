@@ -1,15 +1,14 @@
 """A dwelling's personal links: made, shown once and revoked by a clerk."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from portal.access import require
-from portal.billing_door import DayRange
 from portal.errors import NotThere
-from portal.pages.billing_paths import ID
+from portal.pages.billing_paths import EVER, ID, ROW
 from portal.paging import LARGEST
 from portal.rendering import render
 from portal.roles import Permission, Viewer
@@ -17,10 +16,8 @@ from portal.services import services_of
 
 router = APIRouter()
 Makes = Annotated[Viewer, Depends(require(Permission.LINKS_WRITE))]
-_ROW = r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$"
 PropertyId = Annotated[str, Query(pattern=ID, max_length=64)]
-Row = Annotated[str, Query(pattern=_ROW, max_length=130)]
-_EVER = DayRange(date(1900, 1, 1), None)
+Row = Annotated[str, Query(pattern=ROW, max_length=130)]
 _DAYS = 400
 
 
@@ -35,12 +32,12 @@ def add_link(
     request: Request,
     viewer: Makes,
     property: Annotated[str, Form(pattern=ID, max_length=64)],
-    row: Annotated[str, Form(pattern=_ROW, max_length=130)],
+    row: Annotated[str, Form(pattern=ROW, max_length=130)],
     days: Annotated[int, Form(ge=1)] = _DAYS,
 ) -> Response:
     """Make a link that shows all days of the household's occupancy, and show it: it can't be shown again."""
     services = services_of(request)
-    own = services.bills.household(property, row, _EVER)
+    own = services.bills.household(property, row, EVER)
     if not own.days:
         raise NotThere(f"{row} has no days")
     end = own.days[-1].end
@@ -58,7 +55,7 @@ def revoke_link(
     viewer: Makes,
     number: Annotated[int, Path(ge=1, le=LARGEST)],
     property: Annotated[str, Form(pattern=ID, max_length=64)],
-    row: Annotated[str, Form(pattern=_ROW, max_length=130)],
+    row: Annotated[str, Form(pattern=ROW, max_length=130)],
 ) -> Response:
     """End a link, and every session that it opened."""
     services_of(request).accounts.links.revoke(number, viewer.name)
@@ -67,7 +64,7 @@ def revoke_link(
 
 def _show(request: Request, viewer: Viewer, property_id: str, row: str, made: str | None) -> Response:
     services = services_of(request)
-    own = services.bills.household(property_id, row, _EVER)
+    own = services.bills.household(property_id, row, EVER)
     dwelling, _, party = row.partition("/")
     links = [
         link for link in services.accounts.links.page(property_id, dwelling) if link.household.party == party

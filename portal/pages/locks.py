@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from portal.access import require
 from portal.errors import Invalid, NotThere
+from portal.pages.orders import access_of, forms_of, orders_of
 from portal.paging import cut, numbers_of
 from portal.records import page_of_journal
 from portal.rendering import render
@@ -42,6 +43,8 @@ def show_lock(request: Request, viewer: Reads, lock: Lock, at: Cursor = "", befo
         "moves": moves_from(twin.summary.lifecycle),
         "properties": list(WishedProperty),
     }
+    if instant is None:
+        values |= {**orders_of(request, lock), **access_of(request, viewer, lock), **forms_of(request, twin)}
     return render(request, viewer, "lock.html", values)
 
 

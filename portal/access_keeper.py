@@ -1,0 +1,227 @@
+"""Keeps the locks' access lists as the master data want them: a thread that looks every few seconds.
+
+    master data (who holds which transponder) ──▶ wanted list ──weigh──▶ sink's door ──▶ gateway ──▶ lock
+    locks (reported, described)               ──▶   of a lock             set_access_list
+
+Looking costs next to nothing while nothing has changed: the number of the newest fact tells, and the instant at which
+the next change takes effect by itself. Nothing is kept here that couldn't be worked out again: another portal beside
+this one gives the same lists, and the sink takes a list that it has as no change.
+
+Drops that may be a mistake are held back (access_weighing.py); so is the first list for a lock that has one already
+which nobody gave it here. `release` lets both go.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+import structlog
+
+from portal.access_estates import EstateBook
+from portal.access_standing import ListState, Standing
+from portal.access_weighing import Weighed, weigh
+from portal.billing_door import BillingDoor, EstateAccess, WantedList, make_list
+from portal.errors import NotThere, Refused, Unavailable
+from portal.sink_door import Author, SinkDoor
+
+log = structlog.get_logger(__name__)
+ACTOR = "masterdata"
+_AT_ONCE = (
+    50  # properties that are read with one opening of billing's books; locks between two looks at who waits
+)
+_LOCKS_EVERY = timedelta(seconds=15)  # a lock that was reported for the first time gets its list within that
+_PATIENCE_S = 10.0
+
+
+class AccessKeeper:
+    """`look` is called by the thread; `standing` and `release` by anybody."""
+
+    def __init__(
+        self,
+        billing: BillingDoor,
+        sink: SinkDoor,
+        clock: Callable[[], datetime],
+        interval_s: float,
+        on_death: Callable[[BaseException], None] = lambda _error: None,
+    ) -> None:
+        """`on_death`: told if the thread dies of an error that nobody expected."""
+        self._billing = billing
+        self._sink = sink
+        self._clock = clock
+        self._interval_s = interval_s
+        self._on_death = on_death
+        self._book = EstateBook()
+        self._fact_no = -1
+        self._locks: frozenset[str] = frozenset()
+        self._locks_read_at: datetime | None = None
+        self._numbers_mark = -1
+        self._due: set[str] = set()
+        self._standings: dict[str, Standing] = {}
+        self._turn = threading.Lock()  # whoever works on lists
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread = threading.Thread(target=self._guard, name="access lists", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=30)
+
+    def hurry(self) -> None:
+        """Look at once: something was changed here."""
+        self._wake.set()
+
+    def standing(self, lock: str) -> Standing | None:
+        """Return what the last look found; None if the lock is no property's, or wasn't looked at yet."""
+        return self._standings.get(lock)
+
+    def waiting(self) -> list[Standing]:
+        """Return the locks of which somebody has to say whether their lists are meant, in order."""
+        return [each for _, each in sorted(self._standings.copy().items()) if each.waits]
+
+    def release(self, lock: str, admitted: int, author: Author) -> Standing:
+        """Give a lock the list that the master data want, whatever was held back.
+
+        `admitted`: so many would be, as he who decides was shown; Refused if it isn't so any more.
+        """
+        with self._turn:
+            self._read_changes()
+            estates = self._book.estates_of(lock)
+            if lock not in self._locks or not estates:
+                raise NotThere(f"the master data have no list for lock {lock}")
+            wanted = make_list(lock, estates, self._clock())
+            if wanted.too_many:
+                raise Refused("access.too_many", count=wanted.too_many)
+            if len(wanted.admitted) != admitted:
+                raise Refused("access.moved_on", admitted=len(wanted.admitted))
+            weighed = weigh((), wanted, frozenset(), release=True)
+            return self._give(self._begin(lock, estates, wanted), weighed, author)
+
+    def look(self) -> None:
+        """Give each lock its list whose list may have become another one. Unavailable: a database is away."""
+        with self._turn:
+            self._read_changes()
+        while self._due and not self._stop.is_set():
+            with self._turn:
+                for lock in list(islice(self._due, _AT_ONCE)):
+                    self._look_at(lock)
+                    self._due.discard(lock)
+
+    def _read_changes(self) -> None:
+        """Note what has changed since the last look: facts, days that have come, locks, transponders' numbers."""
+        now = self._clock()
+        newest, names = self._billing.access_changes(self._fact_no)
+        waiting: Sequence[str] = names
+        while waiting and not self._stop.is_set():
+            some, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
+            self._due |= self._book.enter(some, self._billing.read_access(some), now)
+        if not waiting:
+            self._fact_no = newest
+        self._due |= self._book.turn(now)
+        self._read_locks(now)
+        with self._sink.orders() as orders:
+            mark = orders.transponders_mark()
+        if mark != self._numbers_mark:
+            self._due |= {lock for lock, each in self._standings.items() if each.unknown}
+            self._numbers_mark = mark
+        self._due &= self._locks  # what no gateway has reported can't be given anything
+
+    def _read_locks(self, now: datetime) -> None:
+        if self._locks_read_at is not None and now - self._locks_read_at < _LOCKS_EVERY:
+            return
+        described = self._sink.property_of_locks()
+        self._due |= self._book.describe({lock: name for lock, name in described.items() if name})
+        self._due |= described.keys() - self._locks
+        self._due |= {lock for lock, each in self._standings.items() if each.state.is_tried_again}
+        self._locks = frozenset(described)
+        self._locks_read_at = now
+
+    def _look_at(self, lock: str) -> None:
+        estates = self._book.estates_of(lock)
+        if not estates:  # nobody has said whose it is: it keeps what it has
+            self._standings.pop(lock, None)
+            return
+        wanted = make_list(lock, estates, self._clock())
+        standing = self._begin(lock, estates, wanted)
+        with self._sink.orders() as orders:
+            given = orders.access_list(lock)
+        has = self._sink.reported_list_version(lock) if given is None else None
+        if wanted.too_many:
+            self._standings[lock] = replace(standing, state=ListState.TOO_MANY)
+        elif given is None and has is None:
+            self._standings[lock] = replace(standing, state=ListState.UNREAD)
+        elif given is None and has:
+            self._standings[lock] = replace(standing, state=ListState.TAKEOVER)
+        else:
+            before = self._standings.get(lock, standing)
+            weighed = weigh(() if given is None else given.transponders, wanted, before.held)
+            self._give(standing, weighed, Author(ACTOR, f"fact {self._fact_no}"))
+            if weighed.held - before.held:
+                _warn(lock, weighed)
+
+    def _begin(self, lock: str, estates: Sequence[EstateAccess], wanted: WantedList) -> Standing:
+        return Standing(
+            lock=lock,
+            properties=tuple(each.property for each in estates),
+            admitted=len(wanted.admitted),
+            looked_at=self._clock(),
+            left_out=wanted.left_out,
+        )
+
+    def _give(self, standing: Standing, weighed: Weighed, author: Author) -> Standing:
+        lock, state = standing.lock, ListState.HELD if weighed.held else ListState.GIVEN
+        standing = replace(standing, held=weighed.held, state=state)
+        try:
+            with self._sink.orders() as orders:
+                effect = orders.set_access_list(lock, weighed.entries, author)
+        except Refused as error:
+            said = str(error.values.get("why", error))
+            standing = replace(standing, state=ListState.REFUSED, said=said)
+        else:
+            standing = replace(standing, unknown=effect.unknown)
+            if effect.changed:
+                log.info("access list given", lock=lock, version=effect.version, unknown=len(effect.unknown))
+        self._standings[lock] = standing
+        return standing
+
+    def _guard(self) -> None:
+        try:
+            self._run()
+        except Exception as error:
+            log.exception("the access lists' thread died", action="the portal ends, to be started anew")
+            self._on_death(error)
+
+    def _run(self) -> None:
+        failing = False
+        while not self._stop.is_set():
+            try:
+                self.look()
+            except Unavailable as error:
+                if not failing:
+                    log.warning(
+                        "access lists stay as they are for now", error=str(error), retry_s=_PATIENCE_S
+                    )
+                failing = True
+                self._wake.wait(_PATIENCE_S)
+            else:
+                failing = False
+                self._wake.wait(self._interval_s)
+            self._wake.clear()
+
+
+def _warn(lock: str, weighed: Weighed) -> None:
+    log.warning(
+        "many transponders would be dropped at once",
+        lock=lock,
+        transponders=len(weighed.held),
+        action="they are admitted until somebody lets them go: on the lock's page, or by portal access release",
+    )
