@@ -127,7 +127,7 @@ class Sighting:
             cursor[1] if cursor is not None and cursor[0] == epoch else 0 if status is not None else None
         )
         newest = status.newest_seq if status is not None else None
-        received = self._history.received(lock, epoch)
+        received, waiting = self._history.received(lock, epoch), self._history.waiting(lock)
         if received is None and spool.trouble is None and spool.unreceipted_pages == 0:
             received = spooled
         return CustodySight(
@@ -135,7 +135,7 @@ class Sighting:
             spooled_seq=spooled,
             received_seq=received,
             ring=_difference(newest, spooled),
-            spool=_difference(spooled, received),
+            spool=_difference(spooled, received) if waiting is None else waiting,
         )
 
 

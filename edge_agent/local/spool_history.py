@@ -1,9 +1,10 @@
-"""What the newest pages of a spool tell of each lock: its last pour, and up to which record the ledger has it.
+"""What the newest pages of a spool tell of each lock: its last pour, how much of it the ledger has, how much waits.
 
 Read backwards from the newest page, and from then on only what is new: a screen that asks each second costs little,
 however many pages there are. How far back is bounded; what isn't found among so many pages isn't known.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from edge_agent.errors import SpoolCorrupt
@@ -11,7 +12,7 @@ from edge_agent.spool_reader import JournalView, SpoolReader
 from wastelock.page import MalformedPage, PageRecord, UnsupportedPage, from_base64url, parse_page
 from wastelock.record import is_complete_pour
 
-_PAGES_MAX = 500
+PAGES_MAX = 500
 
 
 class History:
@@ -19,10 +20,11 @@ class History:
 
     def __init__(self) -> None:
         self._journal = ""
-        self._read_through = self._received_through = 0
+        self._newest = self._received_through = 0
         self._pours: dict[str, bytes] = {}
         self._received: dict[str, tuple[int, int]] = {}
         self._spooled: dict[str, tuple[int, int]] = {}
+        self._waiting: dict[int, Counter[str]] = {}  # beyond the watermark: records of each lock, by page
 
     def last_pour(self, lock: str) -> bytes | None:
         """Return the 44 bytes of the lock's newest complete pour, None if none was found."""
@@ -37,46 +39,60 @@ class History:
         found = self._received.get(lock)
         return found[1] if found is not None and found[0] == epoch else None
 
+    def waiting(self, lock: str) -> int | None:
+        """Return how many records of the lock wait for a receipt, None where more pages wait than were looked at."""
+        if len(self._waiting) < self._newest - self._received_through:
+            return None
+        return sum(counts[lock] for counts in self._waiting.values())
+
     def follow(self, reader: SpoolReader) -> None:
         """Take in what is new. Raises SpoolUnavailable, SpoolCorrupt."""
         self._spooled = {lock: (epoch, seq) for lock, (epoch, seq, _) in reader.cursors().items()}
         journal = next((view for view in reader.journals() if view.state == "active"), None)
         if journal is None:
             return
-        if journal.uuid != self._journal:
-            self._journal, self._read_through, self._received_through = journal.uuid, 0, 0
-            self._received = {}
-        self._note_pours(reader, journal)
+        if journal.uuid != self._journal or journal.committed_through < self._received_through:
+            self._journal, self._newest, self._received_through = journal.uuid, 0, 0
+            self._received, self._waiting = {}, {}
+        self._note_new(reader, journal)
         self._note_received(reader, journal)
 
-    def _note_pours(self, reader: SpoolReader, journal: JournalView) -> None:
+    def _note_new(self, reader: SpoolReader, journal: JournalView) -> None:
         found: dict[str, bytes] = {}
-        for record in _backwards(reader, journal, journal.newest_page, self._read_through):
-            if record.lock not in found and is_complete_pour(raw := from_base64url(record.raw)):
-                found[record.lock] = raw
-                if len(found) == len(self._spooled):
-                    break
+        for number, records in _backwards(reader, journal, journal.newest_page, self._newest):
+            if number > journal.committed_through:
+                self._waiting[number] = Counter(record.lock for record in records)
+            elif len(found) == len(self._spooled):
+                break
+            for record in records:
+                if record.lock not in found and is_complete_pour(raw := from_base64url(record.raw)):
+                    found[record.lock] = raw
         self._pours |= found
-        self._read_through = journal.newest_page
+        self._newest = journal.newest_page
 
     def _note_received(self, reader: SpoolReader, journal: JournalView) -> None:
         through = journal.committed_through
         found: dict[str, tuple[int, int]] = {}
-        for record in _backwards(reader, journal, through, self._received_through):
-            found.setdefault(record.lock, (record.epoch, record.seq))
+        for _, records in _backwards(reader, journal, through, self._received_through):
+            for record in records:
+                found.setdefault(record.lock, (record.epoch, record.seq))
             if len(found) == len(self._spooled):
                 break
         self._received |= found
         self._received_through = through
+        kept = sorted(number for number in self._waiting if number > through)[-PAGES_MAX:]
+        self._waiting = {number: self._waiting[number] for number in kept}
 
 
-def _backwards(reader: SpoolReader, journal: JournalView, newest: int, after: int) -> Iterator[PageRecord]:
-    """Yield the records of the pages down to `after`, newest first; of one that can't be read, none."""
-    oldest = max(after, journal.pruned_through, newest - _PAGES_MAX) + 1
+def _backwards(
+    reader: SpoolReader, journal: JournalView, newest: int, after: int
+) -> Iterator[tuple[int, list[PageRecord]]]:
+    """Yield the pages down to `after` with their records, newest first; of one that can't be read, no records."""
+    oldest = max(after, journal.pruned_through, newest - PAGES_MAX) + 1
     for number in range(newest, oldest - 1, -1):
         try:
             page = reader.page(journal.id, number)
             records = parse_page(page.payload).records if page is not None else []
         except (SpoolCorrupt, MalformedPage, UnsupportedPage):
-            continue  # a screen isn't who finds damage: the agent does, and `edge-agent spool verify`
-        yield from reversed(records)
+            records = []  # a screen isn't who finds damage: the agent does, and `edge-agent spool verify`
+        yield number, records[::-1]

@@ -56,8 +56,8 @@ class FieldAccess(Protocol):
 
 
 @contextmanager
-def open_field(config: AgentConfig) -> Iterator[FieldAccess]:
-    """Yield the way to the locks: the agent's if it runs, else their own lines.
+def open_field(config: AgentConfig, *, agent_only: bool = False) -> Iterator[FieldAccess]:
+    """Yield the way to the locks: the agent's if it runs, else their own lines (never with `agent_only`).
 
     `config` may have been loaded with `check_files=False`. Raises AgentOutOfReach with the remedy where the agent runs
     but can't be talked to, SpoolUnavailable where the spool's lock can't be had.
@@ -67,6 +67,10 @@ def open_field(config: AgentConfig) -> Iterator[FieldAccess]:
         with client:
             yield AgentAccess(config, client)
         return
+    if agent_only:
+        raise AgentOutOfReach(
+            "the agent doesn't run now; this command waits until it does, or end it and start anew"
+        )
     with _no_agent(config), WireAccess(config) as access:
         yield access
 

@@ -8,10 +8,12 @@ from edge_agent.bus import Bus
 from edge_agent.clock import GatewayClock
 from edge_agent.clock_keeper import clock_offset_s
 from edge_agent.config import LockSettings
-from edge_agent.drivers.base import Driver
+from edge_agent.drivers.base import RECORDS_PER_STEP, Driver
 from edge_agent.errors import BrokenAnswer, BusError, ClockUntrusted, LineDown, NoAnswer, UnitResting
 from edge_agent.field import build_driver
 from edge_agent.lock_report import LockView
+from wastelock.record import is_complete_pour
+from wastelock.registers import Status
 
 _ROUND_LEAST_S = 1.0
 
@@ -55,6 +57,7 @@ class Looker:
             identity = view.identity
             if identity is None or identity.epoch != status.epoch:
                 identity = driver.identify()
+            pour = self._last_pour(view, driver, status)
         except (BusError, ClockUntrusted) as error:
             self._note_failure(view, error)
             return
@@ -62,7 +65,18 @@ class Looker:
         with self._guard:
             view.status, view.identity, view.problem, view.unreachable_since = status, identity, None, None
             view.clock_offset_s = clock_offset_s(status, true_at_s) if view.has_journal else None
+            view.last_pour = pour or view.last_pour
             self._met_at[view.lock] = monotonic()
+
+    def _last_pour(self, view: LockView, driver: Driver, status: Status) -> bytes | None:
+        """Return the newest complete pour among the last few records, if there are new ones."""
+        seen = view.status.newest_seq if view.status is not None else 0
+        first = max(status.oldest_seq, status.newest_seq - RECORDS_PER_STEP + 1)
+        if not driver.has_journal or status.newest_seq == seen or not first:
+            return None
+        records = driver.read_journal(first, status.newest_seq - first + 1).records
+        whole = (record.raw for record in reversed(records) if record.verified)
+        return next((raw for raw in whole if is_complete_pour(raw)), None)
 
     def _note_failure(self, view: LockView, error: BusError | ClockUntrusted) -> None:
         is_silent = isinstance(error, (NoAnswer, BrokenAnswer, LineDown, UnitResting))
