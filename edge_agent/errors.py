@@ -91,12 +91,32 @@ class NotHere(EdgeAgentError):
     """What was asked for isn't in this spool. Look at what is: the message says how."""
 
 
+class JournalGone(EdgeAgentError):
+    """A record that was needed isn't in the controller's ring any more. Begin anew from what is there now."""
+
+
 class MediumFailed(EdgeAgentError):
-    """The medium can't be written, or doesn't keep what is written to it. Take another; what is complete on it stays."""
+    """The medium can't be written, or loses what is written to it. Take another; what is complete on it stays."""
+
+
+class NotReady(EdgeAgentError):
+    """What was asked can't be done yet. See to what the message names, then ask again; nothing was changed."""
 
 
 class NotTaken(EdgeAgentError):
     """This file isn't taken: the message says why, and what would be. Nothing was changed."""
+
+
+class UntrustedOrder(EdgeAgentError):
+    """Nobody whose orders count has sent this. Do nothing of it but raise the alarm."""
+
+    def __init__(self, alarm: str, why: str) -> None:
+        super().__init__(why)
+        self.alarm = alarm
+
+
+class Interrupted(EdgeAgentError):
+    """The agent was asked to stop in the midst of an order. It is taken up from what is on disk at the next start."""
 
 
 class AnswerRejected(EdgeAgentError):

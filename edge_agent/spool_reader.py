@@ -20,7 +20,7 @@ SELECT id, uuid, state, reason, began_at, newest_page, newest_hash, committed_th
     gateway, site FROM journal ORDER BY id
 """
 PAGES_AFTER = "SELECT page FROM page WHERE journal = ? AND page > ? ORDER BY page LIMIT ?"
-NEWEST_PAGES = "SELECT page FROM page WHERE journal = ? AND page > ? ORDER BY page DESC LIMIT ?"
+PAGES_BEFORE = "SELECT page FROM page WHERE journal = ? AND page BETWEEN ? AND ? ORDER BY page DESC LIMIT ?"
 PAGE = "SELECT payload, hash, kid, signature, sealed_at FROM page WHERE journal = ? AND page = ?"
 OLDEST_PAGE = "SELECT page, sealed_at FROM page WHERE journal = ? AND page > ? ORDER BY page LIMIT 1"
 CURSORS = "SELECT lock, epoch, seq, confirmed_seq, confirmed_epoch FROM cursor"
@@ -76,10 +76,11 @@ class SpoolReader:
         with self._named():
             return [row[0] for row in self._connection.execute(PAGES_AFTER, (journal, after, limit))]
 
-    def newest_pages(self, journal: int, after: int, limit: int) -> list[int]:
-        """Return the numbers of the newest pages that are there beyond `after`, descending."""
+    def pages_before(self, journal: int, before: int, limit: int, after: int = 0) -> list[int]:
+        """Return the numbers of the pages next below `before` and beyond `after` that are there, descending."""
         with self._named():
-            return [row[0] for row in self._connection.execute(NEWEST_PAGES, (journal, after, limit))]
+            rows = self._connection.execute(PAGES_BEFORE, (journal, after + 1, before - 1, limit))
+            return [row[0] for row in rows]
 
     def page(self, journal: int, number: int) -> StoredPage | None:
         """Return a page, None where it isn't there; SpoolCorrupt where it isn't what was sealed."""

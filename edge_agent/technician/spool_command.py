@@ -235,7 +235,7 @@ def _print_exported(exported: "Exported") -> None:
 def _load(config: Path) -> "AgentConfig":
     from edge_agent.config_rules import load_config
 
-    return load_config(config, key_must_exist=False)
+    return load_config(config, check_files=False)
 
 
 def _key_or_none(config: "AgentConfig") -> "SigningKey | None":

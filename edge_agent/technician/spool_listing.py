@@ -177,7 +177,7 @@ def _list(path: Path, most: int, journal: str | None, waiting: bool) -> Listing:
         lines: list[PageLine] = []
         for view in reversed(views):
             after = view.committed_through if waiting else view.pruned_through
-            numbers = reader.newest_pages(view.id, after, most - len(lines))
+            numbers = reader.pages_before(view.id, view.newest_page + 1, most - len(lines), after)
             for number in numbers:
                 stored = reader.page(view.id, number)
                 assert stored is not None  # one snapshot

@@ -1,5 +1,7 @@
 """What a technician's commands share: progress on standard error, exit codes (0 good, 1 trouble, 78 configuration)."""
 
+import getpass
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,3 +42,8 @@ def progress_on_stderr(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what)
         yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def user_name() -> str:
+    """Return who sits here, also behind sudo."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()

@@ -37,6 +37,7 @@ class Controller:
     registers: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     ring: dict[int, bytes] = field(default_factory=dict)  # slot -> 44 bytes
     enable_mask: int = 0b11
+    faults: int = 0
     list_in_force: tuple[int, int, int] = (0, 0, 0)  # version, entries, CRC-32
     last_command: tuple[int, int] = (0, 0)  # token, result
     commands: list[tuple[int, int]] = field(default_factory=list)  # those that were really executed
@@ -161,7 +162,7 @@ class Controller:
         r1, r2, r3, r4 = self.registers
         status = Status(
             state=0,
-            faults=0,
+            faults=self.faults,
             clock_s=self.clock_s(),
             clock_status=self.clock_status,
             uptime_s=60,

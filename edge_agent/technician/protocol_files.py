@@ -1,0 +1,78 @@
+"""Writes a protocol: signed for the cloud, as PDF and as text for people. Never over one that is there."""
+
+import os
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from edge_agent.config import AgentConfig
+from edge_agent.config_rules import load_signing_key
+from edge_agent.errors import ConfigError, MediumFailed
+from edge_agent.technician.protocol_findings import Language
+from edge_agent.technician.protocol_words import describe
+from wastelock.page import SigningKey
+from wastelock.protocol import PROTOCOL_SUFFIX, Protocol
+from wastelock.signed_file import seal_file
+from wastelock.topics import GatewayTopics
+
+SOFTWARE = version("wastelock")
+
+
+class ProtocolFiles:
+    """Where a gateway's protocols go. Made before anything is done at a lock: without a key nothing would count."""
+
+    def __init__(self, config: AgentConfig, directory: Path | None, language: Language) -> None:
+        """`directory`: None is `protocols` beside the spool. ConfigError where it or the key can't be used."""
+        self.directory = directory or config.spool.path.parent / "protocols"
+        self._topics = GatewayTopics(config.gateway.site, config.gateway.id)
+        self._language = language
+        self._key = _own_key(config)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.directory}: can't be made ({error.strerror}); remedy: name another directory with --out"
+            ) from error
+        if not os.access(self.directory, os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"{self.directory}: this user may not write there; remedy: name another directory with --out"
+            )
+
+    def name(self, what: str, at: datetime) -> str:
+        """Return a reference for a protocol that begins now."""
+        return f"{self._topics.gateway}-{at:%Y%m%dT%H%M%S}-{what}"
+
+    def write(self, protocol: Protocol) -> list[Path]:
+        """Write the three files and return their names, the signed one first."""
+        from edge_agent.technician.protocol_pdf import to_pdf
+        from edge_agent.technician.protocol_text import to_text
+
+        document = describe(protocol, self._key.kid, self._language)
+        signed = seal_file("protocol", protocol, self._topics.protocol_file, self._key)
+        return [
+            self._write(f"{protocol.reference}{PROTOCOL_SUFFIX}", signed.to_json()),
+            self._write(f"{protocol.reference}.pdf", to_pdf(document, protocol.ended_at)),
+            self._write(f"{protocol.reference}.txt", to_text(document).encode()),
+        ]
+
+    def _write(self, name: str, content: bytes) -> Path:
+        path = self.directory / name
+        try:
+            with path.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise MediumFailed(
+                f"{path}: can't be written ({error.strerror}): begin again with another --out"
+            ) from error
+        return path
+
+
+def _own_key(config: AgentConfig) -> SigningKey:
+    try:
+        return load_signing_key(config.gateway.signing_key)
+    except ConfigError as error:
+        raise ConfigError(
+            f"a protocol is signed with the gateway's key, but {error}; remedy: run this as root: sudo edge-agent …"
+        ) from error

@@ -1,0 +1,197 @@
+"""`edge-agent commission`: registers, test pours and volumes of a real controller on a real bus, and the protocol."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge_agent.commands import app
+from edge_agent.technician.protocol_findings import FINDINGS
+from tests.support.controller import Controller
+from tests.support.modbus_peers import TcpPeer
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+from tests.unit.edge_agent.gateway import KEY, TOPICS
+from tests.unit.edge_agent.installation import Installation
+from wastelock.protocol import Protocol
+from wastelock.signed_file import check_signature, read_file
+
+UID = 0xE004_0123_4567_89AB
+
+
+class Site:
+    """A gateway whose agent doesn't run, and one lock with two chambers."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.lock = Controller()
+        self.installation = Installation(directory, free_port(), port)
+        self.out = directory / "protocols"
+
+    def commission(self, *options: str, config: str | None = None) -> Result:
+        words = ["commission", "1f00a1", "--out", str(self.out), "--no-ask", *options]
+        return CliRunner().invoke(app, [*words, "--config", config or str(self.installation.config)])
+
+    def protocol(self, **expected: Any) -> Protocol:
+        """Return the one protocol that was written, having checked its signature."""
+        (file,) = self.out.glob("*.wlprotocol")
+        signed = read_file(file.read_bytes(), "protocol")
+        assert (
+            check_signature(signed, TOPICS.protocol_file, {KEY.kid: KEY.private.public_key()}.get) == KEY.kid
+        )
+        return Protocol.model_validate_json(signed.body)
+
+    @contextmanager
+    def pouring(self, *chambers: int, after: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """Somebody pours as soon as the command waits for it."""
+
+        def pour() -> None:
+            wait_until(lambda: any(self.out.glob(".commissioning-*.json")) and after(), 20, "the test begins")
+            for chamber in chambers:
+                self.lock.pour(chamber=chamber, uid=UID)
+                time.sleep(0.01)
+
+        somebody = threading.Thread(target=pour)
+        somebody.start()
+        yield
+        somebody.join()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    port = free_port()
+    site = Site(tmp_path, port)
+    for chamber in (1, 2, 1):
+        site.lock.pour(chamber=chamber)
+    with TcpPeer({1: site.lock}, port):
+        yield site
+
+
+def test_a_lock_that_counts_right_passes_and_the_protocol_proves_it(site: Site) -> None:
+    with site.pouring(1, 2, 2, 1):
+        result = site.commission(
+            "--planned", "1:5000", "--measured", "1:4950", "--technician", "K. Ober", "--json"
+        )
+    assert result.exit_code == 0, result.output
+    protocol = site.protocol()
+    assert json.loads(result.stdout)["reference"] == protocol.reference
+    assert [(check.chamber, check.moved, check.pours) for check in protocol.registers] == [
+        (1, 2, 2),
+        (2, 2, 2),
+    ]
+    assert all(check.holds for check in protocol.registers)
+    assert all(check.holds for check in protocol.volumes)
+    assert [(pour.chamber, pour.volume_ml) for pour in protocol.pours] == [
+        (1, 5000),
+        (2, 20000),
+        (2, 20000),
+        (1, 5000),
+    ]
+    assert protocol.volumes[0].deviation_permille == -10
+    assert (protocol.technician, protocol.passed) == ("K. Ober", True)
+    opening, closing = protocol.opening[0], protocol.closing[0]
+    assert (opening.newest_seq, closing.newest_seq) == (3, 7)
+    assert [chamber.proven_by for chamber in opening.chambers] == [3, 2]
+    assert site.lock.confirmed == 0, "nothing is confirmed by hand"
+    assert not list(site.out.glob(".*")), "what was kept to go on with is gone"
+
+
+def test_no_transponder_stands_in_a_protocol(site: Site) -> None:
+    with site.pouring(1, 1, 2, 2):
+        result = site.commission()
+    assert result.exit_code == 0
+    for file in site.out.iterdir():
+        content = file.read_bytes().decode("latin-1").lower() + result.output.lower()
+        assert not any(
+            spelling in content for spelling in (f"{UID:x}", str(UID), UID.to_bytes(8, "big").hex(":"))
+        )
+    assert {file.suffix for file in site.out.iterdir()} == {".wlprotocol", ".pdf", ".txt"}
+
+
+def test_an_interrupted_test_goes_on_where_it_was(site: Site) -> None:
+    with site.pouring(1, 2):
+        first = site.commission("--wait", "0.02")
+    assert first.exit_code == 1
+    assert "1 of 2 test pours weren't made" in first.output
+    for file in site.out.iterdir():
+        file.unlink()
+    process = start(site)
+    wait_until(lambda: any(site.out.glob(".commissioning-*.json")), 20, "the test begins")
+    site.lock.pour(chamber=1)
+    time.sleep(0.7)
+    process.send_signal(2)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "the same command goes on from here" in out, err
+    site.lock.pour(chamber=2)
+    with site.pouring(1, 2):
+        result = site.commission()
+    assert result.exit_code == 0, result.output
+    protocol = site.protocol()
+    assert len(protocol.pours) == 4, "those before the interruption and meanwhile count"
+    assert [note.code for note in protocol.notes] == ["no_access_list", "gone_on"]
+
+
+def test_what_does_not_agree_fails_and_says_what_to_do(site: Site) -> None:
+    def cheat() -> bool:
+        site.lock.registers[0] += 5  # a register that moves without a record
+        return True
+
+    with site.pouring(1, 1, 2, 2, after=cheat):
+        result = site.commission(
+            "--planned", "2:15000", "--measured", "2:15500", "--anyway", "--language", "de"
+        )
+    assert result.exit_code == 1
+    codes = {finding.code for finding in site.protocol().findings}
+    assert codes == {"volume_not_planned", "register_sum", "volume_measured"}
+    text = next(site.out.glob("*.txt")).read_text()
+    assert "NICHT BESTANDEN" in text
+    assert "Nicht in Betrieb nehmen" in " ".join(text.split())
+
+
+def test_a_lock_that_is_not_ready_is_not_tested(site: Site) -> None:
+    site.lock.faults = 1 << 3
+    result = site.commission()
+    assert result.exit_code == 1
+    assert "Fault door_open is raised. See to it at the lock" in result.output
+    assert not list(site.out.glob("*.wlprotocol"))
+
+
+def test_a_gateway_that_can_not_sign_says_so_before_anybody_pours(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "gateway.pem").unlink()
+    result = site.commission()
+    assert result.exit_code == 78
+    assert "sudo edge-agent" in result.output
+
+
+def test_planned_volumes_come_from_the_list_of_locks(site: Site, tmp_path: Path) -> None:
+    plan = tmp_path / "locks.csv"
+    plan.write_text("# the site\nlock,site,chamber_1_ml,chamber_2_ml\n1f00a1,s,5000,19000\n")
+    result = site.commission("--plan", str(plan))
+    assert result.exit_code == 1
+    assert "Chamber 2 is set to 20000 ml, planned are 19000 ml" in result.output
+    assert site.commission("--plan", str(tmp_path / "away.csv")).exit_code == 78
+
+
+@pytest.mark.parametrize("code", sorted(FINDINGS))
+def test_findings_say_the_same_in_both_languages(code: str) -> None:
+    english, german = FINDINGS[code]
+    assert sorted(part.split("}")[0] for part in english.split("{")[1:]) == sorted(
+        part.split("}")[0] for part in german.split("{")[1:]
+    )
+
+
+def start(site: Site) -> Any:
+    import subprocess
+    import sys
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "edge_agent.cli", "commission", "1f00a1", "--out", str(site.out), "--no-ask",
+         "--config", str(site.installation.config)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
