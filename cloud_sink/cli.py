@@ -3,12 +3,14 @@
 import typer
 
 from cloud_sink.commands import (
+    access_lists,
     alarms,
     authority,
     feed,
     importing,
     locks,
     looking,
+    orders,
     projections,
     running,
     sites,
@@ -30,6 +32,9 @@ authority.register(app)
 app.add_typer(locks.app, name="lock")
 app.add_typer(sites.app, name="site")
 app.add_typer(alarms.app, name="alarm")
+app.add_typer(orders.app, name="command")
+app.add_typer(access_lists.lists, name="access-list")
+app.add_typer(access_lists.transponders, name="transponder")
 
 
 def main() -> None:

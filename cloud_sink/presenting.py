@@ -43,7 +43,7 @@ def print_all(
     count = 0
     for item in items:
         if as_json:
-            out.write(("[\n" if count == 0 else ",\n") + _json(item))
+            out.write(("[\n" if count == 0 else ",\n") + to_json(item))
         else:
             out.write(describe(item) + "\n")
         count += 1
@@ -134,7 +134,8 @@ def as_json(item: Any) -> Any:
     return item
 
 
-def _json(item: Any) -> str:
+def to_json(item: Any) -> str:
+    """Return an item as JSON."""
     return msgspec.json.encode(as_json(item)).decode()
 
 
