@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 from collections import deque
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from random import Random, SystemRandom
@@ -22,12 +23,13 @@ from time import monotonic
 import structlog
 
 from edge_agent.alarms import Alarms
+from edge_agent.arrival import Arrival
 from edge_agent.clock import GatewayClock
 from edge_agent.config import AgentConfig
 from edge_agent.config_rules import load_config, load_signing_key
 from edge_agent.crew import Crew
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError, JournalForked, SpoolCorrupt, SpoolFull
-from edge_agent.field import build_field
+from edge_agent.field import Field, build_field
 from edge_agent.forwarder import Forwarder
 from edge_agent.local.address import door_of
 from edge_agent.local.attendant import Attendant
@@ -35,6 +37,9 @@ from edge_agent.local.door import Door
 from edge_agent.log import configure_log, keep_quiet
 from edge_agent.machine.keeper import MachineKeeper
 from edge_agent.machine.measuring import Machine
+from edge_agent.orders.desk import OrderDesk
+from edge_agent.orders.inbox import OrderInbox
+from edge_agent.orders.runner import OrderRunner
 from edge_agent.poller import Poller
 from edge_agent.reporter import Intervals, LockStates, Reporter, Subject, offline
 from edge_agent.sight import Show, Sight, show_nobody
@@ -80,6 +85,7 @@ class Agent:
         self._key = load_signing_key(config.gateway.signing_key)
         self._crew = Crew(self._halt)
         self._identity_answers: deque[bytes] = deque(maxlen=_ANSWERS_MAX)
+        self._inbox = OrderInbox(self._topics)
 
     def run(self) -> None:
         """Run until `stop` is set, or until there is a new identity to begin with afresh.
@@ -126,6 +132,7 @@ class Agent:
         )
         for poller in field.pollers:
             beats[f"poller {poller.bus}"] = _poller_beat(poller)
+        desk = self._build_desk(spool, uplink, field, beats)
         reporter = Reporter(
             self._subject(spool),
             self._topics,
@@ -138,6 +145,7 @@ class Agent:
             [bus.statistics for bus in field.buses],
             watchdog,
             self._machine,
+            desired_revision=lambda: desk.desired_revision,
         )
         self._crew.start("machine", self._machine.run)
         self._crew.start("uplink", uplink.run)
@@ -146,6 +154,7 @@ class Agent:
         self._start_renewal(uplink)
         for poller in field.pollers:
             self._crew.start(f"poller {poller.bus}", poller.run)
+        self._start_orders(desk)
         _log.info(
             "agent runs",
             gateway=self._topics.gateway,
@@ -190,13 +199,31 @@ class Agent:
             topics=self._topics,
             will=offline(gateway, incarnation).to_json(),
             farewell=lambda: offline(gateway, incarnation, self._clock.now()).to_json(),
-            listeners=(
-                {}
-                if self._config.identity is None
-                else {self._topics.identity_answer: lambda came: self._identity_answers.append(came.payload)}
-            ),
+            listeners=self._listeners(),
         )
         return Uplink(self._config.mqtt, session, self._random, self._wake)
+
+    def _build_desk(self, spool: Spool, uplink: Uplink, field: Field, beats: dict[str, Beat]) -> OrderDesk:
+        sealer = Sealer(self._topics, self._key)
+        desk = OrderDesk(
+            self._config, self._inbox, spool, uplink, sealer, field, self._alarms, self._clock, self._halt
+        )
+        beats["orders"] = Beat(lambda: desk.progressed_at, STUCK_AFTER_S)
+        for runner in desk.runners:
+            beats[f"orders {runner.bus}"] = _runner_beat(runner)
+        return desk
+
+    def _start_orders(self, desk: OrderDesk) -> None:
+        self._crew.start("orders", desk.run)
+        for runner in desk.runners:
+            self._crew.start(f"orders {runner.bus}", runner.run)
+
+    def _listeners(self) -> Mapping[str, Callable[[Arrival], None]]:
+        """Return who takes what comes beside receipts."""
+        if self._config.identity is None:
+            return self._inbox.listeners
+        renewal = {self._topics.identity_answer: lambda came: self._identity_answers.append(came.payload)}
+        return {**self._inbox.listeners, **renewal}
 
     def _start_renewal(self, uplink: Uplink) -> None:
         """Keep the certificate young, where it is ours to keep."""
@@ -267,6 +294,10 @@ def _open_door(config: AgentConfig, stop: threading.Event, alarms: Alarms) -> Sh
     door = Door(door_of(config), attendant)
     threading.Thread(target=door.run, args=(stop,), name="local door", daemon=True).start()
     return attendant.show
+
+
+def _runner_beat(runner: OrderRunner) -> Beat:
+    return Beat(lambda: runner.progressed_at, STUCK_AFTER_S)
 
 
 def _poller_beat(poller: Poller) -> Beat:

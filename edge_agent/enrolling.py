@@ -13,8 +13,10 @@ from edge_agent.config import AgentConfig
 from edge_agent.config_rules import load_signing_key
 from edge_agent.errors import AnswerRejected, ConfigError
 from edge_agent.identity import IdentityStore, Pending, load_pending_signing_key
+from edge_agent.orders.trust import adopt_order_keys
 from wastelock.enrolment import Token, common_name, fingerprint, make_csr, make_request, request_id
 from wastelock.messages import IdentityAnswer, IdentityBody, IdentityRequest
+from wastelock.order_keys import InvalidOrderKeys
 from wastelock.page import SigningKey, to_base64url
 
 ANSWER_BYTES_MAX = 32 * 1024
@@ -67,19 +69,23 @@ def ask_to_renew(
 def accept_answer(store: IdentityStore, who: Applicant, payload: bytes) -> IdentityAnswer:
     """Keep the answer in these bytes if it is the one to what is pending; AnswerRejected says why it isn't."""
     pending = store.pending()
-    if pending is None:
-        raise AnswerRejected("nothing was asked for; remedy: ask first: `edge-agent enroll`")
     try:
         answer = IdentityAnswer.model_validate_json(payload[: ANSWER_BYTES_MAX + 1])
     except ValidationError:
         raise AnswerRejected(
             "isn't an answer; remedy: take the file that `cloud-sink enroll sign` wrote"
         ) from None
+    known = store.authority()
+    if known is not None:
+        # Order keys are proven by themselves: also those in an answer to somebody else's question count.
+        _keep_order_keys(store, answer, known)
+    if pending is None:
+        raise AnswerRejected("nothing was asked for; remedy: ask first: `edge-agent enroll`")
     if answer.request != request_id(pending.request):
         raise AnswerRejected("answers another request than the last one; remedy: have the last one signed")
     if answer.refused is not None:
         raise AnswerRejected(f"the authority says no: {answer.refused}")
-    _check_certificate(store, who, pending, answer)
+    _keep_order_keys(store, answer, _check_certificate(store, who, pending, answer))
     store.keep_answer(answer)
     return answer
 
@@ -137,8 +143,8 @@ def _signing_key(config: AgentConfig, pending: Pending | None, who: Applicant) -
 
 def _check_certificate(
     store: IdentityStore, who: Applicant, pending: Pending, answer: IdentityAnswer
-) -> None:
-    """Raise AnswerRejected unless this is our certificate, from the authority that we have reason to believe."""
+) -> x509.Certificate:
+    """Return the authority that we have reason to believe; AnswerRejected, also where it isn't our certificate."""
     try:
         certificate = x509.load_pem_x509_certificate((answer.certificate or "").encode())
         authority = x509.load_pem_x509_certificate((answer.authority or "").encode())
@@ -159,6 +165,14 @@ def _check_certificate(
         or certificate.public_key() != pending.key.public_key()
     ):
         raise AnswerRejected("holds another gateway's certificate, or one for another key")
+    return authority
+
+
+def _keep_order_keys(store: IdentityStore, answer: IdentityAnswer, authority: x509.Certificate) -> None:
+    try:
+        adopt_order_keys(store, answer, authority)
+    except InvalidOrderKeys as error:
+        raise AnswerRejected(f"{error}; don't trust it") from error
 
 
 def _body(request: IdentityRequest) -> IdentityBody:

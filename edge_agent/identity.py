@@ -4,11 +4,13 @@
       current -> v3/      ca.crt  gateway.crt  gateway.key  signing.pem  request.json     what is in use
       v2/                 the one before
       pending/            gateway.key  signing.pem  request.json  [authority]  [answer.json]   asked for
+      order-keys.json     whose orders count, as the authority states and proves it
 
 A private key is made here and never leaves. Every step is one rename: after a power cut there is the old identity or
 the new one, never half of one. Files belong to whoever owns the directory, also when root runs the command.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -36,6 +38,7 @@ _KEY, _CERTIFICATE, _AUTHORITY, _SIGNING, _REQUEST = (
     "gateway.key", "gateway.crt", "ca.crt", "signing.pem", "request.json",
 )  # fmt: skip
 _ANSWER, _EXPECTED_AUTHORITY = "answer.json", "authority"
+_ORDER_KEYS = "order-keys.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,29 @@ class IdentityStore:
             _sync(self._pending)
         except OSError as error:
             raise _unusable(error) from error
+
+    def keep_order_keys(self, text: str, proof: str) -> None:
+        """Keep the authority's statement of order keys in place of the one before."""
+        try:
+            new = self.directory / f"{_ORDER_KEYS}.new"
+            self._write(new, json.dumps([text, proof]).encode())
+            new.rename(self.directory / _ORDER_KEYS)
+            _sync(self.directory)
+        except OSError as error:
+            raise _unusable(error) from error
+
+    def order_keys(self) -> tuple[str, str] | None:
+        """Return the authority's statement of order keys and its proof, as they are kept; None where there is none."""
+        path = self.directory / _ORDER_KEYS
+        try:
+            text, proof = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unusable(error) from error
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path}: isn't a statement of order keys") from error
+        return str(text), str(proof)
 
     def staged(self) -> Path:
         """Write the kept answer's certificates beside their key, and return that directory, to be tried out."""

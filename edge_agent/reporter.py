@@ -84,8 +84,10 @@ class Reporter:
         watchdog: Watchdog,
         machine: MachineKeeper,
         *,
+        desired_revision: Callable[[], int | None] = lambda: None,
         now_s: Callable[[], float] = monotonic,
     ) -> None:
+        """`desired_revision`: of the desired state that locks are brought to, None while there is none."""
         self._subject = subject
         self._topics = topics
         self._intervals = intervals
@@ -101,6 +103,8 @@ class Reporter:
         self._told: dict[str, _Told] = {}
         self._session = 0
         self._alarms_told = -1
+        self._desired_revision = desired_revision
+        self._revision_told: int | None = None
         self._telemetry_due_s = 0.0
         self._birth_due_s = 0.0
         self._clock_due_s = 0.0
@@ -144,7 +148,9 @@ class Reporter:
 
     def _tell_birth(self, reader: SpoolReader) -> None:
         now_s, session, alarms = self._now_s(), self._uplink.sessions, self._alarms.version
-        if session == self._session and alarms == self._alarms_told and now_s < self._birth_due_s:
+        revision = self._desired_revision()
+        told = (self._session, self._alarms_told, self._revision_told)
+        if (session, alarms, revision) == told and now_s < self._birth_due_s:
             return
         if session != self._session:
             self._told.clear()  # the broker may have lost what was retained
@@ -160,11 +166,12 @@ class Reporter:
             oldest_page=summary.oldest_page,
             newest_page=summary.newest_page,
             committed_through=summary.committed_through,
+            desired_revision=revision,
             locks=self._subject.locks,
             alarms=self._alarms.texts(),
         )
         self._uplink.publish_state(self._topics.gateway_state, birth.to_json())
-        self._session, self._alarms_told = session, alarms
+        self._session, self._alarms_told, self._revision_told = session, alarms, revision
         self._birth_due_s = now_s + self._intervals.state_s
 
     def _tell_locks(self) -> None:

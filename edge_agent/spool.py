@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 from sqlite_utils import Database
@@ -43,6 +44,8 @@ from edge_agent.spool_schema import bound_log
 from edge_agent.spool_writer import SpoolWriter
 from wastelock.messages import Receipt
 from wastelock.page import PageRecord
+
+T = TypeVar("T")
 
 _RETREAT_LASTS_MS = 60_000
 
@@ -129,6 +132,13 @@ class Spool:
     def apply_receipt(self, receipt: Receipt) -> Judgement:
         """Note what a receipt proves, begin a new journal where it says so; returns when that is on the disk."""
         return self._writer.write(lambda connection: self._keeper.apply_receipt(connection, receipt))
+
+    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `work` returns once all that it wrote is on the disk: for what else is kept here, orders.
+
+        It must raise nothing but sqlite3.Error. Raises SpoolUnavailable or SpoolFull; then nothing of it was kept.
+        """
+        return self._writer.write(work)
 
     def report_damage(self, why: str) -> None:
         """Somebody read what can't be: have the file set aside and salvaged at the next start."""

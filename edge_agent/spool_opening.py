@@ -29,7 +29,7 @@ NEWEST_PAGES = "SELECT page, hash, payload FROM page ORDER BY id DESC LIMIT ?"
 # A whole check reads the whole file: seconds for each 100 MiB on an SD card. A larger spool gets it in parts only; its
 # pages are checked by their hashes when they are sent, whatever the size.
 _WHOLE_CHECK_BYTES = 64 * 1024 * 1024
-_SMALL_TABLES = ("journal", "watermark", "held", "cursor", "counter")
+_SMALL_TABLES = ("journal", "watermark", "held", "cursor", "counter", "command", "outcome", "desired")
 _NEWEST_CHECKED = 16
 _MARK = "damaged"
 _SET_ASIDE = ".damaged-"

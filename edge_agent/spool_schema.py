@@ -9,6 +9,8 @@ migrated, never recreated, and a file of a newer release is left alone. Instants
        └────< held          received beyond the watermark (since release 2)
     cursor                  how far each lock's journal is on disk
     counter                 incarnation: how often this spool was opened by an agent
+    command ──< outcome     orders from the cloud, what became of them, what of it isn't told yet (since release 3)
+    desired                 what the cloud wants locks to be
 """
 
 import sqlite3
@@ -85,8 +87,45 @@ CREATE TABLE held (
 ALTER TABLE journal ADD COLUMN committed_head TEXT NOT NULL DEFAULT '';
 """
 
+# The memory of orders: a command is never carried out twice, whatever happens, and its outcome told until it is heard.
+# `token`: by which the controller knows it; `token_before`: which one it knew before. `answer`: the last outcome.
+_V3 = """
+CREATE TABLE command (
+    id TEXT PRIMARY KEY,
+    lock TEXT NOT NULL,
+    action TEXT NOT NULL,
+    enable_mask INTEGER,
+    issued_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    correlation BLOB,
+    state TEXT NOT NULL CHECK (state IN ('accepted', 'started', 'done', 'rejected', 'expired', 'failed')),
+    token INTEGER,
+    token_before INTEGER,
+    answer BLOB
+) STRICT;
+
+CREATE INDEX command_expires ON command (expires_at);
+
+CREATE TABLE outcome (
+    id INTEGER PRIMARY KEY,
+    command TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    correlation BLOB,
+    payload BLOB NOT NULL,
+    UNIQUE (command, outcome)
+) STRICT;
+
+CREATE TABLE desired (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    topic TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+"""
+
 # Element n leads from user_version n to n + 1.
-MIGRATIONS: tuple[str, ...] = (_V1, _V2)
+MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
 SCHEMA_VERSION = len(MIGRATIONS)
 # "WL" and the release once more: a damaged number isn't taken for that of a newer program.
 _APPLICATION_ID = 0x574C0000

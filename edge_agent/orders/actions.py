@@ -1,0 +1,174 @@
+"""How each command is carried out on a lock, so that a power cut at any instant leads to one execution, not to two.
+
+Before the first write the book notes `started`, with the token by which the controller knows the command: it doesn't
+execute a token twice. After a restart a started command is looked for at the controller before anything is written.
+
+    token there: its result counts        token before it there: it never arrived        another: its result is lost
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from edge_agent.drivers.base import unpack_list
+from edge_agent.errors import BrokenAnswer, NoAnswer
+from edge_agent.orders.book import OrderBook
+from edge_agent.orders.memory import Order, State
+from edge_agent.orders.target import Target
+from edge_agent.orders.wishes import Wishes
+from wastelock.record import ClockStatus
+from wastelock.registers import CommandCode, CommandResult
+
+COMMAND_TIMEOUT_S = 30.0  # a self test or a reboot takes seconds
+VISIT_TIMEOUT_S = 20.0
+_CLOCK_RIGHT_S = 1
+_LOOK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A final state of an order, and why it is that one."""
+
+    state: State
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What carrying out needs. `wait` sleeps so many s, or raises Interrupted; `clock` is monotonic s, `now` UTC."""
+
+    book: OrderBook
+    wishes: Callable[[], Wishes]
+    now: Callable[[], datetime]
+    clock: Callable[[], float]
+    wait: Callable[[float], None]
+
+
+def carry_out(means: Means, target: Target, order: Order) -> Result:
+    """Carry an order out; return what became of it.
+
+    Raises BusError or SpoolUnavailable where it may be tried again, Refused and NotSupported where the lock said no,
+    and Interrupted.
+    """
+    return _ACTIONS[order.action](means, target, order)
+
+
+def look_for_result(means: Means, target: Target, order: Order) -> Result:
+    """Find out what became of a started command whose time is over: nothing is sent any more. Raises BusError."""
+    if order.token is None:
+        return Result(State.FAILED, "it was begun, but didn't end in its time")
+    until = means.clock() + COMMAND_TIMEOUT_S
+    while True:
+        status = target.driver.read_status()
+        if status.command_token == order.token_before:
+            return Result(State.EXPIRED, "it didn't reach the lock in its time")
+        if status.command_token != order.token:
+            return _lost()
+        if status.command_result != CommandResult.RUNNING:
+            return _judged(status.command_result)
+        if means.clock() >= until:
+            return Result(State.FAILED, "it was begun in time, but hasn't ended since")
+        means.wait(_LOOK_S)
+
+
+def _sync_clock(means: Means, target: Target, order: Order) -> Result:
+    if order.state is State.STARTED:
+        status = target.driver.read_status()
+        off_s = status.clock_s - means.now().timestamp()
+        if status.clock_status == ClockStatus.SET and abs(off_s) <= _CLOCK_RIGHT_S + 1:
+            return Result(State.DONE)
+    means.book.start(order)
+    target.driver.set_clock(round(means.now().timestamp()))
+    return Result(State.DONE)
+
+
+def _write_access_list(means: Means, target: Target, order: Order) -> Result:
+    wish = means.wishes().of(target.lock)
+    if wish.list_mark is None:
+        return Result(State.REJECTED, "no access list is desired for this lock: set one first")
+    means.book.start(order)
+    target.driver.write_access_list(wish.list_mark.version, unpack_list(wish.packed_list))
+    return Result(State.DONE, f"access list {wish.list_mark}")
+
+
+def _enable_chambers(means: Means, target: Target, order: Order) -> Result:
+    assert order.enable_mask is not None
+    wanted = means.wishes().of(target.lock).enable_mask
+    if wanted is not None and wanted != order.enable_mask:
+        return Result(
+            State.REJECTED,
+            f"the desired state says chamber mask {wanted}, which would undo it at once: change that instead",
+        )
+    means.book.start(order)
+    target.driver.enable_chambers(order.enable_mask)
+    return Result(State.DONE)
+
+
+def _read_now(means: Means, target: Target, _order: Order) -> Result:
+    """Have the lock read; the state that goes with the result is what was found."""
+    if target.driver.has_journal:
+        target.driver.read_status()
+        return Result(State.DONE)
+    asked_at, visitor = means.clock(), target.visitor
+    target.hasten()
+    while visitor.met_at is None or visitor.met_at <= asked_at:
+        if means.clock() - asked_at > VISIT_TIMEOUT_S:
+            raise NoAnswer(f"the lock wasn't read within {VISIT_TIMEOUT_S:g} s")
+        means.wait(_LOOK_S)
+    return Result(State.DONE)
+
+
+def _command(code: CommandCode) -> Callable[[Means, Target, Order], Result]:
+    def run(means: Means, target: Target, order: Order) -> Result:
+        last = target.driver.read_status().command_token if target.driver.has_journal else 0
+        if order.token is None:
+            order = means.book.start(order, token=_next_token(last), token_before=last)
+        elif last not in (order.token, order.token_before):
+            return _lost()
+        left_s = order.expires_at_ms / 1000 - means.now().timestamp()
+        return _run(target, order, code, max(0.0, min(COMMAND_TIMEOUT_S, left_s)))
+
+    return run
+
+
+def _run(target: Target, order: Order, code: CommandCode, timeout_s: float) -> Result:
+    """Have the controller run a command by its token, unless it has done so, and wait for its result."""
+    assert order.token is not None
+    try:
+        result = target.driver.run_command(order.token, code, timeout_s)
+    except BrokenAnswer as error:
+        if target.driver.read_status().command_token in (order.token, order.token_before):
+            raise
+        return Result(State.FAILED, str(error))
+    return _judged(result)
+
+
+def _judged(result: int) -> Result:
+    if result == CommandResult.OK:
+        return Result(State.DONE)
+    if result == CommandResult.REFUSED:
+        return Result(State.FAILED, "the controller refuses it in its present state: is a pour under way?")
+    return Result(State.FAILED, "the controller tells that it failed: have a look at the lock")
+
+
+def _next_token(last: int) -> int:
+    """Return a token that the controller doesn't hold for its last one: 1..65535, in turn."""
+    return last % 0xFFFF + 1
+
+
+def _lost() -> Result:
+    return Result(
+        State.FAILED,
+        "the controller has had another command since, so whether this one was carried out isn't known: look at it",
+    )
+
+
+_ACTIONS: dict[str, Callable[[Means, Target, Order], Result]] = {
+    "sync_clock": _sync_clock,
+    "write_access_list": _write_access_list,
+    "enable_chambers": _enable_chambers,
+    "read_now": _read_now,
+    "self_test": _command(CommandCode.SELF_TEST),
+    "clear_faults": _command(CommandCode.CLEAR_FAULTS),
+    "reboot": _command(CommandCode.REBOOT),
+}
