@@ -12,8 +12,9 @@ from edge_agent.technician.protocol_words import Document, Section
 _FONT = "Helvetica"
 _GOOD, _BAD, _GREY = (20, 110, 50), (170, 20, 20), (90, 90, 90)
 _LIGHT = (235, 238, 240)
-_MARGIN_MM, _LINE_MM = 18, 5.2
-_NAME_MM = 42
+_MARGIN_MM, _LINE_MM = 18, 4.7
+_NAME_MM, _NUMBER_MM = 42, 7
+_TABLE_BEGINS_MM = 24  # a heading stays with the first rows below it
 
 
 def to_pdf(document: Document, made_at: datetime) -> bytes:
@@ -57,7 +58,9 @@ class _Paper(FPDF):
             self._write(f"{number}. {finding}", _LINE_MM)
 
     def section(self, section: Section) -> None:
-        self.ln(3.5)
+        if self.will_page_break(_TABLE_BEGINS_MM):
+            self.add_page()
+        self.ln(3)
         heading, *more = section.heading.split("\n")
         self.set_font(_FONT, "B", 10.5)
         self._write(heading, 6)
@@ -88,21 +91,27 @@ class _Paper(FPDF):
         style = FontFace(emphasis="BOLD", fill_color=_LIGHT)
         widths = tuple(_weight(column) for column in zip(head, *rows, strict=True))
         with self.table(
-            headings_style=style, line_height=_LINE_MM, text_align="RIGHT", col_widths=widths, padding=0.6
+            headings_style=style,
+            line_height=_LINE_MM,
+            text_align="RIGHT",
+            col_widths=widths,
+            padding=(0.4, 1),
+            borders_layout="HORIZONTAL_LINES",
         ) as table:
             for row in (head, *rows):
                 table.row([_plain(cell) for cell in row])
 
     def _pair(self, name: str, value: str) -> None:
         top = self.get_y()
+        width = _NUMBER_MM if name.isdecimal() else _NAME_MM
         self.set_text_color(*_GREY)
-        self.multi_cell(_NAME_MM, _LINE_MM, _plain(name), new_x=XPos.RIGHT, new_y=YPos.TOP)
+        self.multi_cell(width, _LINE_MM, _plain(name), new_x=XPos.RIGHT, new_y=YPos.TOP)
         self.set_text_color(0)
-        self.set_xy(self.l_margin + _NAME_MM, top)
+        self.set_xy(self.l_margin + width, top)
         self._write(value, _LINE_MM)
 
     def _write(self, text: str, height_mm: float) -> None:
-        self.multi_cell(0, height_mm, _plain(text), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.multi_cell(0, height_mm, _plain(text), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
 
 
 def _weight(column: Sequence[str]) -> int:

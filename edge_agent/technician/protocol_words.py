@@ -201,7 +201,7 @@ class _Writer:
                 str(v.controller_ml),
                 ", ".join(map(str, v.recorded_ml)) or "-",
                 "-" if v.measured_ml is None else str(v.measured_ml),
-                "-" if v.deviation_permille is None else f"{v.deviation_permille / 10:+.1f} %",
+                "-" if v.deviation_permille is None else self._percent(v.deviation_permille),
                 self._yes(v.holds),
             )
             for v in p.volumes
@@ -223,6 +223,10 @@ class _Writer:
             for pour in p.pours
         ]
         return Section(self._word("pours"), rows, [self._word(name) for name in names])
+
+    def _percent(self, permille: int) -> str:
+        told = f"{permille / 10:+.1f} %"
+        return told.replace(".", ",") if self._language == "de" else told
 
     def _yes(self, holds: bool) -> str:
         return self._word("yes" if holds else "no")
