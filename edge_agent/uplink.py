@@ -29,7 +29,7 @@ from wastelock.topics import SINK_STATE, GatewayTopics
 
 _log = structlog.get_logger(__name__)
 
-_SESSION_EXPIRY_S = 86_400  # orders wait a day for a gateway that is away; its own pages wait in the spool
+SESSION_EXPIRY_S = 86_400  # orders wait a day for a gateway that is away; its own pages wait in the spool
 _WILL_DELAY_S = 30  # a short break of the line is no outage
 _CONNECT_TIMEOUT_S = 4.0
 _LOOP_S = 1.0
@@ -159,7 +159,7 @@ class Uplink:
     # ---- the network thread ----
 
     def _connect(self) -> bool:
-        properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=_SESSION_EXPIRY_S)
+        properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=SESSION_EXPIRY_S)
         host, port = self._settings.host, self._settings.port
         try:
             self._client.connect(
@@ -206,7 +206,7 @@ class Uplink:
         )
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(65_535)  # how much is in its hands is bounded by us
-        self._secure(client)
+        secure_client(client, self._settings)
         will = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=_WILL_DELAY_S)
         client.will_set(self._session.topics.gateway_state, self._session.will, 1, True, will)
         # Without this paho writes to the socket from whatever thread publishes, while our thread may be writing, too.
@@ -217,23 +217,6 @@ class Uplink:
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
         return client
-
-    def _secure(self, client: Client) -> None:
-        s = self._settings
-        try:
-            if s.username is not None:
-                client.username_pw_set(s.username, _first_line(s))
-            if s.ca_file is not None:
-                client.tls_set(
-                    str(s.ca_file),
-                    str(s.cert_file) if s.cert_file else None,
-                    str(s.key_file) if s.key_file else None,
-                )
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            raise ConfigError(
-                f"mqtt: ca_file, cert_file or key_file can't be used ({error}); "
-                "expected PEM files that belong together; remedy: check them with `openssl verify`"
-            ) from error
 
     def _publish(
         self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None
@@ -324,6 +307,24 @@ class Uplink:
             _log.warning("broker", what=text)
         self.last_error = text
         self._wake.set()
+
+
+def secure_client(client: Client, settings: MqttSettings) -> None:
+    """Give a client name, password and certificates as configured; ConfigError where the files can't be used."""
+    try:
+        if settings.username is not None:
+            client.username_pw_set(settings.username, _first_line(settings))
+        if settings.ca_file is not None:
+            client.tls_set(
+                str(settings.ca_file),
+                str(settings.cert_file) if settings.cert_file else None,
+                str(settings.key_file) if settings.key_file else None,
+            )
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigError(
+            f"mqtt: ca_file, cert_file or key_file can't be used ({error}); "
+            "expected PEM files that belong together; remedy: check them with `openssl verify`"
+        ) from error
 
 
 def _properties(packet_type: int, **fields: object) -> Properties:

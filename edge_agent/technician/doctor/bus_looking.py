@@ -71,13 +71,13 @@ class BusLook:
         self._locks = [lock for lock in access.config.locks if lock.bus == settings.name]
         self._heard = {lock.unit: _Heard() for lock in self._locks}
 
-    def look(self, may_borrow: bool) -> BusFigures:
-        """Return the figures. `may_borrow`: other settings may be tried."""
+    def look(self, may_borrow: bool, undervoltage: bool = False) -> BusFigures:
+        """Return the figures. `may_borrow`: try other settings, too; `undervoltage`: the machine's supply is weak."""
         before = _sight(self._access.snapshot(), self._settings.name)
         if before.lent_to is None:
             self._ask_all()
         after = _sight(self._access.snapshot(), self._settings.name)
-        figures = self._figures(before, after)
+        figures = replace(self._figures(before, after), undervoltage=undervoltage)
         mute = [unit for unit in figures.units if unit.requests and not unit.speaks][:_MUTE_UNITS_MAX]
         if not may_borrow or not mute or figures.trouble is not None or figures.lent_to is not None:
             return figures

@@ -1,0 +1,160 @@
+"""The whole examination: takes all figures, one after the other, and has each judged. START HERE.
+
+    configuration, service ─▶ agent, spool, receipts ─▶ machine, disk, clock ─▶ identity, broker ─▶ buses
+
+What can't be looked at, because the agent or a right is missing, is a finding itself; the rest goes on.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from edge_agent.clock import GatewayClock
+from edge_agent.config import AgentConfig, BusSettings, RtuBus
+from edge_agent.errors import AgentOutOfReach, EdgeAgentError, SpoolUnavailable
+from edge_agent.local.snapshot import Snapshot
+from edge_agent.machine.sources import Sources
+from edge_agent.technician.access import FieldAccess, open_field
+from edge_agent.technician.doctor.broker_looking import look_at_broker
+from edge_agent.technician.doctor.bus_looking import ROUNDS, TRIALS_S, BusLook
+from edge_agent.technician.doctor.bus_verdicts import judge_bus
+from edge_agent.technician.doctor.custody_verdicts import alarm_names, judge_custody
+from edge_agent.technician.doctor.findings import Finding, notice, trouble
+from edge_agent.technician.doctor.gateway_looking import (
+    look_at_configuration,
+    look_at_identity,
+    look_at_service,
+    measure_machine,
+)
+from edge_agent.technician.doctor.machine_verdicts import MachineFigures, judge_clock, judge_machine
+from edge_agent.technician.doctor.trust_verdicts import judge_broker
+from wastelock.page import format_instant
+
+_OTHERS_S = 20.0  # broker, service, a first look at the locks
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`seconds`: how long each bus is asked, at most. `may_borrow`: a line may be taken from the agent for trials."""
+
+    seconds: float = 10.0
+    may_borrow: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings, in the order in which things depend on each other. `via`: None where the field wasn't reached."""
+
+    at: datetime
+    gateway: str
+    site: str
+    via: str | None
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": 1,
+            "at": format_instant(self.at),
+            "gateway": self.gateway,
+            "site": self.site,
+            "via": self.via,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def longest_s(config: AgentConfig, options: Options) -> float:
+    """Return how long an examination takes at most."""
+    trials_s = TRIALS_S if options.may_borrow else 0.0
+    return _OTHERS_S + len(config.buses) * (options.seconds + trials_s)
+
+
+class Examination:
+    """One run of the doctor. `tell` hears what is done now; `stop` ends it early, with what is known by then."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        options: Options,
+        tell: Callable[[str], None],
+        stop: threading.Event,
+        sources: Sources | None = None,
+    ) -> None:
+        self._config = config
+        self._options = options
+        self._tell = tell
+        self._stop = stop
+        self._sources = sources or Sources()
+        self._clock = GatewayClock(config.clock.source)
+        self._findings: list[Finding] = []
+
+    def run(self) -> Report:
+        """Look at everything; return what was found."""
+        self._tell("configuration and service")
+        self._findings += look_at_configuration(self._config)
+        self._findings += look_at_service()
+        machine = measure_machine(self._config, self._clock, self._sources)
+        via = None
+        try:
+            with open_field(self._config) as access:
+                via = access.via
+                self._with_field(access, machine)
+        except (AgentOutOfReach, SpoolUnavailable) as error:
+            self._without_field(error, machine)
+        if self._stop.is_set():
+            self._findings.append(
+                notice("doctor", "interrupted", "it was interrupted: not everything was looked at")
+            )
+        return Report(
+            datetime.now(UTC), self._config.gateway.id, self._config.gateway.site, via, tuple(self._findings)
+        )
+
+    def _with_field(self, access: FieldAccess, machine: MachineFigures) -> None:
+        self._tell("agent and spool")
+        snapshot = access.snapshot()
+        self._findings += judge_custody(snapshot)
+        self._judge_gateway(machine, snapshot)
+        for settings in self._config.buses:
+            if self._stop.is_set():
+                return
+            self._findings += self._look_at_bus(access, settings, machine)
+
+    def _without_field(self, error: EdgeAgentError, machine: MachineFigures) -> None:
+        what, _, remedy = str(error).partition("; remedy: ")
+        self._findings.append(
+            trouble("agent", "agent_out_of_reach", what, "locks and buses weren't looked at", remedy)
+        )
+        self._judge_gateway(machine, None)
+
+    def _judge_gateway(self, machine: MachineFigures, snapshot: Snapshot | None) -> None:
+        alarms = alarm_names(snapshot) if snapshot is not None else frozenset[str]()
+        self._findings += judge_machine(machine, alarms)
+        source = machine.health.clock_source or "nobody"
+        self._findings += judge_clock(self._clock.trust(), source, _offsets_s(snapshot), alarms)
+        self._findings += look_at_identity(self._config, self._clock.now())
+        self._tell("the way to the broker")
+        self._findings.append(
+            judge_broker(look_at_broker(self._config, snapshot.broker if snapshot else None))
+        )
+
+    def _look_at_bus(
+        self, access: FieldAccess, settings: BusSettings, machine: MachineFigures
+    ) -> list[Finding]:
+        self._tell(f"bus {settings.name}: up to {ROUNDS} questions to each unit")
+        look = BusLook(access, settings, self._options.seconds, self._stop, self._tell)
+        weak = bool(machine.health.undervoltage) and isinstance(settings, RtuBus)
+        try:
+            return judge_bus(look.look(self._options.may_borrow, weak))
+        except AgentOutOfReach as error:
+            return [
+                trouble(
+                    f"bus {settings.name}", "agent_out_of_reach", str(error), "", "start this command again"
+                )
+            ]
+
+
+def _offsets_s(snapshot: Snapshot | None) -> list[int]:
+    locks = snapshot.locks if snapshot is not None else ()
+    states = [lock.state for lock in locks if lock.state is not None and lock.state.reachable]
+    return [state.clock_offset_s for state in states if state.clock_offset_s is not None]

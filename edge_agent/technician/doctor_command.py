@@ -1,0 +1,121 @@
+"""`edge-agent doctor`: finds what is wrong with a gateway and its lines, and says what to do about each."""
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_agent.technician.terminal import exit_codes
+
+if TYPE_CHECKING:
+    from edge_agent.technician.doctor.examination import Report
+    from edge_agent.technician.doctor.findings import Finding
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.command()(doctor)
+
+
+def doctor(
+    config: Annotated[Path, typer.Option("--config", help="The configuration file (TOML).", metavar="FILE")],
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=1, max=300, help="For how long each bus is asked, at most.")
+    ] = 10.0,
+    borrow: Annotated[
+        bool,
+        typer.Option(
+            "--borrow/--no-borrow",
+            help="Where a unit is silent, take the line for half a minute and try other settings.",
+        ),
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Find what is wrong: wiring, settings, unit ids, adapter, clock, disk, certificate, broker, receipts.
+
+    Only reads, beside a running agent too. Exit code 0: nothing is wrong; 1: something is; 78: the configuration
+    can't be read.
+
+    Example: edge-agent doctor --config /etc/wastelock/edge-agent.toml
+    """
+    from edge_agent.config_rules import load_config
+    from edge_agent.technician.doctor.examination import Examination, Options, longest_s
+    from edge_agent.technician.doctor.findings import has_trouble
+
+    with exit_codes():
+        loaded, stop = load_config(config, check_files=False), _stop_on_interrupt()
+        options = Options(seconds, borrow)
+        with _told_on_stderr(f"at most {longest_s(loaded, options):.0f} s") as tell:
+            report = Examination(loaded, options, tell, stop).run()
+    if as_json:
+        print(json.dumps(report.to_json(), ensure_ascii=False))
+    else:
+        _print(report)
+    raise typer.Exit(int(has_trouble(report.findings)))
+
+
+def _stop_on_interrupt() -> threading.Event:
+    """Ctrl-C ends it with what is known by then; a second one ends it at once."""
+    stop = threading.Event()
+
+    def end(_number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, end)
+    return stop
+
+
+@contextmanager
+def _told_on_stderr(how_long: str) -> Iterator[Callable[[str], None]]:
+    """Show what is done now, and that it goes on."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status(how_long) as status:
+        yield lambda what: status.update(f"{what} ({how_long})")
+
+
+def _print(report: "Report") -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console, by_level = (
+        Console(soft_wrap=True, highlight=False),
+        {"trouble": "red", "notice": "yellow", "good": "green"},
+    )
+    marks = {"trouble": "✗", "notice": "!", "good": "✓"}
+    how = {
+        "agent": "by way of the running agent",
+        "direct": "the agent doesn't run",
+        None: "the locks weren't reached",
+    }
+    console.print(
+        Text(f"{report.gateway} at {report.site}, {report.at:%Y-%m-%d %H:%M:%S} UTC, {how[report.via]}\n")
+    )
+    for finding in report.findings:
+        line = Text(f"{marks[finding.level]} ", style=by_level[finding.level])
+        line.append(f"{finding.area}: ", style="bold").append(finding.what, style="default")
+        if finding.sure != "certain" and finding.level == "trouble":
+            line.append(f" ({finding.sure})", style="dim")
+        console.print(line)
+        for text in _details(finding):
+            console.print(Text(f"    {text}", style="dim" if text == finding.evidence else "default"))
+    count = sum(finding.level == "trouble" for finding in report.findings)
+    console.print(
+        Text(f"\n{count} things are wrong" if count != 1 else "\n1 thing is wrong")
+        if count
+        else "\nnothing is wrong"
+    )
+
+
+def _details(finding: "Finding") -> Iterator[str]:
+    if finding.evidence:
+        yield finding.evidence
+    if finding.remedy:
+        yield f"→ {finding.remedy}"
