@@ -10,6 +10,7 @@ from cloud_sink.commands import (
     importing,
     locks,
     looking,
+    order_keys,
     orders,
     projections,
     running,
@@ -33,6 +34,7 @@ app.add_typer(locks.app, name="lock")
 app.add_typer(sites.app, name="site")
 app.add_typer(alarms.app, name="alarm")
 app.add_typer(orders.app, name="command")
+app.add_typer(order_keys.app, name="orders-key")
 app.add_typer(access_lists.lists, name="access-list")
 app.add_typer(access_lists.transponders, name="transponder")
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from cloud_sink.authority.certificates import Issuer, issue
+from cloud_sink.authority.order_keys import signed_statement
 from cloud_sink.authority.register import CertificateRow, Decision, Gateway, Register
 from cloud_sink.errors import NotPossible
 from cloud_sink.operating import Author
@@ -111,12 +112,15 @@ class Authority:
                 raise NotPossible(
                     "the request is refused: its certificate has expired or is revoked: make a new request"
                 )
+            order_keys, proof = signed_statement(decision, self.issuer)
         return IdentityAnswer(
             request=checked.id,
             at=now,
             certificate=row.pem,
             authority=self.issuer.certificate.public_bytes(Encoding.PEM).decode(),
             sign_from=row.sign_from,
+            order_keys=order_keys,
+            order_keys_proof=proof,
         )
 
     def issue(self, name: str, role: str, hosts: tuple[str, ...], life: timedelta, author: Author) -> Issued:

@@ -14,7 +14,7 @@ from pathlib import Path
 from cloud_sink.errors import ConfigError, RegisterUnavailable
 from cloud_sink.ledger.instants import from_ms, to_ms
 
-_VERSION = 1
+_VERSION = 2
 _WAIT_S = 10.0  # for whoever writes at this moment
 _SCHEMA = """
 CREATE TABLE gateway (id TEXT PRIMARY KEY, site TEXT NOT NULL, state TEXT NOT NULL, changed_at INTEGER NOT NULL) STRICT;
@@ -33,6 +33,12 @@ CREATE TABLE deed (
 CREATE TABLE list_number (value INTEGER NOT NULL) STRICT;
 INSERT INTO list_number VALUES (0);
 """
+# What each release added; a register of an older one is brought up to date.
+_STEPS = {
+    1: _SCHEMA,
+    2: "CREATE TABLE order_key ("
+    "kid TEXT PRIMARY KEY, public TEXT NOT NULL, since INTEGER NOT NULL, retired INTEGER) STRICT;",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,16 @@ class SigningKeyRow:
     since: datetime
     until: datetime | None
     revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderKeyRow:
+    """A key that the cloud signs orders with. `retired_at`: gateways no longer believe it; None: they do."""
+
+    kid: str
+    public: str
+    since: datetime
+    retired_at: datetime | None
 
 
 class Register:
@@ -130,8 +146,9 @@ class Register:
             raise ConfigError(
                 [f"{self._path}: was written by a newer release (version {found}): use that one"]
             )
-        if found == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        steps = " ".join(step for version, step in _STEPS.items() if version > found)
+        if steps:
+            connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {_VERSION}; COMMIT;")
 
 
 class Decision:
@@ -269,6 +286,18 @@ class Decision:
             "UPDATE signing_key SET until = min(coalesce(until, ?1), ?1), revoked = 1 WHERE gateway = ?2",
             (to_ms(at), gateway),
         )
+
+    # ---- keys that orders are signed with ----
+
+    def order_keys(self) -> list[OrderKeyRow]:
+        rows = self._db.execute("SELECT kid, public, since, retired FROM order_key ORDER BY since, rowid")
+        return [OrderKeyRow(row[0], row[1], from_ms(row[2]), _maybe(row[3])) for row in rows]
+
+    def put_order_key(self, kid: str, public: str, at: datetime) -> None:
+        self._db.execute("INSERT INTO order_key VALUES (?, ?, ?, NULL)", (kid, public, to_ms(at)))
+
+    def retire_order_key(self, kid: str, at: datetime) -> None:
+        self._db.execute("UPDATE order_key SET retired = ? WHERE kid = ?", (to_ms(at), kid))
 
     # ---- the rest ----
 

@@ -91,7 +91,7 @@ def show(
 
     Example: cloud-sink ca show --config config/cloud-sink.toml gw-0001
     """
-    with _opened(config) as (authority, _), authority.register.reading() as decision:
+    with opened_authority(config) as (authority, _), authority.register.reading() as decision:
         told = describe(decision, authority.issuer, name, now())
         typer.echo(json_module.dumps(told) if json else show_authority(told))
 
@@ -115,7 +115,7 @@ def issue(
 
     Example: cloud-sink ca issue mqtt --role broker --host mqtt.example.org --out certs --config config/cloud-sink.toml
     """
-    with _opened(config) as (authority, files):
+    with opened_authority(config) as (authority, files):
         author = make_author(actor, "")
         issued = authority.issue(name, role, tuple(host or ()), timedelta(days=days), author)
         _write_pair(issued, name, out)
@@ -132,7 +132,7 @@ def run_authority(config: ConfigOption, log_format: LogFormatOption = "auto") ->
     Example: cloud-sink ca run --config config/cloud-sink.toml
     """
     configure_log(log_format=log_format)
-    with _opened(config, files_must_exist=True) as (authority, files):
+    with opened_authority(config, files_must_exist=True) as (authority, files):
         broker = load_config(config).authority_broker
         Serving(broker, authority, files, now).run(stop_on_signals())
 
@@ -150,7 +150,7 @@ def token(
 
     Example: cloud-sink enroll token gw-0001 --site lindenhof --config config/cloud-sink.toml
     """
-    with _opened(config) as (authority, _):
+    with opened_authority(config) as (authority, _):
         made, expires_at = authority.make_token(gateway, site, timedelta(hours=hours), make_author(actor, ""))
         if json:
             typer.echo(json_module.dumps({"token": str(made), "expires_at": expires_at.isoformat()}))
@@ -199,7 +199,7 @@ def revoke(
 
     Example: cloud-sink revoke gw-0001 --reason "stolen" --config config/cloud-sink.toml
     """
-    with _opened(config) as (authority, files):
+    with opened_authority(config) as (authority, files):
         count = authority.revoke(name, serial, make_author(actor, reason))
         typer.echo(f"{name}: certificates revoked: {count}")
         _publish(authority, files)
@@ -215,7 +215,7 @@ def acl(
 
     Example: cloud-sink acl --config config/cloud-sink.toml --out /etc/mosquitto/wastelock-acl.conf
     """
-    with _opened(config) as (authority, _), authority.register.reading() as decision:
+    with opened_authority(config) as (authority, _), authority.register.reading() as decision:
         text = rules(decision, now())
         if out is None:
             typer.echo(text, nl=False)
@@ -228,7 +228,7 @@ def acl(
 
 
 def _sign(config: Path, request: Path, answer: Path | None, actor: str | None) -> None:
-    with _opened(config) as (authority, files):
+    with opened_authority(config) as (authority, files):
         made = authority.answer(_read_request(request), make_author(actor, "").actor).to_json()
         if answer is None:
             sys.stdout.buffer.write(made + b"\n")
@@ -284,7 +284,9 @@ def _write_pair(issued: Issued, name: str, out: Path) -> None:
 
 
 @contextmanager
-def _opened(config: Path, *, files_must_exist: bool = False) -> Iterator[tuple[Authority, Publications]]:
+def opened_authority(
+    config: Path, *, files_must_exist: bool = False
+) -> Iterator[tuple[Authority, Publications]]:
     """The authority that this configuration names, and where its decisions are written to."""
     with exit_codes():
         settings = load_config(config, files_must_exist=files_must_exist)
