@@ -17,6 +17,10 @@ renewals as in 24 hours, though the machine has less time for each of them.
 
 What stays real time: the time-outs of the wire and of MQTT, the clock's keeping, how long a fault lasts (but outages of
 the broker: 10, 30 and 60 minutes of the day), how long a command is good for.
+
+The whole day has its certificates last for 12 of its hours, so that the gateway renews them by itself twice; on top of
+that a technician has the page-signing key changed twice. Memory is judged from two hours after edge agent and sink were
+killed for the last time, until all is at rest again (memory.py). Of a short day it is shown, not judged.
 """
 
 import argparse
@@ -27,38 +31,47 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from random import Random
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
-
+from cloud_sink.errors import ConfigError, LedgerUnavailable, NotPossible
+from cloud_sink.keys import load_pseudonyms
+from cloud_sink.orders.ordering import Ordering
+from cloud_sink.sink import now
 from demo.chain import NotEqual
 from demo.compare import Comparison
 from demo.control import SimulatorGone
+from demo.estate import Estate
 from demo.layout import Settings
 from demo.process import ProcessFailed
-from demo.report import print_comparison, report_console
+from demo.report import report_console
 from tests.acceptance.conftest import QUICK_SINK
-from tests.acceptance.day_plan import Deed, Kind, draw_day
+from tests.acceptance.day_access import DayAccess
+from tests.acceptance.day_certificates import look_at_renewals
+from tests.acceptance.day_commands import DayCommands
+from tests.acceptance.day_outcome import Outcome, alarms_of, tell
+from tests.acceptance.day_plan import SHORT_H, Deed, Kind, draw_day
 from tests.acceptance.estates import small_estate
 from tests.acceptance.ledger import export
-from tests.acceptance.memory import Sample, Verdict, at_quarters, judge, last_life, take_sample
+from tests.acceptance.memory import Sample, judge, last_life, take_sample
+from tests.acceptance.oracle import assert_registers_agree
 from tests.acceptance.proxy import Link
 from tests.acceptance.strikes import Strikes
 from tests.acceptance.supervisor import Supervisor
 from tests.acceptance.trusted_chain import TrustedChain, TrustedLayout
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 EVENING = datetime(2026, 11, 19, 18, 0, tzinfo=ZoneInfo("Europe/Berlin"))
 POURS_PER_DAY = 150  # of each lock: as many as 150 dwellings make
 POLL_EVERY_S, TELEMETRY_EVERY_S, STATE_EVERY_S = 5, 60, 300  # of the day's time
 CERTIFICATE_H = 12
 SAMPLES_PER_H = 6
-SETTLE_S = 120.0
+COMMAND_TTL_S = 120  # real
+SETTLE_S = 240.0  # real: a command that got lost is sent again after up to a minute
 WARM_UP_H = 2.0
 _TICK_S = 0.05
 _LOOK_S = 1.0
@@ -66,30 +79,17 @@ _LOOK_S = 1.0
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a day; `shortcomings` is empty if all that must hold does."""
-
-    comparison: Comparison
-    faults: Counter[str]
-    refused: Counter[str]
-    starts: Counter[str]
-    ended: Counter[tuple[str, int]]
-    memory: dict[str, list[Sample]]
-    verdicts: list[Verdict]
-    shortcomings: list[str] = field(default_factory=list)
-
-
 class Day:
-    """One day in a directory of its own. `hour_s`: our seconds for one of its hours."""
+    """One day in a directory of its own."""
 
     def __init__(self, directory: Path, hours: float, speed: float, seed: int, say: Say) -> None:
-        self._hours, self._speed, self._hour_s = hours, speed, 3600 / speed
+        self._hours, self._hour_s = hours, 3600 / speed
         self._seed, self._say = seed, say
-        self._estate = small_estate(tcp_locks=3, capacity=2047, pours_per_day=POURS_PER_DAY)
+        self._is_short = hours < SHORT_H
+        self._estate: Estate = small_estate(tcp_locks=3, capacity=2047, pours_per_day=POURS_PER_DAY)
         self._deeds = draw_day(seed, hours, self._hour_s, self._estate)
         layout = TrustedLayout(directory, self._estate, free_port)
-        if hours > CERTIFICATE_H:
+        if not self._is_short:
             layout.certificate_days = CERTIFICATE_H * self._hour_s / 86_400
         self._settings = _settings(speed)
         self._chain = TrustedChain(
@@ -113,6 +113,7 @@ class Day:
             )
             for child in (chain.sink, chain.agent, chain.authority):
                 child.start()
+            self._begin_orders(stack)
             self._began_s = time.monotonic()
             self._lived_from_s = self._look()
             self._live()
@@ -125,13 +126,31 @@ class Day:
     def _now_h(self) -> float:
         return (time.monotonic() - self._began_s) / self._hour_s
 
+    def _begin_orders(self, stack: ExitStack) -> None:
+        """Put the lists in force that are there already: from now on the cloud says who may use a lock."""
+        layout = self._chain.layout
+        url = f"sqlite:///{layout.directory / 'ledger.db'}"
+        ordering = wait_until(lambda: _open(url), 30, "the sink's ledger")
+        assert ordering is not None
+        stack.enter_context(closing(ordering))
+        pseudonyms = load_pseudonyms(layout.directory / "pseudonym.key")
+        self._access = DayAccess(self._chain, self._seed, ordering, pseudonyms)
+        wait_until(self._access.begin, 30, "the gateway to report its locks", poll_s=0.2)
+        locks = [lock.name for lock in self._estate.locks]
+        self._commands = DayCommands(ordering, locks, COMMAND_TTL_S, self._seed)
+
     def _live(self) -> None:
         due = list(self._deeds)
         while due or self._lived_until_s < self._lived_from_s + self._hours * 3600:
-            while due and due[0].at_h <= self._now_h:
-                self._do(due.pop(0))
+            ready = [deed for deed in due if deed.at_h <= self._now_h and self._can(deed)]
+            due = [deed for deed in due if deed not in ready]
+            for deed in ready:
+                self._do(deed)
             self._tend()
             time.sleep(_TICK_S)
+
+    def _can(self, deed: Deed) -> bool:
+        return deed.kind is Kind.FAULT or not self._strikes.holds_ledger
 
     def _do(self, deed: Deed) -> None:
         match deed.kind:
@@ -143,6 +162,10 @@ class Day:
             case Kind.NEW_SIGNING_KEY:
                 self._tell("the next certificate is to come with another page-signing key")
                 self._chain.layout.edge_agent("enroll", "--new-signing-key")
+            case Kind.LIST_CHANGE:
+                self._tell(self._access.change())
+            case Kind.COMMAND:
+                self._tell(self._commands.order())
 
     def _tend(self, heal_everything: bool = False) -> None:
         self._strikes.heal_due(heal_everything)
@@ -150,6 +173,7 @@ class Day:
         if time.monotonic() >= self._look_at_s:
             self._look_at_s = time.monotonic() + _LOOK_S
             self._lived_until_s = max(self._lived_until_s, self._look())
+        self._access.tick()
         self._sample()
 
     def _look(self) -> float:
@@ -181,7 +205,13 @@ class Day:
 
     def _is_at_rest(self) -> bool:
         try:
-            return self._chain.is_at_rest() and self._chain.compare_now().equal
+            return (
+                self._access.is_done()
+                and self._commands.have_ended()
+                and self._chain.layout.renewal_is_done()
+                and self._chain.is_at_rest()
+                and self._chain.compare_now().equal
+            )
         except SimulatorGone:
             return False
 
@@ -189,22 +219,51 @@ class Day:
         short = [f"ledger and truth differ: {each}" for each in comparison.differences()]
         if not comparison.events:
             short.append("nothing happened")
-        lives = {name: last_life(samples) for name, samples in self._memory.items()}
-        lived = {
-            name: [s for s in life if s.at_h >= life[0].at_h + WARM_UP_H] for name, life in lives.items()
-        }
-        verdicts = [judge(name, life) for name, life in lived.items() if self._is_long(life)]
+        chambers_ml = self._estate.locks[0].chambers_ml
+        assert_registers_agree(self._chain.rings(), self._chain.ledger(), chambers_ml)
+        renewals = look_at_renewals(
+            self._chain.layout,
+            certificates=2 if self._is_short else 4,
+            signing_keys=2 if self._is_short else 3,
+        )
+        lives = {name: _judged_part(samples) for name, samples in self._memory.items()}
+        verdicts = [] if self._is_short else [judge(name, life) for name, life in lives.items()]
+        short += self._access.shortcomings() + self._commands.shortcomings() + renewals.shortcomings
         short += [f"memory of {each.program} isn't flat" for each in verdicts if not each.flat]
         return Outcome(
-            comparison, Counter(deed.fault.kind for deed in self._deeds if deed.fault is not None),
-            self._strikes.refused, self._supervisor.starts, self._supervisor.ended, lived, verdicts, short,
-        )  # fmt: skip
-
-    def _is_long(self, life: list[Sample]) -> bool:
-        return len(life) > 1 and life[-1].at_h - life[0].at_h >= 6
+            comparison=comparison,
+            deeds=Counter(
+                str(deed.fault.kind) if deed.fault is not None else deed.kind.value for deed in self._deeds
+            ),
+            refused=self._strikes.refused,
+            starts=self._supervisor.starts,
+            ended=self._supervisor.ended,
+            alarms=alarms_of(self._chain.agent.log),
+            versions=self._access.versions(),
+            in_force_after_s=self._access.times_s(),
+            commands=self._commands.counts(),
+            renewals=renewals,
+            memory=lives,
+            verdicts=verdicts,
+            shortcomings=short,
+        )
 
     def _tell(self, text: str) -> None:
         self._say(f"{self._now_h:5.2f} h  {text}")
+
+
+def _open(url: str) -> Ordering | None:
+    try:
+        return Ordering(url, now)
+    except (ConfigError, LedgerUnavailable, NotPossible):
+        return None  # the sink hasn't made it yet
+
+
+def _judged_part(samples: list[Sample]) -> list[Sample]:
+    """Return the last life of a process, without its warming up where it lasted that long."""
+    life = last_life(samples)
+    warm = [sample for sample in life if sample.at_h >= life[0].at_h + WARM_UP_H]
+    return warm if len(warm) > 1 else life
 
 
 def _settings(speed: float) -> Settings:
@@ -219,36 +278,6 @@ def _settings(speed: float) -> Settings:
         },
         sink=QUICK_SINK,
     )
-
-
-def tell(outcome: Outcome, console: Console) -> None:
-    """Print what happened and what came of it."""
-    for title, counts in (
-        ("faults", outcome.faults),
-        ("not possible at their moment", outcome.refused),
-        ("programs started again", outcome.starts),
-        ("programs that ended by themselves (exit code)", outcome.ended),
-    ):
-        listed = ", ".join(f"{key} {count}" for key, count in sorted(counts.items(), key=str))
-        console.print(
-            f"{title}: {sum(counts.values())}" + (f" ({listed})" if listed else ""), highlight=False
-        )
-    for name, life in outcome.memory.items():
-        if life:
-            points = "   ".join(
-                f"{s.at_h:.1f} h {s.pss_mib:.1f} / {s.rss_mib:.1f}" for s in at_quarters(life)
-            )
-            console.print(f"{name}: PSS / RSS in MiB at the quarter points: {points}", highlight=False)
-    for verdict in outcome.verdicts:
-        console.print(
-            f"{verdict.program}: {verdict.samples} samples, {verdict.from_h:.1f} h to {verdict.until_h:.1f} h: "
-            f"{verdict.grew_mib:+.2f} MiB from the second third to the last, {verdict.per_day_mib:+.2f} MiB a day: "
-            f"{'flat' if verdict.flat else 'NOT FLAT'}",
-            highlight=False,
-        )
-    print_comparison(outcome.comparison, console)
-    for each in outcome.shortcomings:
-        console.print(f"NOT GOOD: {each}", highlight=False, markup=False)
 
 
 def main() -> int:
@@ -274,9 +303,7 @@ def main() -> int:
     except (ProcessFailed, NotEqual, AssertionError) as error:
         console.print(f"The day failed: {error}\nEverything is in {directory}", highlight=False, markup=False)
         return 2
-    (directory / "memory.json").write_text(
-        json.dumps({k: [[s.at_h, s.pss_mib, s.rss_mib] for s in v] for k, v in outcome.memory.items()})
-    )
+    (directory / "memory.json").write_text(json.dumps(outcome.memory_lines()))
     tell(outcome, console)
     if options.out is None and not outcome.shortcomings:
         shutil.rmtree(directory)

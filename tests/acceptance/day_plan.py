@@ -4,7 +4,7 @@
 
 The law of this file: in the rough hours programs are killed as ever; after them edge agent and sink aren't any more,
 for a memory that is to be judged needs a life that lasts. All else goes on striking: broker, network, lines,
-controllers, power, disks.
+controllers, power, disks. On a short day they strike in its first half only, and lists and commands have the second.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from random import Random
 from demo.estate import Estate
 from tests.acceptance.plan import Fault, draw_plan
 
+SHORT_H = 12
 ROUGH_PART = 6
 _ROUGH = ("kill -9", "kill -9 at step", "spool corrupted", "spool lost", "spool restored from an old copy")
 _LASTING = (
@@ -58,18 +59,20 @@ class Deed:
 def draw_day(seed: int, hours: float, hour_s: float, estate: Estate) -> list[Deed]:
     """Return the deeds of a day in order. `hour_s`: how many of our seconds one of its hours takes."""
     rng = Random(f"day/{seed}")
-    rough_h, last_h = hours / ROUGH_PART, hours - _QUIET_END_H
+    is_short = hours < SHORT_H
+    rough_h, last_h = hours / ROUGH_PART, hours / 2 if is_short else hours - _QUIET_END_H
     deeds = [
         *_faults(seed, rng, 0, rough_h, _ROUGH_PER_H, _ROUGH, estate),
         *_faults(seed + 1, rng, rough_h, last_h, _LASTING_PER_H, _LASTING, estate),
     ]
     deeds = [deed for deed in deeds if deed.at_h < rough_h or not _kills_ours(deed.fault)]
-    for hold_h in (1 / 6, 1 / 2, 1) if hours >= 12 else (1 / 3,):
+    for hold_h in (1 / 3,) if is_short else (1 / 6, 1 / 2, 1):
         outage = Fault("broker outage", hold_h * hour_s, 0.0)
         deeds.append(Deed(rng.uniform(rough_h, last_h - hold_h), Kind.FAULT, outage))
-    deeds += _each(_LIST_EVERY_H, 0.25, last_h, Kind.LIST_CHANGE)
-    deeds += _each(_COMMAND_EVERY_H, 0.2, last_h, Kind.COMMAND)
-    deeds += [Deed(hours * part, Kind.NEW_SIGNING_KEY) for part in ((0.3, 0.7) if hours >= 12 else (0.1,))]
+    deeds += [Deed(hours * part, Kind.NEW_SIGNING_KEY) for part in ((0.1,) if is_short else (0.3, 0.7))]
+    begins_h, ends_h = (last_h, hours) if is_short else (0.25, last_h)
+    deeds += _each(_LIST_EVERY_H / (3 if is_short else 1), begins_h, ends_h, Kind.LIST_CHANGE)
+    deeds += _each(_COMMAND_EVERY_H, begins_h + 0.1, ends_h, Kind.COMMAND)
     return sorted(deeds, key=lambda deed: deed.at_h)
 
 

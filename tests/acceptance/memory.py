@@ -44,6 +44,13 @@ class Verdict:
     def flat(self) -> bool:
         return self.grew_mib <= NOISE_MIB and self.per_day_mib <= 2 * NOISE_MIB
 
+    def __str__(self) -> str:
+        return (
+            f"{self.program} is {'flat' if self.flat else 'NOT flat'}: {self.samples} samples from {self.from_h:.1f} h "
+            f"to {self.until_h:.1f} h, {self.grew_mib:+.2f} MiB from the second third to the last one, "
+            f"{self.per_day_mib:+.2f} MiB a day"
+        )
+
 
 def take_sample(at_h: float, pid: int) -> Sample | None:
     """Measure a process together with those that it has started; None if it ended meanwhile."""

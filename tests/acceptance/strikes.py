@@ -46,6 +46,7 @@ class Strikes:
 
         `settle` waits until the ledger has everything. `rng`: what isn't worth a place in the plan."""
         self.refused: Counter[str] = Counter()
+        self.holds_ledger = False  # nobody can write it now
         self._chain = chain
         self._settings = settings
         self._supervisor = supervisor
@@ -259,7 +260,12 @@ class Strikes:
             other.close()
             self.refused[fault.kind] += 1
             return
-        self._heal_after(fault.hold_s, other.close)
+        self.holds_ledger = True
+        self._heal_after(fault.hold_s, lambda: self._release_ledger(other))
+
+    def _release_ledger(self, connection: sqlite3.Connection) -> None:
+        connection.close()
+        self.holds_ledger = False
 
     def _heal_after(self, hold_s: float, heal: Callable[[], None]) -> None:
         self._heals.append((time.monotonic() + hold_s, heal))

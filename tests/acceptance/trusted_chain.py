@@ -16,6 +16,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from cloud_sink.cli import app as cloud_sink
+from cloud_sink.orders.signing_key import load_signing_key, make_signing_key, public_text
 from demo.chain import Chain
 from demo.layout import HOST, Layout, Settings
 from demo.process import Child, program
@@ -35,6 +36,11 @@ class TrustedLayout(Layout):
     def identity(self) -> Path:
         return self.directory / "identity"
 
+    @property
+    def orders_key(self) -> Path:
+        """What the cloud signs its orders with."""
+        return self.directory / "orders.pem"
+
     def cloud_sink(self, *arguments: str) -> str:
         """Run a command in the cloud and return what it says."""
         done = CliRunner().invoke(cloud_sink, [*arguments, "--config", str(self.sink_config)])
@@ -47,6 +53,10 @@ class TrustedLayout(Layout):
         assert done.exit_code == 0, done.output
         return done.stdout
 
+    def renewal_is_done(self) -> bool:
+        """True if the gateway isn't waiting for another certificate, nor has one that it doesn't use yet."""
+        return not (self.identity / "pending").exists()
+
     def write(self, settings: Settings) -> None:
         super().write(settings)
         if not (self.directory / "ca" / "ca.crt").exists():
@@ -57,6 +67,7 @@ class TrustedLayout(Layout):
         trusted: Tables = {
             "gateway": {"signing_key": None},
             "identity": {"directory": self.identity.name, "ask_every_s": 2},
+            "orders": {"keys": [public_text(load_signing_key(self.orders_key))]},
         }
         super().write_agent_config(replace(settings, agent=_joined(trusted, settings.agent)), broker_port)
 
@@ -72,6 +83,7 @@ class TrustedLayout(Layout):
                 "cert_file": "ca-1.crt",
                 "key_file": "ca-1.key",
             },
+            "orders": {"signing_key": self.orders_key.name},
             "feed": {"publish": False},
         }
         super().write_sink_config(replace(settings, sink=_joined(trusted, settings.sink)), broker_port)
@@ -87,6 +99,8 @@ class TrustedLayout(Layout):
 
     def _write_keys(self) -> None:
         super()._write_keys()
+        if not self.orders_key.exists():
+            make_signing_key(self.orders_key)
         self.write_gateways({})  # the authority says whose pages are taken, nobody else
 
     def _make_authority(self) -> None:
