@@ -74,10 +74,16 @@ class Billing:
         return sorted({str(line["uid"]) for line in lines if int(line["flags"]) & Flag.SERVICE})
 
     def _pseudonyms(self) -> Callable[[str], str]:
-        """Let cloud-sink say under which pseudonyms the ledger knows the transponders."""
+        """Let cloud-sink say under which pseudonyms the ledger knows the transponders, and keep their numbers."""
         uids = sorted({*(uid for stay in self._case.stays for uid in stay.uids), *self._service_uids()})
-        self._say("  $ cloud-sink pseudonym < transponder-numbers")
-        answer = self._ask(_SINK, "pseudonym", given="\n".join([*uids, ""]).encode())
+        numbers = "\n".join([*uids, ""]).encode()
+        for command in (
+            ("pseudonym",),
+            ("transponder", "add", "-"),
+        ):  # the locks' access lists need the numbers
+            self._say(f"  $ {shlex.join([_SINK, *command])} < transponder-numbers")
+        self._ask(_SINK, "transponder", "add", "-", given=numbers)
+        answer = self._ask(_SINK, "pseudonym", given=numbers)
         return dict(zip(uids, answer.decode().split(), strict=True)).__getitem__
 
     def _decide_reviews(self) -> None:

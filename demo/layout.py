@@ -3,7 +3,7 @@
 DIR/simulator.toml  truth.jsonl   controllers/          the locks' controllers and what truly happened
 DIR/agent.toml      gateway.pem   spool.db              the gateway
 DIR/broker/         mosquitto.conf                      the broker
-DIR/sink.toml       gateways.toml lock-keys.csv pseudonym.key ledger.db
+DIR/sink.toml       gateways.toml lock-keys.csv pseudonym.key orders.pem ledger.db
 DIR/billing.toml    billing.db                          billing's books
 DIR/portal.toml     accounts.db                         the web's accounts
 DIR/logs/                                               what each program said
@@ -97,6 +97,11 @@ class Layout:
         return self.directory / "gateway.pem"
 
     @property
+    def orders_key(self) -> Path:
+        """What the cloud signs its orders with."""
+        return self.directory / "orders.pem"
+
+    @property
     def pseudonym_key(self) -> bytes:
         return bytes.fromhex((self.directory / "pseudonym.key").read_text().strip())
 
@@ -140,6 +145,7 @@ class Layout:
             "spool": {"path": self.spool.name},
             "mqtt": {"host": HOST, "port": broker_port or self.broker_port},
             "clock": {"source": "ntp"},
+            "orders": {"keys": [to_base64url(public_key(self.orders_key.read_bytes()).public_bytes_raw())]},
         }
         config: dict[str, Any] = _merged(defaults, settings.agent)
         config["buses"] = [self._agent_bus(bus) for bus in self.estate.buses]
@@ -161,6 +167,7 @@ class Layout:
             "ledger": {"url": f"sqlite:///{self.directory / 'ledger.db'}"},
             "mqtt": {"host": HOST, "port": broker_port or self.broker_port, "client_id": "sink-1"},
             "keys": {"gateways": "gateways.toml", "locks": "lock-keys.csv", "pseudonym_key": "pseudonym.key"},
+            "orders": {"signing_key": self.orders_key.name},
         }
         self.sink_config.write_text(to_toml(_merged(defaults, settings.sink)))
 
@@ -190,8 +197,9 @@ class Layout:
         self.broker_config.write_text("\n".join([*place, *wanted]) + "\n")
 
     def _write_keys(self) -> None:
-        if not self.signing_key.exists():
-            write_private(self.signing_key, new_signing_key())
+        for key in (self.signing_key, self.orders_key):
+            if not key.exists():
+                write_private(key, new_signing_key())
         self.write_gateways({self.estate.gateway: [public_key(self.signing_key.read_bytes())]})
         rows = [f"{lock.name},{lock.epoch},{lock.mac_key.hex()}" for lock in self.estate.locks]
         write_private(
