@@ -24,6 +24,9 @@ def name_change(words: Words, change: Change) -> str:
             fault, _, chamber = rest.partition(".")
             said = f"{words.t('property.fault')}: {_known(words, 'fault', fault)}"
             return f"{said}, {words.t('lock.chamber')} {chamber}" if chamber else said
+        case "command":
+            said = words.t("order.one")
+            return f"{said}: {_known(words, 'order.action', rest)}" if rest else said
         case "volume_ml":
             return f"{words.t('lock.volume')}, {words.t('lock.chamber')} {rest}"
     return _known(words, "property", change.property)
@@ -40,6 +43,9 @@ def tell_value(words: Words, fmt: Formatting, change: Change) -> str:
         return ", ".join(str(bit + 1) for bit in range(8) if int(value) >> bit & 1) or words.t(
             "changed.nothing"
         )
+    if head == "command":
+        outcome, colon, reason = value.partition(": ")
+        return f"{_known(words, 'order.state', outcome)}{colon}{reason}"
     if head == "described":
         return "; ".join(_described(words, fmt, value)) or value
     if head == "condition":

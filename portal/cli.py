@@ -4,7 +4,7 @@ import json
 
 import typer
 
-from portal.commands import links, tokens, users
+from portal.commands import access, links, tokens, users
 from portal.commands.terminal import ConfigOption, LogFormatOption, exit_codes
 from portal.config import load_config
 from portal.log import configure_log
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(links.app, name="link")
+app.add_typer(access.app, name="access")
 
 
 def main() -> None:

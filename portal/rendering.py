@@ -1,6 +1,7 @@
 """Pages: templates with the words of the viewer's language, numbers as it writes them, and only what he may open."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def render(
     """Return a page, or a part of one for htmx.
 
     Templates find: `t(key, **values)`, `n(key, count)`, `w(group, value)`: words; `fmt`: numbers, days, volumes, money;
-    `name_change(change)`, `tell_value(change)`: what has changed in a twin, and what it became; `chambers_in(mask)`;
+    `name_change(change)`, `tell_value(change)`: what has changed in a twin, and what it became; `chambers_in(mask)`,
+    `seconds(value)`;
     `viewer`, `may(permission)`; `navigation`; `csrf_token` for forms (macro `csrf()` of macros.html); `now`.
     """
     services = services_of(request)
@@ -97,6 +99,7 @@ def _surroundings(request: Request, services: Services, viewer: Viewer, words: W
         "fmt": fmt,
         "name_change": partial(name_change, words),
         "tell_value": partial(tell_value, words, fmt),
+        "seconds": lambda value: None if value is None else timedelta(seconds=value),
         "chambers_in": partial(name_chambers, words),
         "language": words.language,
         "languages": LANGUAGES,

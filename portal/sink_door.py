@@ -168,8 +168,7 @@ class SinkDoor:
     @property
     def signs_orders(self) -> bool:
         """True if the sink can order anything of locks: its configuration names a key that orders are signed with."""
-        orders = getattr(self.config, "orders", None)
-        return orders is not None and orders.signing_key is not None
+        return self.config.orders.signing_key is not None
 
     @contextmanager
     def ledger(self) -> Iterator[LedgerReader]:
