@@ -11,7 +11,14 @@ import typer
 from edge_agent import enroll_command, running
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
 from edge_agent.status import print_status, read_status
-from edge_agent.technician import commission_command, doctor_command, read_command, spool_command, watch_command
+from edge_agent.technician import (
+    commission_command,
+    doctor_command,
+    read_command,
+    scan_command,
+    spool_command,
+    watch_command,
+)
 from edge_agent.technician.terminal import progress_on_stderr
 
 app = typer.Typer(
@@ -142,6 +149,7 @@ commission_command.register(app)
 doctor_command.register(app)
 app.command()(read_command.read)
 app.command()(watch_command.watch)
+app.command()(scan_command.scan)
 
 
 def _refuse(error: ConfigError) -> NoReturn:

@@ -51,6 +51,14 @@ class SerialSettings:
         return 3.5 * self.character_s if self.baudrate <= 19200 else 0.00175
 
 
+def open_port(settings: SerialSettings) -> serial.Serial:
+    """Return the device with these settings, for ourselves alone. Raises OSError, ValueError or termios.error."""
+    s = settings
+    return serial.Serial(
+        s.device, s.baudrate, parity=s.parity, stopbits=s.stopbits, timeout=0, exclusive=True
+    )
+
+
 class RtuLine:
     """One RS-485 segment on a serial device."""
 
@@ -81,9 +89,7 @@ class RtuLine:
     def open(self) -> None:
         s = self._settings
         try:
-            self._port = serial.Serial(
-                s.device, s.baudrate, parity=s.parity, stopbits=s.stopbits, timeout=0, exclusive=True
-            )
+            self._port = open_port(s)
         except (OSError, ValueError, termios.error) as error:  # SerialException is an OSError
             raise LineDown(f"{s.device}: can't be opened: {error}") from error
         self._fd = self._port.fileno()
