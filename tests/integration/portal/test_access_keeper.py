@@ -1,106 +1,33 @@
 """Access lists follow the master data, between billing's real books and the sink's real ledger, by the test's clock."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from billing_aggregator.masterdata.facts import Chamber, Credential, Fact, LockAccess, Occupancy, Persons
-from billing_aggregator.masterdata.importing import load_facts
-from billing_aggregator.masterdata.store import MasterData
+from billing_aggregator.masterdata.facts import Chamber, Credential, LockAccess, Occupancy, Persons
 from billing_aggregator.masterdata.transponders import block_transponder
-from cloud_sink.orders.model import AccessList, ListedTransponder
-from cloud_sink.orders.ordering import Ordering
-from portal.access_keeper import ACTOR, AccessKeeper
+from cloud_sink.orders.model import ListedTransponder
+from portal.access_keeper import ACTOR
 from portal.access_standing import ListState
-from portal.billing_door import BillingDoor
 from portal.errors import NotThere, Refused
-from portal.sink_door import Author, SinkDoor
+from portal.sink_door import Author
+from tests.support.access_desk import LOCK, NEW, T1, T2, T3, T4, AccessDesk, open_access_desk, said
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import Ledger
-from tests.support.portal import write_sink_config
-from tests.support.twins import Clock, TwinRig
-from tests.unit.billing_aggregator.masterdata_files import open_masterdata
-from tests.unit.billing_aggregator.pour_estates import LONG_AGO, credential, days, local, pseudonym
-from tests.unit.billing_aggregator.run_books import worked_facts
+from tests.unit.billing_aggregator.pour_estates import LONG_AGO, credential, days, local
 
-LOCK = "1f00a1"
 ANNA = Author("anna", "the import is right")
-# The worked case: transponders 1, 3 and 4 are in force, 2 ended with a move in May 2025.
-T1, T2, T3, T4, NEW = (pseudonym(uid) for uid in (1, 2, 3, 4, 9))
-
-
-@dataclass
-class Desk:
-    """Everything that a keeper works with, and what a test does to it."""
-
-    directory: Path
-    rig: TwinRig
-    masterdata: MasterData
-    sink: SinkDoor
-    billing: BillingDoor
-    orders: Ordering
-    lock: FakeLock
-    gateway: FakeGateway
-
-    @property
-    def clock(self) -> Clock:
-        return self.rig.clock
-
-    def hear(self, version: int | None = 0) -> None:
-        """The lock tells which list it has."""
-        self.rig.hear_lock(self.lock, self.gateway, access_list_version=version)
-
-    def add_numbers(self, *uids: int) -> None:
-        self.orders.add_transponders(uids, self.rig.ledger.keys.pseudonyms)
-
-    def enter(self, *facts: Fact) -> None:
-        load_facts(self.masterdata, facts, "clerk", "as it is")
-
-    def end(self, *credentials: str) -> None:
-        """They are nobody's from now on, all before anybody looks."""
-        for each in credentials:
-            block_transponder(self.masterdata, each, "import", "not in the list")
-
-    def keeper(self) -> AccessKeeper:
-        return AccessKeeper(self.billing, self.sink, self.clock, 0.1)
-
-    def list(self) -> dict[str, str]:
-        """Return what the wanted list says of each transponder."""
-        found = self.orders.access_list(LOCK)
-        return {} if found is None else said(found)
-
-
-def said(found: AccessList) -> dict[str, str]:
-    return {
-        each.credential: "blocked" if each.blocked else "service" if each.service else "admitted"
-        for each in found.transponders
-    }
 
 
 @pytest.fixture
-def desk(tmp_path: Path, ledger: Ledger, gateway: FakeGateway, lock: FakeLock) -> Iterator[Desk]:
-    rig = TwinRig(ledger)
-    rig.clock.at = local("2026-03-01 12:00")
-    billing_toml = tmp_path / "billing.toml"
-    url = f"sqlite:///{tmp_path / 'billing.sqlite'}"
-    billing_toml.write_text(f'[database]\nurl = "{url}"\n[ledger]\nurl = "{ledger.url}"\n')
-    masterdata = open_masterdata(url, rig.clock)
-    load_facts(masterdata, worked_facts(LOCK), "import")
-    sink = SinkDoor(write_sink_config(tmp_path, ledger.url), rig.clock)
-    orders = Ordering(ledger.url, rig.clock)
-    made = Desk(tmp_path, rig, masterdata, sink, BillingDoor(billing_toml, rig.clock), orders, lock, gateway)
-    made.add_numbers(1, 2, 3, 4)
-    yield made
-    orders.close()
-    sink.close()
-    masterdata.close()
-    rig.close()
+def desk(tmp_path: Path, ledger: Ledger, gateway: FakeGateway, lock: FakeLock) -> Iterator[AccessDesk]:
+    with open_access_desk(tmp_path, ledger, gateway, lock) as opened:
+        yield opened
 
 
-def test_a_lock_without_a_list_gets_its_own(desk: Desk) -> None:
+def test_a_lock_without_a_list_gets_its_own(desk: AccessDesk) -> None:
     desk.hear()
     keeper = desk.keeper()
     keeper.look()
@@ -112,7 +39,7 @@ def test_a_lock_without_a_list_gets_its_own(desk: Desk) -> None:
     assert (standing.state, standing.admitted, standing.properties) == (ListState.GIVEN, 3, ("P1",))
 
 
-def test_looking_again_writes_nothing(desk: Desk) -> None:
+def test_looking_again_writes_nothing(desk: AccessDesk) -> None:
     desk.hear()
     keeper = desk.keeper()
     keeper.look()
@@ -123,7 +50,7 @@ def test_looking_again_writes_nothing(desk: Desk) -> None:
     assert len(desk.orders.access_lists(LOCK)) == 1
 
 
-def test_a_lost_transponder_is_blocked_at_the_next_look(desk: Desk) -> None:
+def test_a_lost_transponder_is_blocked_at_the_next_look(desk: AccessDesk) -> None:
     desk.hear()
     keeper = desk.keeper()
     keeper.look()
@@ -133,7 +60,7 @@ def test_a_lost_transponder_is_blocked_at_the_next_look(desk: Desk) -> None:
     assert desk.list() == {T1: "admitted", T2: "blocked", T3: "admitted", T4: "blocked"}
 
 
-def test_a_move_takes_effect_when_its_day_comes_though_nobody_enters_anything(desk: Desk) -> None:
+def test_a_move_takes_effect_when_its_day_comes_though_nobody_enters_anything(desk: AccessDesk) -> None:
     desk.hear()
     moves = local("2026-04-01 00:00")
     desk.add_numbers(9)
@@ -156,7 +83,7 @@ def test_a_move_takes_effect_when_its_day_comes_though_nobody_enters_anything(de
     assert (desk.list()[T1], desk.list()[NEW]) == ("blocked", "admitted")
 
 
-def test_a_list_that_would_drop_most_is_held_until_somebody_lets_it_through(desk: Desk) -> None:
+def test_a_list_that_would_drop_most_is_held_until_somebody_lets_it_through(desk: AccessDesk) -> None:
     desk.hear()
     keeper = desk.keeper()
     keeper.look()
@@ -182,7 +109,7 @@ def test_a_list_that_would_drop_most_is_held_until_somebody_lets_it_through(desk
     assert again.waiting() == []
 
 
-def test_others_come_and_go_while_a_drop_is_held(desk: Desk) -> None:
+def test_others_come_and_go_while_a_drop_is_held(desk: AccessDesk) -> None:
     desk.hear()
     keeper = desk.keeper()
     keeper.look()
@@ -196,7 +123,7 @@ def test_others_come_and_go_while_a_drop_is_held(desk: Desk) -> None:
     assert desk.list() == {T1: "admitted", T2: "blocked", T3: "admitted", T4: "blocked", NEW: "admitted"}
 
 
-def test_what_an_import_mends_is_held_no_more(desk: Desk) -> None:
+def test_what_an_import_mends_is_held_no_more(desk: AccessDesk) -> None:
     desk.hear()
     keeper = desk.keeper()
     keeper.look()
@@ -209,7 +136,7 @@ def test_what_an_import_mends_is_held_no_more(desk: Desk) -> None:
     assert len(desk.orders.access_lists(LOCK)) == 1
 
 
-def test_a_list_that_nobody_gave_here_is_kept_until_somebody_lets_it_go(desk: Desk) -> None:
+def test_a_list_that_nobody_gave_here_is_kept_until_somebody_lets_it_go(desk: AccessDesk) -> None:
     desk.hear(version=7)
     keeper = desk.keeper()
     keeper.look()
@@ -222,7 +149,7 @@ def test_a_list_that_nobody_gave_here_is_kept_until_somebody_lets_it_go(desk: De
     assert keeper.waiting() == []
 
 
-def test_a_lock_that_has_not_told_which_list_it_has_waits_until_it_has(desk: Desk) -> None:
+def test_a_lock_that_has_not_told_which_list_it_has_waits_until_it_has(desk: AccessDesk) -> None:
     desk.hear(version=None)
     keeper = desk.keeper()
     keeper.look()
@@ -235,7 +162,7 @@ def test_a_lock_that_has_not_told_which_list_it_has_waits_until_it_has(desk: Des
     assert desk.list()[T1] == "admitted"
 
 
-def test_a_lock_gets_its_list_once_a_gateway_has_reported_it(desk: Desk) -> None:
+def test_a_lock_gets_its_list_once_a_gateway_has_reported_it(desk: AccessDesk) -> None:
     keeper = desk.keeper()
     keeper.look()
     assert keeper.standing(LOCK) is None
@@ -247,7 +174,7 @@ def test_a_lock_gets_its_list_once_a_gateway_has_reported_it(desk: Desk) -> None
     assert desk.list()[T1] == "admitted"
 
 
-def test_an_unknown_number_is_told_and_listed_as_soon_as_it_is_added(desk: Desk) -> None:
+def test_an_unknown_number_is_told_and_listed_as_soon_as_it_is_added(desk: AccessDesk) -> None:
     desk.hear()
     desk.enter(credential(9, "WE3-T4"))
     keeper = desk.keeper()
@@ -263,7 +190,7 @@ def test_an_unknown_number_is_told_and_listed_as_soon_as_it_is_added(desk: Desk)
     assert desk.list()[NEW] == "admitted"
 
 
-def test_the_services_transponder_and_dwellings_without_access(desk: Desk) -> None:
+def test_the_services_transponder_and_dwellings_without_access(desk: AccessDesk) -> None:
     desk.hear()
     desk.enter(
         credential(9, None),
@@ -275,7 +202,7 @@ def test_the_services_transponder_and_dwellings_without_access(desk: Desk) -> No
     assert desk.list() == {T1: "admitted", T2: "blocked", T3: "admitted", NEW: "service"}
 
 
-def test_a_lock_of_which_the_master_data_say_nothing_is_its_descriptions_property_s(desk: Desk) -> None:
+def test_a_lock_of_which_the_master_data_say_nothing_is_its_descriptions_property_s(desk: AccessDesk) -> None:
     other = FakeLock(0x1F00B2)
     desk.rig.hear_lock(other, desk.gateway, access_list_version=0)
     keeper = desk.keeper()
@@ -290,7 +217,7 @@ def test_a_lock_of_which_the_master_data_say_nothing_is_its_descriptions_propert
     assert said(found) == {T1: "admitted", T2: "blocked", T3: "admitted", T4: "admitted"}
 
 
-def test_a_lock_that_left_the_estate_keeps_what_it_has(desk: Desk) -> None:
+def test_a_lock_that_left_the_estate_keeps_what_it_has(desk: AccessDesk) -> None:
     desk.hear()
     keeper = desk.keeper()
     keeper.look()
@@ -307,7 +234,7 @@ def test_a_lock_that_left_the_estate_keeps_what_it_has(desk: Desk) -> None:
     assert desk.list() == before
 
 
-def test_a_list_set_by_hand_gives_way_to_the_master_data_at_their_next_change(desk: Desk) -> None:
+def test_a_list_set_by_hand_gives_way_to_the_master_data_at_their_next_change(desk: AccessDesk) -> None:
     desk.hear()
     keeper = desk.keeper()
     keeper.look()
@@ -320,7 +247,7 @@ def test_a_list_set_by_hand_gives_way_to_the_master_data_at_their_next_change(de
     assert desk.list() == {T1: "admitted", T2: "blocked", T3: "admitted", T4: "blocked"}
 
 
-def test_no_more_than_a_lock_takes(desk: Desk) -> None:
+def test_no_more_than_a_lock_takes(desk: AccessDesk) -> None:
     desk.hear()
     crowd = [Credential("P1", f"{n:032x}"[::-1], "WE1-T1", False, LONG_AGO, None) for n in range(1, 2100)]
     desk.enter(*crowd)
