@@ -24,6 +24,8 @@ from cloud_sink.orders.signing_key import load_signing_key, make_signing_key, pu
 from wastelock.page import SigningKey, format_instant
 
 app = typer.Typer(no_args_is_help=True, help="What orders to gateways are signed with.")
+# Keys and their ids are base64url: one in 64 begins with a dash, and is no option for that.
+_MAY_BEGIN_WITH_DASH = {"ignore_unknown_options": True}
 
 
 @app.command()
@@ -53,7 +55,7 @@ def public(config: ConfigOption) -> None:
         _tell(load_signing_key(_path(load_config(config, files_must_exist=False))))
 
 
-@app.command()
+@app.command(context_settings=_MAY_BEGIN_WITH_DASH)
 def add(
     config: ConfigOption,
     key: Annotated[str, typer.Argument(metavar="KEY", help="Public half, as `orders-key public` prints it.")],
@@ -69,7 +71,7 @@ def add(
         typer.echo(f"{kid}: in force for each gateway from its next answer of the authority on")
 
 
-@app.command()
+@app.command(context_settings=_MAY_BEGIN_WITH_DASH)
 def retire(
     config: ConfigOption,
     kid: Annotated[str, typer.Argument(metavar="KID", help="Id of the key, as `orders-key show` lists it.")],

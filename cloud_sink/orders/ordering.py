@@ -77,7 +77,7 @@ class Ordering:
         asked for again under the same id, the same command is returned, not ordered a second time.
         """
         now = self._clock()
-        new_id = command_id or secrets.token_urlsafe(12)
+        new_id = command_id or secrets.token_hex(10)
         refuse_nul((author.actor, author.reason))
         wanted = _checked_command(lock, action, enable_mask, ttl_s, new_id)
         with self._database.writing() as connection:

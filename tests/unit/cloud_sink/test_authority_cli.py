@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner, Result
 
 from cloud_sink.authority.serving import Serving
@@ -15,6 +16,7 @@ from cloud_sink.config import MqttSection, load_config
 from cloud_sink.errors import ConfigError
 from tests.support.authority import Applicant, Office, serial
 from wastelock.enrolment import Token
+from wastelock.page import key_id, to_base64url
 from wastelock.topics import parse_gateway_topic
 
 HEAD = '[ledger]\nurl = "sqlite:///l.sqlite"\n'
@@ -125,3 +127,14 @@ def test_a_renewal_is_answered_on_its_own_topic_only_and_a_busy_register_answers
     answer = serving.answer(own, request)
     assert answer is not None and answer.certificate
     assert renewed.signing.kid in office.kids()
+
+
+def test_an_order_key_that_begins_with_a_dash_is_added_and_retired_as_any_other(directory: Path) -> None:
+    run(directory, "ca", "init")
+    key = Ed25519PrivateKey.from_private_bytes((756).to_bytes(32, "big")).public_key()
+    text, kid = to_base64url(key.public_bytes_raw()), key_id(key)
+    assert (text[0], kid[:2]) == ("-", "--")
+    assert run(directory, "orders-key", "add", text).exit_code == 0
+    assert run(directory, "orders-key", "retire", kid, "--reason", "replaced").exit_code == 0
+    (shown,) = json.loads(run(directory, "orders-key", "show", "--json").stdout)
+    assert shown["kid"] == kid and shown["retired_at"] is not None
