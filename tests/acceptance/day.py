@@ -54,6 +54,7 @@ from tests.acceptance.day_certificates import look_at_renewals
 from tests.acceptance.day_commands import DayCommands
 from tests.acceptance.day_outcome import Outcome, alarms_of, tell
 from tests.acceptance.day_plan import SHORT_H, Deed, Kind, draw_day
+from tests.acceptance.deeds import pour
 from tests.acceptance.estates import small_estate
 from tests.acceptance.ledger import export
 from tests.acceptance.memory import Sample, judge, last_life, take_sample
@@ -192,26 +193,29 @@ class Day:
                 self._memory[child.name].append(sample)
 
     def _come_to_rest(self) -> Comparison:
-        end = time.monotonic() + SETTLE_S
         self._supervisor.bring_back(self._chain.simulator)
         self._chain.control.do("residents", come=False)
-        while not self._is_at_rest():
+        self._wait(self._has_all_come_about, "lists, commands and certificates")
+        pour(self._chain, len(self._estate.locks))  # signed with the key that is in use by now
+        self._wait(self._is_at_rest, "ledger = truth")
+        return self._chain.compare_now()
+
+    def _wait(self, reached: Callable[[], bool], what: str) -> None:
+        """Wait while everything heals; what isn't reached in time is told, and shows as a shortcoming."""
+        end = time.monotonic() + SETTLE_S
+        while not reached():
             if time.monotonic() > end:
-                self._say(f"not at rest after {SETTLE_S:g} s\n{self._chain.story()}")
-                break
+                self._say(f"{what}: not after {SETTLE_S:g} s\n{self._chain.story()}")
+                return
             self._tend(heal_everything=True)
             time.sleep(_TICK_S)
-        return self._chain.compare_now()
+
+    def _has_all_come_about(self) -> bool:
+        return self._access.is_done() and self._commands.have_ended() and self._chain.layout.renewal_is_done()
 
     def _is_at_rest(self) -> bool:
         try:
-            return (
-                self._access.is_done()
-                and self._commands.have_ended()
-                and self._chain.layout.renewal_is_done()
-                and self._chain.is_at_rest()
-                and self._chain.compare_now().equal
-            )
+            return self._chain.is_at_rest() and self._chain.compare_now().equal
         except SimulatorGone:
             return False
 

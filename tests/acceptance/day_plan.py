@@ -69,7 +69,7 @@ def draw_day(seed: int, hours: float, hour_s: float, estate: Estate) -> list[Dee
     for hold_h in (1 / 3,) if is_short else (1 / 6, 1 / 2, 1):
         outage = Fault("broker outage", hold_h * hour_s, 0.0)
         deeds.append(Deed(rng.uniform(rough_h, last_h - hold_h), Kind.FAULT, outage))
-    deeds += [Deed(hours * part, Kind.NEW_SIGNING_KEY) for part in ((0.1,) if is_short else (0.3, 0.7))]
+    deeds += [Deed(hours * part, Kind.NEW_SIGNING_KEY) for part in ((0.5,) if is_short else (0.3, 0.7))]
     begins_h, ends_h = (last_h, hours) if is_short else (0.25, last_h)
     deeds += _each(_LIST_EVERY_H / (3 if is_short else 1), begins_h, ends_h, Kind.LIST_CHANGE)
     deeds += _each(_COMMAND_EVERY_H, begins_h + 0.1, ends_h, Kind.COMMAND)

@@ -16,7 +16,6 @@ from typing import Any
 from typer.testing import CliRunner
 
 from cloud_sink.cli import app as cloud_sink
-from cloud_sink.orders.signing_key import load_signing_key, make_signing_key, public_text
 from demo.chain import Chain
 from demo.layout import HOST, Layout, Settings
 from demo.process import Child, program
@@ -35,11 +34,6 @@ class TrustedLayout(Layout):
     @property
     def identity(self) -> Path:
         return self.directory / "identity"
-
-    @property
-    def orders_key(self) -> Path:
-        """What the cloud signs its orders with."""
-        return self.directory / "orders.pem"
 
     def cloud_sink(self, *arguments: str) -> str:
         """Run a command in the cloud and return what it says."""
@@ -67,7 +61,7 @@ class TrustedLayout(Layout):
         trusted: Tables = {
             "gateway": {"signing_key": None},
             "identity": {"directory": self.identity.name, "ask_every_s": 2},
-            "orders": {"keys": [public_text(load_signing_key(self.orders_key))]},
+            "orders": {"keys": []},  # the authority says whose orders count
         }
         super().write_agent_config(replace(settings, agent=_joined(trusted, settings.agent)), broker_port)
 
@@ -83,7 +77,6 @@ class TrustedLayout(Layout):
                 "cert_file": "ca-1.crt",
                 "key_file": "ca-1.key",
             },
-            "orders": {"signing_key": self.orders_key.name},
             "feed": {"publish": False},
         }
         super().write_sink_config(replace(settings, sink=_joined(trusted, settings.sink)), broker_port)
@@ -99,13 +92,12 @@ class TrustedLayout(Layout):
 
     def _write_keys(self) -> None:
         super()._write_keys()
-        if not self.orders_key.exists():
-            make_signing_key(self.orders_key)
         self.write_gateways({})  # the authority says whose pages are taken, nobody else
 
     def _make_authority(self) -> None:
         out, broker = str(self.directory), str(self.broker_config.parent)
         self.cloud_sink("ca", "init")
+        self.cloud_sink("orders-key", "add", self.cloud_sink("orders-key", "public").split()[0])
         self.cloud_sink("ca", "issue", "sink-1", "--role", "sink", "--out", out)
         self.cloud_sink("ca", "issue", "ca-1", "--role", "authority", "--out", out)
         self.cloud_sink("ca", "issue", "broker", "--role", "broker", "--host", HOST, "--out", broker)
