@@ -12,9 +12,12 @@ from edge_agent import enroll_command, running
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
 from edge_agent.status import print_status, read_status
 from edge_agent.technician import (
+    bundle_command,
     commission_command,
+    decommission_command,
     doctor_command,
     read_command,
+    replace_command,
     scan_command,
     spool_command,
     watch_command,
@@ -146,7 +149,10 @@ def rehearse_upgrade(
 enroll_command.register(app)
 app.add_typer(spool_command.app, name="spool")
 commission_command.register(app)
+decommission_command.register(app)
+app.add_typer(replace_command.app, name="replace")
 doctor_command.register(app)
+bundle_command.register(app)
 app.command()(read_command.read)
 app.command()(watch_command.watch)
 app.command()(scan_command.scan)

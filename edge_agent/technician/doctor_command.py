@@ -3,14 +3,18 @@
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_agent.technician.terminal import exit_codes
+from edge_agent.technician.terminal import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    exit_codes,
+    said_on_stderr,
+)
 
 if TYPE_CHECKING:
     from edge_agent.technician.doctor.examination import Report
@@ -23,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    config: Annotated[Path, typer.Option("--config", help="The configuration file (TOML).", metavar="FILE")],
+    config: ConfigOption = DEFAULT_CONFIG,
     seconds: Annotated[
         float, typer.Option("--seconds", min=1, max=300, help="For how long each bus is asked, at most.")
     ] = 10.0,
@@ -34,14 +38,14 @@ def doctor(
             help="Where a unit is silent, take the line for half a minute and try other settings.",
         ),
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Find what is wrong: wiring, settings, unit ids, adapter, clock, disk, certificate, broker, receipts.
 
     Only reads, beside a running agent too. Exit code 0: nothing is wrong; 1: something is; 78: the configuration
     can't be read.
 
-    Example: edge-agent doctor --config /etc/wastelock/edge-agent.toml
+    Example: edge-agent doctor --config /etc/wastelock/edge-agent.toml --json
     """
     from edge_agent.config_rules import load_config
     from edge_agent.technician.doctor.examination import Examination, Options, longest_s
@@ -50,7 +54,7 @@ def doctor(
     with exit_codes():
         loaded, stop = load_config(config, check_files=False), _stop_on_interrupt()
         options = Options(seconds, borrow)
-        with _told_on_stderr(f"at most {longest_s(loaded, options):.0f} s") as tell:
+        with said_on_stderr(f"at most {longest_s(loaded, options):.0f} s") as tell:
             report = Examination(loaded, options, tell, stop).run()
     if as_json:
         print(json.dumps(report.to_json(), ensure_ascii=False))
@@ -69,16 +73,6 @@ def _stop_on_interrupt() -> threading.Event:
 
     signal.signal(signal.SIGINT, end)
     return stop
-
-
-@contextmanager
-def _told_on_stderr(how_long: str) -> Iterator[Callable[[str], None]]:
-    """Show what is done now, and that it goes on."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    with console.status(how_long) as status:
-        yield lambda what: status.update(f"{what} ({how_long})")
 
 
 def _print(report: "Report") -> None:

@@ -44,6 +44,15 @@ def progress_on_stderr(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
+@contextmanager
+def said_on_stderr(how_long: str) -> Iterator[Callable[[str], None]]:
+    """Show that work goes on and how long it may take; what is yielded is told what is done now."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(how_long) as status:
+        yield lambda what: status.update(f"{what} ({how_long})")
+
+
 def user_name() -> str:
     """Return who sits here, also behind sudo."""
     return os.environ.get("SUDO_USER") or getpass.getuser()

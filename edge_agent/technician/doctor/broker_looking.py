@@ -51,7 +51,7 @@ def look_at_broker(config: AgentConfig, sight: BrokerSight | None) -> BrokerFigu
 def _reach(mqtt: MqttSettings) -> Failure | None:
     """Go up to the broker's door, and through its TLS; return what failed."""
     named = _within(_STEP_S, lambda: socket.getaddrinfo(mqtt.host, mqtt.port, type=socket.SOCK_STREAM))
-    if isinstance(named, (OSError, TimeoutError)):
+    if isinstance(named, OSError):
         return Step.NAME, str(named)
     try:
         plain = socket.create_connection((mqtt.host, mqtt.port), _STEP_S)
@@ -154,14 +154,14 @@ class _Session:
 
 
 def _within(seconds: float, do: Callable[[], Any]) -> Any:
-    """Return what `do` returns, or the OSError that it raised; a TimeoutError where it takes too long."""
+    """Return what `do` returns, or an OSError that says why not; also where it takes too long."""
     done: list[Any] = [TimeoutError(f"no answer within {seconds:.0f} s")]
 
     def work() -> None:
         try:
             done[0] = do()
-        except OSError as error:
-            done[0] = error
+        except (OSError, UnicodeError) as error:  # the latter: it can't be a name
+            done[0] = OSError(str(error))
 
     thread = threading.Thread(target=work, name="name look-up", daemon=True)
     thread.start()

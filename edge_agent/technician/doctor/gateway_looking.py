@@ -1,6 +1,5 @@
 """Takes the figures of machine, identity and service: from Linux, the files that are configured, and systemd."""
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from edge_agent.identity import IdentityStore
 from edge_agent.machine import storage
 from edge_agent.machine.measuring import Machine
 from edge_agent.machine.sources import Sources
+from edge_agent.orders.trust import OrderTrust
 from edge_agent.technician.doctor.findings import Finding, good, notice, trouble
 from edge_agent.technician.doctor.machine_verdicts import MachineFigures
 from edge_agent.technician.doctor.trust_verdicts import CertificateFigures, judge_certificate, judge_orders
@@ -52,7 +52,7 @@ def look_at_configuration(config: AgentConfig) -> list[Finding]:
 
 def look_at_identity(config: AgentConfig, now: datetime) -> list[Finding]:
     """Return what is to be said of certificate and order keys."""
-    return [*_certificate(config, now), *_orders(config)]
+    return [*_certificate(config, now), _orders(config)]
 
 
 def look_at_service() -> list[Finding]:
@@ -181,16 +181,10 @@ def _figures(
     )
 
 
-def _orders(config: AgentConfig) -> Iterator[Finding]:
-    count, is_readable = len(config.orders.keys), True
-    if config.identity is not None:
-        try:
-            stated = IdentityStore(config.identity.directory).order_keys()
-        except ConfigError:
-            is_readable = False
-        else:
-            count += len(json.loads(stated[0])["keys"]) if stated is not None else 0
-    yield judge_orders(count, is_readable or bool(count))
+def _orders(config: AgentConfig) -> Finding:
+    store = IdentityStore(config.identity.directory) if config.identity is not None else None
+    trust = OrderTrust(config.orders.keys, store)
+    return judge_orders(len(trust.keys()), trust.trouble)
 
 
 def _try_if_allowed(directory: Path) -> str | None:

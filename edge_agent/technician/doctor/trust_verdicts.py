@@ -172,11 +172,15 @@ def judge_broker(broker: BrokerFigures) -> Finding:
     return trouble("broker", name, f"{what}: {at}", f"{broker.why}{said}", remedy)
 
 
-def judge_orders(count: int, is_readable: bool = True) -> Finding:
-    """Return what is to be said of the keys by which orders from the cloud are believed; `count`: of them."""
-    if not is_readable:
+def judge_orders(count: int, unusable: str | None) -> Finding:
+    """Return what is to be said of the keys by which orders from the cloud are believed.
+
+    `count`: of those in force; `unusable`: why what the authority stated can't be used.
+    """
+    if unusable is not None:
+        what, _, remedy = unusable.partition("; remedy: ")
         return notice(
-            "orders", "order_keys_unseen", "the order keys may not be read by this user", "", "run it by sudo"
+            "orders", "order_keys_unusable", "the authority's order keys can't be used", what, remedy
         )
     if count:
         return good("orders", "orders from the cloud are believed", f"{count} key{'s' if count > 1 else ''}")
