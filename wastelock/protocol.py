@@ -27,10 +27,11 @@ class ProtocolKind(StrEnum):
 
 
 class Source(StrEnum):
-    """Who says so: the controller itself, or the last of its records that is on this or the old gateway's disk."""
+    """Who says so: the controller, the last of its records on a disk, or the last one that it knows to be confirmed."""
 
     CONTROLLER = "controller"
     SPOOL = "spool"
+    CONFIRMED = "confirmed"
 
 
 class _Part(BaseModel):

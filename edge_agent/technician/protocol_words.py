@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from edge_agent.technician.protocol_findings import Language, say
-from wastelock.protocol import Protocol, ProtocolKind, Reading, Source
+from wastelock.protocol import Protocol, ProtocolKind, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "hand": ("Place, date, technician", "Ort, Datum, Techniker"),
     "hand_operator": ("Place, date, operator", "Ort, Datum, Betreiber"),
     "controller": ("controller", "Steuergerät"),
+    "confirmed": ("last confirmed record", "letzter bestätigter Datensatz"),
     "spool": ("last record on disk", "letzter gespeicherter Datensatz"),
     "pour": ("complete", "vollständig"),
     "pour given up": ("given up", "abgebrochen"),
@@ -152,7 +153,7 @@ class _Writer:
         return Section(self._word("about"), [(self._word(name), value) for name, value in rows if value])
 
     def _reading(self, which: str, reading: Reading) -> Section:
-        source = self._word("spool" if reading.source is Source.SPOOL else "controller")
+        source = self._word(reading.source.value)
         head = f"{self._word(which)}: {self._word('lock')} {reading.lock}, {_instant(reading.at)} ({source})"
         said = [f"{self._word('records')}: {reading.epoch}/{reading.newest_seq}"]
         if reading.firmware is not None:

@@ -98,38 +98,85 @@ def read_records(
             sleep(_PAUSE_S)
 
 
-def last_known(reader: SpoolReader, lock: str) -> Reading | None:
-    """Return the registers that the newest records of a lock on a disk show, None if it holds none of it."""
-    chambers: dict[int, ChamberReading] = {}
-    newest: tuple[str, str, int, int, str] | None = None  # lock, driver, epoch, seq, read at
-    for record in _backwards(reader):
-        if record.lock != lock:
-            continue
-        if newest is not None and record.epoch != newest[2]:
-            break
+class LastKnown:
+    """What a disk's records tell last of some locks, in whatever order they come."""
+
+    def __init__(self, locks: Sequence[str]) -> None:
+        self._newest: dict[str, PageRecord] = {}
+        self._chambers: dict[str, dict[int, ChamberReading]] = {lock: {} for lock in locks}
+
+    def note(self, record: PageRecord) -> None:
+        """Take a record into account."""
+        chambers = self._chambers.get(record.lock)
+        if chambers is None:
+            return
+        newest = self._newest.get(record.lock)
+        if newest is not None and record.epoch < newest.epoch:
+            return
+        if newest is not None and record.epoch > newest.epoch:
+            chambers.clear()  # a new journal: its registers may have begun anew
+        if newest is None or (record.epoch, record.seq) > (newest.epoch, newest.seq):
+            self._newest[record.lock] = record
         raw = from_base64url(record.raw)
-        newest = newest or (record.lock, record.driver, record.epoch, record.seq, record.read_at)
+        if not crc_holds(raw, int(record.lock, 16), record.epoch):
+            return
         found = decode_record(raw)
-        if found.kind in (Kind.POUR, Kind.REGISTER_REPORT) and crc_holds(raw, int(lock, 16), record.epoch):
-            chambers.setdefault(
-                found.chamber,
-                ChamberReading(
-                    number=found.chamber,
-                    volume_ml=found.volume_ml,
-                    register_count=found.register_after,
-                    proven_by=record.seq,
-                ),
+        before = chambers.get(found.chamber)
+        is_newer = before is None or before.proven_by is None or record.seq > before.proven_by
+        if found.kind in (Kind.POUR, Kind.REGISTER_REPORT) and found.chamber and is_newer:
+            chambers[found.chamber] = ChamberReading(
+                number=found.chamber,
+                volume_ml=found.volume_ml,
+                register_count=found.register_after,
+                proven_by=record.seq,
             )
-    if newest is None:
+
+    def reading(self, lock: str) -> Reading | None:
+        """Return the registers as the lock's newest records show them, None if there is none of it."""
+        newest = self._newest.get(lock)
+        if newest is None:
+            return None
+        chambers = self._chambers[lock]
+        return Reading(
+            lock=lock,
+            driver=newest.driver,
+            source=Source.SPOOL,
+            at=parse_instant(newest.read_at),
+            epoch=newest.epoch,
+            newest_seq=newest.seq,
+            chambers=tuple(chambers[number] for number in sorted(chambers)),
+        )
+
+
+def confirmed_reading(driver: Driver, status: Status, reading: Reading) -> Reading | None:
+    """Return the registers as of the last confirmed record: up to there somebody has had everything on a disk.
+
+    None where nothing was confirmed, or the ring doesn't show it.
+    """
+    through = status.confirmed_seq
+    if not driver.has_journal or not through:
         return None
+    after = max(status.oldest_seq - 1, through - _LOOKS_BACK_MAX)
+    chambers: dict[int, ChamberReading] = {}
+    for record in read_records(driver, after, through):
+        if record.kind in (Kind.POUR, Kind.REGISTER_REPORT) and record.chamber:
+            chambers[record.chamber] = ChamberReading(
+                number=record.chamber,
+                volume_ml=record.volume_ml,
+                register_count=record.register_after,
+                proven_by=record.seq,
+            )
+    if not chambers:
+        return None
+    ordered = tuple(chambers[number] for number in sorted(chambers))
     return Reading(
-        lock=lock,
-        driver=newest[1],
-        source=Source.SPOOL,
-        at=parse_instant(newest[4]),
-        epoch=newest[2],
-        newest_seq=newest[3],
-        chambers=tuple(chambers[number] for number in sorted(chambers) if number),
+        lock=reading.lock,
+        driver=reading.driver,
+        source=Source.CONFIRMED,
+        at=reading.at,
+        epoch=status.epoch,
+        newest_seq=through,
+        chambers=ordered,
     )
 
 
@@ -172,7 +219,7 @@ def _proofs(driver: Driver, identity: Identity, status: Status) -> dict[int, int
     return proofs
 
 
-def _backwards(reader: SpoolReader) -> Iterator[PageRecord]:
+def records_backwards(reader: SpoolReader) -> Iterator[PageRecord]:
     """Yield the records on a disk, newest first, as far back as is bounded."""
     left = _PAGES_BACK_MAX
     for view in reversed(reader.journals()):

@@ -1,0 +1,232 @@
+"""`edge-agent decommission` and `replace`: what is taken out or swapped leaves no pour behind."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge_agent.commands import app
+from tests.support.broker import Broker
+from tests.support.controller import Controller
+from tests.support.modbus_peers import TcpPeer
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+from tests.unit.edge_agent.gateway import KEY, TOPICS, make_spool, opened
+from tests.unit.edge_agent.installation import Installation
+from tests.unit.edge_agent.ledger import Ledger
+from wastelock.protocol import Protocol
+from wastelock.signed_file import check_signature, read_file
+
+_ONE = '[{ serial = "1f00a1", bus = "street", unit = 1, poll_interval_s = 0.2 }]'
+_TWO = f'{_ONE[:-1]}, {{ serial = "1f00a2", bus = "street", unit = 2 }}] # both'
+
+
+class Site:
+    """A gateway and two locks; `units` may be rearranged while they are served."""
+
+    def __init__(self, directory: Path, broker_port: int, bus_port: int) -> None:
+        self.first, self.second = Controller(), Controller(serial=0x1F00A2)
+        self.units = {1: self.first, 2: self.second}
+        self.installation = Installation(directory, broker_port, bus_port)
+        self.config = self.installation.config
+        self.config.write_text(self.config.read_text().replace(_ONE, _TWO))
+        self.out = directory / "protocols"
+
+    def run(self, *words: str) -> Result:
+        return CliRunner().invoke(app, [*words, "--out", str(self.out), "--config", str(self.config)])
+
+    def protocol(self) -> Protocol:
+        (file,) = self.out.glob("*.wlprotocol")
+        signed = read_file(file.read_bytes(), "protocol")
+        check_signature(signed, TOPICS.protocol_file, {KEY.kid: KEY.private.public_key()}.get)
+        assert {each.suffix for each in self.out.iterdir()} == {".wlprotocol", ".pdf", ".txt"}
+        return Protocol.model_validate_json(signed.body)
+
+    def serials(self) -> list[str]:
+        return [lock["serial"] for lock in tomllib.loads(self.config.read_text())["locks"]]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """The agent doesn't run."""
+    port = free_port()
+    site = Site(tmp_path, free_port(), port)
+    with TcpPeer(site.units, port):
+        yield site
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[Site, Ledger]]:
+    """The agent runs, and a ledger that doesn't answer yet."""
+    port = free_port()
+    with Broker(tmp_path / "broker") as broker, Ledger(broker.port, answers=False) as ledger:
+        site = Site(tmp_path, broker.port, port)
+        site.first.pour()
+        site.first.pour(chamber=2)
+        with TcpPeer(site.units, port), site.installation.running():
+            wait_until(lambda: site.first.confirmed == 2, 20, "the pours confirmed")
+            wait_until(lambda: "the local door is open" in site.installation.log.read_text(), 10, "the door")
+            yield site, ledger
+
+
+def test_a_lock_is_taken_out_only_once_the_ledger_has_all_its_records(running: tuple[Site, Ledger]) -> None:
+    site, ledger = running
+    early = site.run("decommission", "1f00a1", "--wait", "0.01")
+    assert early.exit_code == 1
+    assert "aren't in the ledger yet" in early.output
+    assert "spool export --unreceived" in early.output
+    assert site.first.enable_mask == 0b11, "the residents can use it as before"
+    assert site.serials() == ["1f00a1", "1f00a2"]
+    ledger.answers = True
+    wait_until(lambda: len(ledger.record_ids()) >= 2, 20, "the pages")
+    journal = next(iter(ledger.pages))
+    ledger.send(ledger.receipt(journal))
+    result = site.run("decommission", "1f00a1", "--wait", "0.2", "--technician", "K. Ober")
+    assert result.exit_code == 0, result.output
+    protocol = site.protocol()
+    (closing,) = protocol.closing
+    assert [(chamber.number, chamber.register_count) for chamber in closing.chambers] == [(1, 1), (2, 1)]
+    assert [note.code for note in protocol.notes] == ["locked", "received"]
+    assert site.first.enable_mask == 0
+    assert site.serials() == ["1f00a2"]
+    assert "# both" in site.config.read_text(), "comments stay"
+    assert "systemctl restart wastelock-edge-agent" in result.output
+
+
+def test_without_a_network_an_export_counts(running: tuple[Site, Ledger], tmp_path: Path) -> None:
+    site, _ = running
+    archive = tmp_path / "stick.wlpages"
+    exported = CliRunner().invoke(
+        app, ["spool", "export", "--unreceived", "--to", str(archive), "--config", str(site.config)]
+    )
+    assert exported.exit_code == 0, exported.output
+    result = site.run("decommission", "1f00a1", "--exported", str(archive), "--keep-config", "--wait", "0.05")
+    assert result.exit_code == 0, result.output
+    assert [note.code for note in site.protocol().notes] == ["locked", "exported"]
+    assert site.serials() == ["1f00a1", "1f00a2"]
+
+
+def test_records_that_are_only_in_the_controller_keep_it_in_service(site: Site) -> None:
+    site.first.pour()
+    result = site.run("decommission", "1f00a1")
+    assert result.exit_code == 1
+    assert "systemctl start wastelock-edge-agent" in result.output
+    assert site.first.enable_mask == 0b11
+    assert not list(site.out.glob("*.wlprotocol"))
+
+
+def test_the_last_lock_stays_in_the_configuration_of_a_gateway_that_ends(site: Site) -> None:
+    site.config.write_text(site.config.read_text().replace(_TWO, _ONE))
+    result = site.run("decommission", "1f00a1")
+    assert result.exit_code == 0, result.output
+    assert "systemctl disable --now" in result.output
+    assert site.serials() == ["1f00a1"]
+
+
+def test_a_controller_that_still_answers_is_drained_before_it_is_swapped(
+    running: tuple[Site, Ledger],
+) -> None:
+    site, _ = running
+    early = site.run("replace", "controller", "1f00a1", "--wait", "0.02")
+    assert early.exit_code == 1
+    assert "still the old controller answers" in early.output
+    assert site.first.enable_mask == 0, "nobody pours into what is about to be taken away"
+    successor = Controller(serial=0x1F00B1)
+    site.units[1] = successor
+    result = site.run("replace", "controller", "1f00a1", "--new", "1f00b1", "--wait", "0.1")
+    assert result.exit_code == 0, result.output
+    protocol = site.protocol()
+    assert [(reading.lock, reading.source) for reading in (*protocol.closing, *protocol.opening)] == [
+        ("1f00a1", "controller"),
+        ("1f00b1", "controller"),
+    ]
+    assert site.serials() == ["1f00b1", "1f00a2"]
+    assert "edge-agent commission 1f00b1" in result.output
+
+
+def test_of_a_dead_controller_the_last_record_on_disk_counts(running: tuple[Site, Ledger]) -> None:
+    site, _ = running
+    site.units[1] = Controller(serial=0x1F00B1)
+    result = site.run("replace", "controller", "1f00a1")
+    assert result.exit_code == 0, result.output
+    protocol = site.protocol()
+    (closing,) = protocol.closing
+    assert (closing.source, closing.newest_seq) == ("spool", 2)
+    assert [(each.number, each.register_count, each.proven_by) for each in closing.chambers] == [
+        (1, 1, 1),
+        (2, 1, 2),
+    ]
+    assert [note.code for note in protocol.notes] == ["dead_controller"]
+    (kept,) = site.config.parent.glob("agent.toml.*.bak")
+    assert 'serial = "1f00a1"' in kept.read_text()
+
+
+def test_somebody_else_at_the_address_changes_nothing(site: Site) -> None:
+    site.units[1] = Controller(serial=0x1F00B1)
+    wrong = site.run("replace", "controller", "1f00a1", "--new", "1f00b2")
+    assert (wrong.exit_code, "1f00b1 answers there, not 1f00b2" in wrong.output) == (1, True)
+    site.units[1] = site.second
+    known = site.run("replace", "controller", "1f00a1")
+    assert (known.exit_code, "is configured at another address" in known.output) == (1, True)
+    assert site.serials() == ["1f00a1", "1f00a2"]
+
+
+def test_a_new_gateway_finds_every_pour_since_the_old_one(site: Site, tmp_path: Path) -> None:
+    old = tmp_path / "card" / "spool.db"
+    old.parent.mkdir()
+    for _ in range(3):
+        site.first.pour()
+    seal(old, site.first)
+    site.first.confirmed = 3
+    site.first.pour(chamber=2)
+    site.second.pour()
+    result = site.run(
+        "replace", "gateway", "--old-spool", str(old), "--old-gateway", "gw-0000", "--id", "gw-0002"
+    )
+    assert result.exit_code == 0, result.output
+    protocol = site.protocol()
+    assert protocol.old_gateway == "gw-0000"
+    checks = {
+        (check.lock, check.chamber): (check.opening, check.closing, check.pours)
+        for check in protocol.registers
+    }
+    assert checks == {("1f00a1", 1): (3, 3, 0)}, "of chamber 2 the old disk has nothing"
+    assert [(note.code, note.values["lock"]) for note in protocol.notes] == [("unknown_before", "1f00a2")]
+    assert tomllib.loads(site.config.read_text())["gateway"]["id"] == "gw-0002"
+
+
+def test_a_new_gateway_tells_what_does_not_fit(site: Site, tmp_path: Path) -> None:
+    site.first.pour()
+    old = tmp_path / "old.db"
+    seal(old, site.first)
+    site.first.registers[0] += 3
+    site.first.pour()
+    del site.units[2]
+    result = site.run("replace", "gateway", "--old-spool", str(old))
+    assert result.exit_code == 1
+    assert {finding.code for finding in site.protocol().findings} == {"register_sum", "silent"}
+
+
+def test_without_anything_of_the_old_gateway_what_was_confirmed_counts(site: Site) -> None:
+    for _ in range(4):
+        site.first.pour()
+    site.first.confirmed = 3
+    result = site.run("replace", "gateway")
+    assert result.exit_code == 0, result.output
+    protocol = site.protocol()
+    assert [(each.lock, each.source, each.newest_seq) for each in protocol.closing] == [
+        ("1f00a1", "confirmed", 3)
+    ]
+    assert [(check.opening, check.closing, check.pours) for check in protocol.registers] == [(3, 4, 1)]
+
+
+def seal(path: Path, controller: Controller) -> None:
+    """Have all that a controller knows in a spool."""
+    from edge_agent.custody import JournalRecord, Visit
+    from tests.unit.edge_agent.gateway import START
+
+    records = [JournalRecord(seq, controller.raw(seq)) for seq in range(1, controller.newest + 1)]
+    with opened(make_spool(path)) as spool:
+        spool.seal(Visit(f"{controller.serial:06x}", "wlc-1", controller.epoch, records, START, 0))
