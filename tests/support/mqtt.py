@@ -59,9 +59,12 @@ class TestClient:
         qos: int = 1,
         retain: bool = False,
         user: dict[str, str] | None = None,
+        correlation: bytes | None = None,
     ) -> int:
         """Hand a message to the network thread and return its packet id."""
         properties = _properties(PacketTypes.PUBLISH)
+        if correlation is not None:
+            properties.CorrelationData = correlation
         if user:
             properties.UserProperty = list(user.items())
         return self._client.publish(topic, payload, qos, retain, properties).mid

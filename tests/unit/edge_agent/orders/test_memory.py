@@ -1,0 +1,123 @@
+"""The memory of orders in the spool's database: states, what is told, what is forgotten and when."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from edge_agent.orders import memory
+from edge_agent.orders.memory import KEPT_MS, LEAST_KEPT_MS, MOST_REMEMBERED, TRANSITIONS, Order, State
+from edge_agent.spool_schema import connect, migrate
+from tests.unit.edge_agent.gateway import make_spool, opened
+from tests.unit.edge_agent.orders.rig import OrderRig
+
+NOW = 1_795_338_000_000
+ORDER = Order("order-1", "1f00a1", "self_test", None, NOW, NOW + 60_000, 1, b"corr", State.ACCEPTED)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    opened_database = connect(tmp_path / "spool.db")
+    migrate(opened_database)
+    yield opened_database.conn
+    opened_database.close()
+
+
+def state_of(database: sqlite3.Connection, command: str = "order-1") -> State | None:
+    order = memory.find(database, command)
+    return order.state if order else None
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(State, State)))
+def test_no_step_is_taken_that_the_table_does_not_allow(
+    database: sqlite3.Connection, before: State, after: State
+) -> None:
+    memory.remember(database, replace(ORDER, state=before), b"told at first")
+    if after is State.STARTED:
+        memory.note_started(database, "order-1", 5, 4)
+        assert state_of(database) is (State.STARTED if State.STARTED in TRANSITIONS[before] else before)
+    elif after is not State.ACCEPTED:
+        assert memory.finish(database, "order-1", after, b"told at last") == (after in TRANSITIONS[before])
+        assert state_of(database) is (after if after in TRANSITIONS[before] else before)
+    told = [each.payload for each in memory.untold(database, 10)]
+    is_final = after not in (State.STARTED, State.ACCEPTED) and after in TRANSITIONS[before]
+    assert told == ([b"told at first", b"told at last"] if is_final else [b"told at first"])
+
+
+def test_an_outcome_is_kept_until_it_is_told_and_told_again_when_the_cloud_asks_again(
+    database: sqlite3.Connection,
+) -> None:
+    memory.remember(database, ORDER, b"accepted")
+    memory.finish(database, "order-1", State.DONE, b"done")
+    untold = memory.untold(database, 10)
+    assert [each.payload for each in untold] == [b"accepted", b"done"]
+    memory.note_told(database, [each.id for each in untold])
+    assert memory.untold(database, 10) == []
+    known = memory.find(database, "order-1")
+    assert known is not None
+    memory.answer_again(database, known, replace(ORDER, attempt=2, correlation=b"again"))
+    memory.answer_again(database, known, replace(ORDER, attempt=3, correlation=b"and again"))
+    assert [(each.payload, each.correlation) for each in memory.untold(database, 10)] == [
+        (b"done", b"and again")
+    ]
+    known = memory.find(database, "order-1")
+    assert known is not None and known.attempt == 3
+
+
+def test_what_expired_long_ago_is_forgotten_but_nothing_that_expires_before_it_is_taken_again(
+    database: sqlite3.Connection,
+) -> None:
+    memory.begin_memory(database, NOW)
+    for number in (1, 2, 3):
+        memory.remember(database, replace(ORDER, id=f"order-{number}", expires_at_ms=NOW + number), b"told")
+        if number != 2:
+            memory.finish(database, f"order-{number}", State.DONE, b"done")
+    assert memory.forget_old(database, NOW + KEPT_MS) == 0
+    assert memory.forget_old(database, NOW + KEPT_MS + 10) == 2
+    assert state_of(database, "order-2") is State.ACCEPTED  # it may still be carried out
+    assert memory.horizon(database).forgotten_until_ms == NOW + 3
+    assert {each.payload for each in memory.untold(database, 10)} == {b"told"}
+
+
+def test_a_full_memory_makes_room_earlier_but_never_of_what_may_still_come(
+    database: sqlite3.Connection,
+) -> None:
+    memory.begin_memory(database, NOW)
+    for number in range(MOST_REMEMBERED):
+        memory.remember(database, replace(ORDER, id=f"order-{number}", state=State.DONE), b"told")
+    assert memory.horizon(database).is_full
+    assert memory.forget_old(database, ORDER.expires_at_ms + LEAST_KEPT_MS) == 0
+    assert memory.forget_old(database, ORDER.expires_at_ms + LEAST_KEPT_MS + 1) > 0
+    assert not memory.horizon(database).is_full
+
+
+def test_the_memory_begins_once(database: sqlite3.Connection) -> None:
+    assert memory.horizon(database).since_ms is None
+    memory.begin_memory(database, NOW)
+    memory.begin_memory(database, NOW + 1)
+    assert memory.horizon(database).since_ms == NOW
+
+
+def test_orders_in_a_spool_of_schema_3_are_taken_up_where_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    shutil.copy(Path(__file__).parents[3] / "databases" / "spool-v3.db", path)
+    rig = OrderRig(path)
+    rig.clock.seconds += 343_001_000  # to the day on which that spool was made
+    with rig.running():
+        waiting = rig.book.next_for("1f00a1")
+        assert waiting is not None
+        assert (waiting.id, waiting.state, waiting.token) == ("order-1", State.STARTED, 8)
+        assert rig.intake.wishes.revision == 5
+        wish = rig.intake.wishes.of("1f00a1")
+        assert (wish.enable_mask, wish.poll_interval_s) == (3, 4)
+        assert wish.list_mark is not None and (wish.list_mark.version, wish.list_mark.entries) == (7, 1)
+
+
+def test_a_spool_that_was_lost_begins_a_new_memory(tmp_path: Path) -> None:
+    with opened(make_spool(tmp_path / "spool.db")) as spool:
+        assert spool.transact(memory.horizon) == memory.Horizon(None, 0, False)
+        assert spool.transact(memory.unfinished) == []
