@@ -9,6 +9,10 @@ from edge_agent.local.snapshot import LockSight, Snapshot, UnitSight
 from edge_agent.technician.quality import Lately, Quality
 
 _POOR_PERMILLE = 980  # fewer sound answers than that is worth a look
+_WHAT_TO_DO = {
+    "silent": "no answer: no power, another unit id, baud rate or parity, or a wire: `edge-agent scan` finds out",
+    "garbled": "its answers are broken: two controllers with its unit id, or noise: `edge-agent scan` finds out",
+}
 _RING_NOTE = 100  # records only in a controller: somebody ought to know
 
 
@@ -54,10 +58,14 @@ class LockRow:
 def lock_rows(snapshot: Snapshot, quality: Quality) -> list[LockRow]:
     """Return a row for each lock, in the order of the configuration."""
     units = {(bus.bus, unit.unit): unit for bus in snapshot.buses for unit in bus.units}
-    return [
-        _row(lock, units.get((lock.bus, lock.unit)), quality.of_unit(lock.bus, lock.unit), snapshot.at)
-        for lock in snapshot.locks
-    ]
+    shut = {
+        bus.bus: "lent" if bus.lent_to else "line down" for bus in snapshot.buses if bus.trouble is not None
+    }
+    rows = []
+    for lock in snapshot.locks:
+        unit, lately = units.get((lock.bus, lock.unit)), quality.of_unit(lock.bus, lock.unit)
+        rows.append(_row(lock, unit, lately, shut.get(lock.bus), snapshot.at))
+    return rows
 
 
 def in_order(rows: Sequence[LockRow], order: Order) -> list[LockRow]:
@@ -81,8 +89,9 @@ def short_age(seconds: float) -> str:
     return f"{int(seconds)}s"
 
 
-def _row(lock: LockSight, unit: UnitSight | None, lately: Lately, at: datetime) -> LockRow:
-    state = lock.state
+def _row(lock: LockSight, unit: UnitSight | None, lately: Lately, shut: str | None, at: datetime) -> LockRow:
+    """`shut`: why the whole bus can't be used, in a word."""
+    silence = _silence(lock, unit, lately, shut)
     age_s = _pour_age_s(lock, at)
     custody = lock.custody
     trip = unit.round_trip_ms if unit is not None else None
@@ -90,7 +99,7 @@ def _row(lock: LockSight, unit: UnitSight | None, lately: Lately, at: datetime) 
         lock=lock.lock,
         place=f"{lock.bus} {lock.unit}",
         level=_level(lock, lately),
-        state=_state(lock, at),
+        state=_state(lock, silence, at),
         pour=_pour(lock, age_s),
         pour_age="-" if age_s is None else short_age(age_s),
         ring=_number(custody.ring),
@@ -98,20 +107,32 @@ def _row(lock: LockSight, unit: UnitSight | None, lately: Lately, at: datetime) 
         ledger=_number(custody.received_seq),
         answers="-" if lately.good_permille is None else f"{lately.good_permille / 10:.0f}%",
         trip="-" if trip is None else f"{trip:.0f}",
-        problem=state.problem if state is not None else None,
+        problem=_WHAT_TO_DO.get(silence or "") or (lock.state.problem if lock.state is not None else None),
         pour_age_s=age_s,
         waiting=(custody.ring or 0) + (custody.spool or 0),
         good_permille=lately.good_permille,
     )
 
 
-def _state(lock: LockSight, at: datetime) -> str:
+def _silence(lock: LockSight, unit: UnitSight | None, lately: Lately, shut: str | None) -> str | None:
+    """Return in a word why the lock can't be read, None if it can. One that answers, but brokenly, isn't dead."""
+    if lock.state is None or lock.state.reachable:
+        return None
+    if shut is not None:
+        return shut
+    timeouts, broken = lately.timeouts, lately.broken
+    if not lately.requests and unit is not None:  # left alone for a while: go by what was before
+        timeouts, broken = unit.timeouts, unit.broken
+    return "garbled" if broken > timeouts else "silent"
+
+
+def _state(lock: LockSight, silence: str | None, at: datetime) -> str:
     state = lock.state
     if state is None:
         return "not seen yet"
-    if not state.reachable:
+    if silence is not None:
         since = state.unreachable_since
-        return "silent" if since is None else f"silent {short_age((at - since).total_seconds())}"
+        return silence if since is None else f"{silence} {short_age((at - since).total_seconds())}"
     faults = " ".join(fault.replace("_", "-") for fault in state.faults)
     words = [state.state.replace("_", " ") if state.state else "", faults, "problem" if state.problem else ""]
     return ", ".join(filter(None, words)) or "answers"

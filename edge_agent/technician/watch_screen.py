@@ -1,8 +1,7 @@
 """Draws `watch` for a terminal of any size: head, buses, locks, what is wrong, keys. What has no room is left out.
 
-wide and high enough   a row for each lock
-not high enough        two or more columns of short rows
-still not              as many as there is room for, to be scrolled through; what is in trouble can be sorted to the top
+Wide and high enough, there is a row for each lock; else short rows, in as many columns as the width allows; and where
+that isn't enough either, one scrolls. What is in trouble can be sorted to the top.
 """
 
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ _MARKS = {Level.GOOD: " ", Level.NOTE: "!", Level.TROUBLE: "X"}
 _MIB = 1024 * 1024
 _BUSES_MAX = 4
 _CELL = 39
+_WIDE_FROM = 76
 _ROWS_LEAST = 3
 
 
@@ -78,8 +78,8 @@ def draw_once(snapshot: Snapshot, quality: Quality, width: int) -> Group:
 
 def _head(snapshot: Snapshot, width: int) -> list[Text]:
     g, spool, broker = snapshot.gateway, snapshot.spool, snapshot.broker
-    who = f"agent {g.software} (process {g.pid})" if g.via == "agent" else "no agent runs: read directly"
-    first = f"{g.gateway}, {g.site}: {who}   {snapshot.at:%Y-%m-%d %H:%M:%S} UTC, clock {g.clock}"
+    who = f"agent {g.software}" if g.via == "agent" else "no agent runs: read directly"
+    first = f"{g.gateway}, {g.site}: {who}  {snapshot.at:%Y-%m-%d %H:%M:%S} UTC, clock {g.clock}"
     if spool.trouble is not None:
         kept = f"spool: {spool.trouble}"
     else:
@@ -92,8 +92,8 @@ def _head(snapshot: Snapshot, width: int) -> list[Text]:
     elif broker.connected:
         sent, style = f"broker {broker.host}:{broker.port} connected, {broker.pages_lost} pages lost", ""
     else:
-        sent, style = f"broker {broker.host}:{broker.port}: {broker.trouble}", "bold red"
-    second = Text(_cut(f"{kept}; {sent}", width), style)
+        sent, style = f"broker: {broker.trouble}", "bold red"
+    second = Text(_cut(f"{kept}; {sent}" if style != "bold red" else f"{sent}; {kept}", width), style)
     return [Text(_cut(first, width), "bold"), second]
 
 
@@ -122,10 +122,9 @@ def _bus(bus: BusSight, quality: Quality, width: int) -> Text:
 
 def _table(rows: Sequence[LockRow], scrolled: int, width: int, room: int) -> list[Text]:
     """Return the locks in at most `room` lines, in as many columns as they need and the width allows."""
+    if len(rows) + 1 <= room and width >= _WIDE_FROM:
+        return _wide(rows, width)
     columns = max(1, (width + 1) // (_CELL + 1))
-    if len(rows) + 1 <= room or columns == 1:
-        first = min(scrolled, max(0, len(rows) - room + 1))
-        return _wide(rows[first : first + room - 1], width)
     lines = min(room - 1, -(-len(rows) // columns))
     first = min(scrolled, max(0, len(rows) - lines * columns))
     return _narrow(rows[first : first + lines * columns], columns, lines)
