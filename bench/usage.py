@@ -10,10 +10,14 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """RSS counts what is shared with other processes in full, PSS by its share. Bytes."""
+    """RSS counts what is shared with other processes in full, PSS by its share. Bytes.
+
+    `own`: the part of PSS that belongs to no file: heap and stacks. Other processes that come and go don't move it.
+    """
 
     rss: int
     pss: int
+    own: int
 
 
 def cpu_s(pid: int) -> float:
@@ -38,4 +42,4 @@ def memory(pid: int) -> Memory:
         name, _, value = line.partition(":")
         if value.endswith("kB"):
             sizes[name] = int(value.split()[0]) * 1024
-    return Memory(sizes["Rss"], sizes["Pss"])
+    return Memory(sizes["Rss"], sizes["Pss"], sizes["Pss_Anon"])

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
@@ -33,9 +33,9 @@ class Outcome:
     verdicts: list[Verdict]
     shortcomings: list[str]
 
-    def memory_lines(self) -> dict[str, list[tuple[float, float, float]]]:
-        """Return all samples as (hour, PSS, RSS), in MiB."""
-        return {name: [(s.at_h, s.pss_mib, s.rss_mib) for s in life] for name, life in self.memory.items()}
+    def memory_lines(self) -> dict[str, list[dict[str, float]]]:
+        """Return all samples as plain values."""
+        return {name: [asdict(sample) for sample in life] for name, life in self.memory.items()}
 
 
 def alarms_of(log: Path) -> Counter[str]:
@@ -70,8 +70,10 @@ def tell(outcome: Outcome, console: Console) -> None:
         f"{', '.join(f'{overlap.total_seconds():,.0f} s' for overlap in renewals.overlaps)}; "
         f"pages by signing key: {dict(renewals.pages)}")  # fmt: skip
     for name, life in outcome.memory.items():
-        points = ", ".join(f"{s.at_h:.1f} h {s.pss_mib:.1f}/{s.rss_mib:.1f}" for s in at_quarters(life))
-        say(f"{name}: PSS/RSS in MiB: {points}")
+        points = ", ".join(
+            f"{s.at_h:.1f} h {s.pss_mib:.1f}/{s.rss_mib:.1f}/{s.own_mib:.1f}" for s in at_quarters(life)
+        )
+        say(f"{name}: PSS/RSS/own in MiB: {points}")
     for verdict in outcome.verdicts:
         say(str(verdict))
     print_comparison(outcome.comparison, console)

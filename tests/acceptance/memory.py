@@ -21,12 +21,16 @@ QUARTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a process and its children held at one instant of the day (hours since it began), in MiB."""
+    """What a process and its children held at one instant of the day (hours since it began), in MiB.
+
+    `own_mib`: of PSS what belongs to no file; only that is judged, for it isn't moved by others who share a library.
+    """
 
     at_h: float
     pid: int
     pss_mib: float
     rss_mib: float
+    own_mib: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ def take_sample(at_h: float, pid: int) -> Sample | None:
         found = [memory(one) for one in family]
     except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, KeyError):
         return None
-    return Sample(at_h, pid, sum(each.pss for each in found) / MIB, sum(each.rss for each in found) / MIB)
+    pss, rss, own = (sum(sizes) / MIB for sizes in zip(*((m.pss, m.rss, m.own) for m in found), strict=True))
+    return Sample(at_h, pid, pss, rss, own)
 
 
 def last_life(samples: Sequence[Sample]) -> list[Sample]:
@@ -73,14 +78,14 @@ def judge(program: str, samples: Sequence[Sample]) -> Verdict:
     third_h = (ends - begins) / 3
     middle = [sample for sample in samples if begins + third_h <= sample.at_h < begins + 2 * third_h]
     late = [sample for sample in samples if sample.at_h >= begins + 2 * third_h]
-    grew_mib = median(each.pss_mib for each in late) - median(each.pss_mib for each in middle)
+    grew_mib = median(each.own_mib for each in late) - median(each.own_mib for each in middle)
     return Verdict(
         program,
         len(samples),
         begins,
         ends,
         grew_mib,
-        24 * _slope([(s.at_h, s.pss_mib) for s in middle + late]),
+        24 * _slope([(s.at_h, s.own_mib) for s in middle + late]),
     )
 
 
