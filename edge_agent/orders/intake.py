@@ -64,6 +64,8 @@ class OrderIntake:
 
     def take(self, arrival: Arrival) -> bool:
         """Take in one message; True if something changed. Raises SpoolUnavailable or SpoolFull: it comes again."""
+        if not arrival.payload and arrival.topic == self._topics.desired:
+            return False  # how a retained message is taken back: what is desired stays as it is
         try:
             self._trust.check(arrival)
         except UntrustedOrder as error:

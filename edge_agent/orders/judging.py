@@ -55,14 +55,11 @@ def judge(
             Verdict.REJECT,
             "this gateway's clock isn't set, so nobody can say whether the command has expired",
         )
-    if reach.since_ms is None or order.issued_at_ms < reach.since_ms:
-        return Judgement(
-            Verdict.REJECT,
-            "it was issued before this gateway's memory of commands began (a new or damaged card): whether it was "
-            "carried out isn't known; send a new one",
-            "order rejected",
-        )
-    return _judge_time(order, reach, now_ms) or _judge_place(order, locks)
+    if order.expires_at_ms <= now_ms:
+        late_s = (now_ms - order.expires_at_ms) // 1000
+        return Judgement(Verdict.EXPIRED, f"it came {late_s} s after it had expired", "order expired")
+    objection = _object(order, reach, now_ms, locks)
+    return Judgement(Verdict.REJECT, objection, "order rejected") if objection else Judgement(Verdict.ACCEPT)
 
 
 def _judge_known(order: Order, dup: bool, known: Order) -> Judgement:
@@ -81,30 +78,19 @@ def _judge_known(order: Order, dup: bool, known: Order) -> Judgement:
     )
 
 
-def _judge_time(order: Order, reach: Horizon, now_ms: int) -> Judgement | None:
-    if order.expires_at_ms <= now_ms:
-        late_s = (now_ms - order.expires_at_ms) // 1000
-        return Judgement(Verdict.EXPIRED, f"it came {late_s} s after it had expired", "order expired")
+def _object(order: Order, reach: Horizon, now_ms: int, locks: Collection[str]) -> str | None:
+    """Return what speaks against carrying out a command that is in its time, None if nothing does."""
+    if reach.since_ms is None or order.issued_at_ms < reach.since_ms:
+        return (
+            "it was issued before this gateway's memory of commands began (a new or damaged card): whether it was "
+            "carried out isn't known; send a new one"
+        )
     if order.expires_at_ms <= reach.forgotten_until_ms:
-        return Judgement(
-            Verdict.REJECT,
-            "this gateway's clock was ahead once, and commands of this time were forgotten then: send a new one",
-            "order rejected",
-        )
+        return "this gateway's clock was ahead once, and commands of this time were forgotten then: send a new one"
     if order.expires_at_ms - order.issued_at_ms > LONGEST_LIFE_MS:
-        return Judgement(Verdict.REJECT, "it would be valid for longer than a day", "order rejected")
+        return "it would be valid for longer than a day"
     if order.issued_at_ms - now_ms > FUTURE_MS:
-        return Judgement(
-            Verdict.REJECT,
-            "it was issued in the future: compare the cloud's clock and the gateway's",
-            "order rejected",
-        )
-    return None
-
-
-def _judge_place(order: Order, locks: Collection[str]) -> Judgement:
+        return "it was issued in the future: compare the cloud's clock and the gateway's"
     if order.lock not in locks:
-        return Judgement(
-            Verdict.REJECT, f"lock {order.lock} isn't at this gateway by its configuration", "order rejected"
-        )
-    return Judgement(Verdict.ACCEPT)
+        return f"lock {order.lock} isn't at this gateway by its configuration"
+    return None

@@ -183,6 +183,12 @@ def test_a_desired_state_is_followed_after_a_restart_without_hearing_it_again(
         assert again.alarm_names() == ("order replayed",)
 
 
+def test_a_desired_state_that_is_taken_back_at_the_broker_stays_in_force_here(rig: OrderRig) -> None:
+    rig.send(rig.desired(3, enable_mask=1))
+    assert not rig.intake.take(Arrival(TOPICS.desired, b""))
+    assert rig.intake.wishes.revision == 3 and rig.alarm_names() == ()
+
+
 def test_locks_that_are_desired_but_not_here_are_named(rig: OrderRig) -> None:
     rig.send(rig.desired(1, lock="1f00a9", enable_mask=1))
     assert "1f00a9" in rig.alarms.texts()[0] and rig.alarm_names() == ("desired unknown locks",)
