@@ -1,7 +1,7 @@
 """A day of an installation with its own authority: residents, faults, new access lists, commands, new certificates.
 
     python -m tests.acceptance.day                            (make day; the whole 24 hours take 25 minutes)
-    python -m tests.acceptance.day --hours 4 --speed 1440     as the test suite does it
+    python -m tests.acceptance.day --hours 3.5 --speed 1440 --seed 11   as the test suite does it
 
 At its end: ledger = truth, each lock has the access list that is wanted of it, certificates were renewed with overlap,
 each command was answered, the memory of edge agent and sink is flat. The exit code is 0 only if all of it holds.

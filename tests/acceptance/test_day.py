@@ -11,14 +11,14 @@ from tests.acceptance.day_plan import SHORT_H, Kind, draw_day
 from tests.acceptance.estates import small_estate
 from tests.acceptance.memory import Sample, at_quarters, judge, last_life, take_sample
 
-HOURS, SPEED = 4, 1440
+HOURS, SPEED, SEED = 3.5, 1440, 11
 LIVED_H = 18.0
 EVERY_H = 1 / 6
 
 
 def test_a_day_with_faults_new_lists_commands_and_certificates_ends_as_it_should(tmp_path: Path) -> None:
     told: list[str] = []
-    outcome = Day(tmp_path / "day", HOURS, SPEED, 1, told.append).run()
+    outcome = Day(tmp_path / "day", HOURS, SPEED, SEED, told.append).run()
     assert outcome.shortcomings == [], "\n".join(told)
     assert outcome.comparison.equal and outcome.comparison.events > 100
     assert outcome.renewals.certificates >= 2 and len(outcome.renewals.pages) >= 2
