@@ -41,11 +41,20 @@ def tables(document: tomlkit.TOMLDocument, key: str) -> AoT:
 
 
 def table_of(fields: Iterable[tuple[str, object]]) -> Table:
-    """Return a new table with these fields in this order."""
+    """Return a new table with these fields in this order, set off by an empty line."""
     table = tomlkit.table()
+    table.trivia.indent = "\n"
     for name, value in fields:
         table.add(name, value)
     return table
+
+
+def set_field(table: Table, name: str, value: object, after: str) -> None:
+    """Set a field; one that wasn't there comes behind the field `after`, not behind the comments at the table's end."""
+    if name in table:
+        table[name] = value
+    else:
+        table.value._insert_after(after, name, tomlkit.item(value))
 
 
 def write_document(file: Path, document: tomlkit.TOMLDocument, now: datetime) -> Path | None:
@@ -61,7 +70,7 @@ def write_document(file: Path, document: tomlkit.TOMLDocument, now: datetime) ->
     fresh = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(tomlkit.dumps(document))
+            stream.write(tomlkit.dumps(document).lstrip("\n").rstrip("\n") + "\n")
             stream.flush()
             os.fsync(stream.fileno())
         if file.exists():

@@ -69,9 +69,7 @@ def scan(
         print(json.dumps({"lines": [asdict(report) for report in reports], "written": written}, default=str))
     else:
         _print(reports, written)
-    is_good = any(report.units for report in reports) and not any(
-        report.trouble or not all(unit.is_good for unit in report.units) for report in reports
-    )
+    is_good = any(report.units for report in reports) and all(report.is_good for report in reports)
     raise typer.Exit(0 if is_good else 1)
 
 
@@ -165,6 +163,9 @@ def _print(reports: "list[LineReport]", written: list[str]) -> None:
         print(f"{bus}{report.target.name}{at}")
         if report.trouble is not None:
             print(f"  {report.trouble}")
+        if report.is_set_otherwise:
+            print(f"  configured {report.target.configured_at}, but its locks answer at {report.at}")
+            print("       remedy: correct baudrate and parity in the configuration (--write FILE --correct)")
         for unit in report.units:
             print(f"  {unit.unit:>3}  {unit.verdict:16} {', '.join(unit.locks) or '-':17} {unit.what}")
             if unit.remedy is not None:

@@ -2,7 +2,7 @@
 
 heard of a unit, at the line's own settings or at others        verdict
 nothing at any                                                  silent (told only of configured units)
-one serial number, each time or nearly                          good; or another lock, where another is configured
+one serial number, each time or nearly                          good; another lock or unit than configured
 the same, but at other settings than the rest of the line       other settings
 two serial numbers, or broken answers where the line is sound   two answer to this id
 broken answers as of the others on this line                    noisy
@@ -26,6 +26,7 @@ class Verdict(StrEnum):
     OTHER_SETTINGS = "other settings"
     TWO_ANSWER = "two answer"
     OTHER_LOCK = "another lock"
+    OTHER_UNIT = "another unit"
     NOISY = "noisy"
     NOT_A_LOCK = "not a waste lock"
 
@@ -91,7 +92,24 @@ def judge(
                 verdict, verdict=Verdict.GOOD, what="answers; a legacy counter, as configured", remedy=None
             )
         verdicts.append(verdict)
-    return verdicts
+    return _with_moved(verdicts)
+
+
+def _with_moved(verdicts: Sequence[UnitVerdict]) -> list[UnitVerdict]:
+    """A lock that is silent where it is configured, and answers as another unit, is told once, where it answers."""
+    silent = {each.configured: each.unit for each in verdicts if each.verdict is Verdict.SILENT}
+    moved = {
+        each.unit: silent[each.locks[0]]
+        for each in verdicts
+        if each.is_good and each.locks and each.locks[0] in silent
+    }
+    return [
+        each if each.unit not in moved else replace(
+            each, verdict=Verdict.OTHER_UNIT, what=f"configured as unit {moved[each.unit]}; {each.what}",
+            remedy="correct `unit` in the configuration (--write FILE --correct), or the unit id at the controller",
+        )
+        for each in verdicts if each.unit not in moved.values()
+    ]  # fmt: skip
 
 
 def _is_sound(heard: Mapping[int, Heards]) -> bool:

@@ -14,12 +14,13 @@ from pathlib import Path
 from tomlkit import TOMLDocument
 from tomlkit.items import Table
 
-from edge_agent.technician.config_file import table_of, tables
+from edge_agent.technician.config_file import set_field, table_of, tables
 from edge_agent.technician.scan_plan import PortSettings, Target
 from edge_agent.technician.scan_verdicts import UnitVerdict, Verdict
 from edge_agent.technician.scanning import LineReport
 
 _DEFAULT = PortSettings(19_200, "E")
+_TO_ENTER = (Verdict.GOOD, Verdict.OTHER_LOCK, Verdict.OTHER_UNIT)
 
 
 @dataclass(slots=True)
@@ -34,9 +35,7 @@ def enter(document: TOMLDocument, reports: Iterable[LineReport], *, correct: boo
     """Enter buses and locks into the document; return what was changed and what was left."""
     changes = Changes()
     for report in reports:
-        good = [
-            unit for unit in report.units if unit.verdict in (Verdict.GOOD, Verdict.OTHER_LOCK) and unit.locks
-        ]
+        good = [unit for unit in report.units if unit.verdict in _TO_ENTER and unit.locks]
         if not good or report.at is None:
             continue
         bus = _enter_bus(document, report, changes, correct)
@@ -76,7 +75,10 @@ def _compare_settings(bus: Table, settings: PortSettings, changes: Changes, corr
     if now == settings:
         return
     if correct:
-        bus["baudrate"], bus["parity"] = settings.baudrate, settings.parity
+        if now.baudrate != settings.baudrate:
+            set_field(bus, "baudrate", settings.baudrate, "device")
+        if now.parity != settings.parity:
+            set_field(bus, "parity", settings.parity, "device")
         changes.made.append(f"bus {bus['name']}: {settings} instead of {now}")
     else:
         changes.left.append(f"bus {bus['name']} is configured {now}, but its locks answer at {settings}")

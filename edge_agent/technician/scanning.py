@@ -32,6 +32,17 @@ class LineReport:
     units: tuple[UnitVerdict, ...] = ()
     trouble: str | None = None
 
+    @property
+    def is_set_otherwise(self) -> bool:
+        """True if the line is configured with other settings than those at which its locks answer."""
+        configured = self.target.configured_at
+        return configured is not None and self.at is not None and self.at != configured
+
+    @property
+    def is_good(self) -> bool:
+        """True if nothing is wrong with what was found."""
+        return self.trouble is None and not self.is_set_otherwise and all(unit.is_good for unit in self.units)
+
 
 def scan(plan: Plan, borrow: Borrow, progress: Callable[[int, int], None]) -> list[LineReport]:
     """Return a report for each line; `progress`: looks done, of how many. A line that fails stops no other."""

@@ -183,7 +183,7 @@ def _notes(snapshot: Snapshot, rows: Sequence[LockRow], width: int) -> list[Text
 
 def _foot(rows: Sequence[LockRow], wish: Wish, width: int) -> Text:
     troubled = sum(row.level == Level.TROUBLE for row in rows)
-    text = f"q quit  s sort: {wish.order}  arrows scroll   {len(rows)} locks, {troubled} in trouble"
+    text = f"q quit  s sort: {wish.order}  {len(rows)} locks, {troubled} in trouble  arrows scroll"
     if wish.notice:
         text = wish.notice
     return Text(_cell(text, width), "reverse yellow" if wish.notice else "reverse")
