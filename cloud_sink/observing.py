@@ -156,7 +156,7 @@ def _material(state: State) -> Material:
             return (
                 state.driver, state.reachable, state.unreachable_since, state.problem, state.model, state.firmware,
                 state.epoch, state.state, state.faults, state.clock_status, state.access_list_version,
-                state.unverified_records, state.overwritten_records,
+                state.unverified_records, state.overwritten_records, state.poll_interval_s,
                 *((chamber.number, chamber.volume_ml, chamber.enabled) for chamber in state.chambers),
             )  # fmt: skip
 

@@ -122,10 +122,11 @@ def give_up_commands(connection: Connection, before: datetime, limit: int) -> in
 def view_command(row: sa.Row[Any], now: datetime) -> CommandView:
     """Return a row as it is shown, as things stood at this instant; how often it was sent is as it is."""
     expires_at = from_ms(row.expires_ms)
-    is_known = row.outcome_ms is None or row.outcome_ms <= to_ms(now)
-    outcome = row.outcome if is_known else (_ACCEPTED if row.accepted_ms else None)
+    accepted_at = _until(row.accepted_ms, now)
+    is_known = row.outcome not in (None, _ACCEPTED) and _until(row.outcome_ms, now) is not None
+    outcome = row.outcome if is_known else (None if accepted_at is None else _ACCEPTED)
     state = state_of(outcome, row.attempt, expires_at, now)
-    ended_at = _instant(row.outcome_ms) if outcome not in (None, _ACCEPTED) else None
+    ended_at = _instant(row.outcome_ms) if is_known else None
     return CommandView(
         id=row.id,
         lock=row.lock,
@@ -141,9 +142,14 @@ def view_command(row: sa.Row[Any], now: datetime) -> CommandView:
         last_sent_at=_instant(row.last_sent_ms),
         state=state,
         told=row.told if is_known else None,
-        accepted_at=_instant(row.accepted_ms),
+        accepted_at=accepted_at,
         ended_at=expires_at if state is CommandState.UNANSWERED else ended_at,
     )
+
+
+def _until(ms: int | None, now: datetime) -> datetime | None:
+    """Return an instant that isn't after now, else None."""
+    return None if ms is None or ms > to_ms(now) else from_ms(ms)
 
 
 def _instant(ms: int | None) -> datetime | None:

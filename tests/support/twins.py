@@ -11,10 +11,12 @@ from sqlalchemy import event
 
 from cloud_sink.config import ObservationsSection
 from cloud_sink.ledger import latest_reports
+from cloud_sink.ledger.command_sending import Answer, keep_outcomes
 from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.keeping import keep
 from cloud_sink.ledger.observations import ReportKind
 from cloud_sink.operating import Author, Operations
+from cloud_sink.orders.ordering import Ordering
 from cloud_sink.projections.twins import tables as t
 from cloud_sink.projections.twins.model import LockTwin
 from cloud_sink.projections.twins.projection import TwinProjection
@@ -25,6 +27,7 @@ from cloud_sink.reports import Report
 from tests.support.fake_gateway import START, FakeGateway, FakeLock
 from tests.support.ledger import Ledger
 from wastelock.messages import ChamberState, GatewayState, LockState, Telemetry
+from wastelock.orders import CommandOutcome
 
 ZONE = "Europe/Berlin"
 TECHNICIAN = Author("t.lindner", "as ordered")
@@ -54,6 +57,7 @@ class TwinRig:
         ledger.book._clock = self.clock  # commits happen when this clock says
         self.thresholds = thresholds or Thresholds()
         self.operations = Operations(ledger.url, self.clock)
+        self.ordering = Ordering(ledger.url, self.clock)
         self.projection = self.project(batch)
         self.projection.prepare()
         self.reader = TwinReader(default_url(ledger.url), ledger.url, self.thresholds, self.clock)
@@ -98,6 +102,21 @@ class TwinRig:
         }  # fmt: skip
         self._hear(Report(ReportKind.TELEMETRY, gateway.site, gateway.gateway, None, Telemetry(**known), at))
 
+    def order(self, lock: FakeLock, action: str, **fields: Any) -> str:
+        """Order something of a lock that was heard of; return the command's id. `fields`: as `request_command` has."""
+        return self.ordering.request_command(lock.name, action, TECHNICIAN, **fields).id
+
+    def answer(self, command_id: str, *outcomes: str, reason: str | None = None) -> None:
+        """What its gateway says of a command, each a second after the one before."""
+        command = self.ordering.command(command_id)
+        assert command is not None
+        for each in outcomes:
+            at = self.clock.go_on(seconds=1)
+            told = CommandOutcome(id=command.id, lock=command.lock, outcome=each, at=at, reason=reason)  # type: ignore[arg-type]  # the caller knows which there are
+            answer = Answer(command.site, command.gateway, told, at, "kid", "sig", told.to_json())
+            with self.ledger.database.writing() as connection:
+                keep_outcomes(connection, [answer])
+
     def _hear(self, report: Report) -> None:
         with self.ledger.database.writing() as connection:
             latest_reports.save(connection, [report], to_ms(report.heard_at))
@@ -131,6 +150,7 @@ class TwinRig:
         self.reader.close()
         self.projection.close()
         self.operations.close()
+        self.ordering.close()
 
     @contextmanager
     def counting_queries(self) -> Iterator[list[str]]:

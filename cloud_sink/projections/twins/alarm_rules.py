@@ -94,6 +94,12 @@ RULES: dict[AlarmKind, AlarmRule] = {
         _INFO, _NONE, "What was wished hasn't come true in time: repeat or withdraw it.",
         escalates_after_s=7 * _DAY, escalated=_WARNING,
     ),
+    AlarmKind.COMMAND_FAILED: AlarmRule(
+        _WARNING, _NONE, "What was ordered wasn't done: its reason says why; correct that, then order it again.",
+    ),
+    AlarmKind.COMMAND_UNANSWERED: AlarmRule(
+        _WARNING, _NONE, "Nobody said in time what became of it: look at the gateway's connection; order it again.",
+    ),
     AlarmKind.CONTAINER_FULL_SOON: AlarmRule(
         _INFO, _DEGRADED, "Have the container emptied: a full one doesn't unlock.",
         escalates_after_s=_DAY, escalated=_WARNING, quiet_in_service=True,

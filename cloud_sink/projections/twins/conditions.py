@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from cloud_sink.gaps import RecordGap, Whereabouts
 from cloud_sink.ledger.instants import from_ms
+from cloud_sink.orders.model import CommandState
 from cloud_sink.projections.twins import judging
 from cloud_sink.projections.twins.alarm_rules import FAULT_SEVERITY, RULES
 from cloud_sink.projections.twins.facts import GatewayFacts, LockFacts
@@ -147,6 +148,7 @@ def _of_lock(
     yield from _reported(lock, found, thresholds)
     yield from _records(lock, found, thresholds, gaps)
     yield from _wishes(lock, found, summing.facts.now)
+    yield from _commands(lock, found)
     yield from _container(lock, found, summing.facts.now, thresholds)
 
 
@@ -236,6 +238,18 @@ def _wishes(lock: LockFacts, found: Found, now: datetime) -> Iterator[Condition]
             told = lock.told.get(wish.property, "unknown")
             detail = f"{wish.property}: {told} instead of {wish.value}"
             yield found(kind, wish.deadline_at, detail, wish.property)
+
+
+def _commands(lock: LockFacts, found: Found) -> Iterator[Condition]:
+    """Until the same is ordered again; what was ordered long ago isn't among the facts any more."""
+    for command in lock.commands:
+        if command.state is CommandState.UNANSWERED:
+            how = "not even sent" if command.attempt == 0 else f"sent {command.attempt} times"
+            detail = f"{command.action} ({command.id}): {how}"
+            yield found(AlarmKind.COMMAND_UNANSWERED, command.expires_at, detail, command.action.value)
+        elif command.state.is_bad and command.ended_at is not None:
+            detail = f"{command.action} ({command.id}): {command.state}{f': {command.told}' if command.told else ''}"
+            yield found(AlarmKind.COMMAND_FAILED, command.ended_at, detail, command.action.value)
 
 
 def _container(lock: LockFacts, found: Found, now: datetime, thresholds: Thresholds) -> Iterator[Condition]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from cloud_sink.operator_events import WishedProperty
+from cloud_sink.orders.model import Action
 from cloud_sink.projections.twins.lifecycle import PEOPLE, Lifecycle
 from cloud_sink.projections.twins.model import LockTwin, SiteSummary
 from cloud_sink.projections.twins.terms import BillingImpact, Connectivity, Health
@@ -207,6 +208,23 @@ def _actions(lock: str) -> dict[str, Any]:
             "safe": False,
             "idempotent": True,
             "forms": [_invoked(f"locks/{lock}/desired/{{property}}", "PUT")],
+        },
+        "command": {
+            "title": "Order it to do something once",
+            "input": {
+                "type": "object",
+                "properties": {
+                    "action": _words(*Action),
+                    "enable_mask": _integer(minimum=0, maximum=15),
+                    "ttl_s": _integer("s", minimum=10),
+                    "id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+                    "reason": reason,
+                },
+                "required": ["action", "reason"],
+            },
+            "safe": False,
+            "idempotent": False,
+            "forms": [_invoked(f"locks/{lock}/commands", "POST")],
         },
     }
 

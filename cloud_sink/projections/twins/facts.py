@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cloud_sink.operator_events import LockDescription, SiteDescription
+from cloud_sink.orders.model import CommandView
 from cloud_sink.projections.twins.judging import NOTHING_KNOWN, Completeness, FaultState
 from cloud_sink.projections.twins.lifecycle import Lifecycle
 from cloud_sink.projections.twins.terms import Severity
@@ -55,7 +56,8 @@ class GatewayFacts:
 class LockFacts:
     """`gateway_site`: where its gateway is, which people may call otherwise (`site`).
 
-    `read_at`: when a gateway last read a record of it. `told`: properties as last reported, by name.
+    `read_at`: when a gateway last read a record of it. `told`: properties as last reported, by name. `commands`: of
+    each action the newest.
     """
 
     lock: str
@@ -75,6 +77,7 @@ class LockFacts:
     told: dict[str, str] = field(default_factory=dict)
     told_since_ms: dict[str, int] = field(default_factory=dict)
     wishes: list[Wished] = field(default_factory=list)
+    commands: list[CommandView] = field(default_factory=list)
     pours_today: int = 0
     pours_week: int = 0
     daily_ml: int = 0

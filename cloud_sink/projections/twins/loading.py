@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloud_sink.ledger.commands import latest_commands, view_command
 from cloud_sink.ledger.instants import from_ms, to_ms
 from cloud_sink.ledger.tables import disputes, hearings, journals, quarantine, seq_spans
 from cloud_sink.operator_events import LockDescription, SiteDescription, SubjectKind
@@ -28,6 +29,7 @@ from wastelock.messages import GatewayState, LockState, Telemetry
 _1970 = date(1970, 1, 1).toordinal()
 _RATE_DAYS = 7  # whole days before today that a lock's daily volume is reckoned from
 _LATELY = timedelta(hours=24)
+_ORDERED_LATELY = timedelta(days=7)
 
 Row = sa.Row[Any]
 
@@ -58,6 +60,7 @@ class Loading:
         self._known_by_records()
         self._described()
         self._moved_and_wished()
+        self._ordered()
         self._told()
         self._poured()
         self._complete()
@@ -154,6 +157,13 @@ class Loading:
             self._lock(row.subject).wishes.append(
                 Wished(row.property, row.value, deadline_at, row.actor, from_ms(row.at_ms))
             )
+
+    def _ordered(self) -> None:
+        """What was ordered lately, and what became of it."""
+        now = self._facts.now
+        for row in latest_commands(self._ledger, self._names, now - _ORDERED_LATELY):
+            if row.lock in self._facts.locks:
+                self._facts.locks[row.lock].commands.append(view_command(row, now))
 
     def _told(self) -> None:
         """What last reports say: of faults and alarms since when; of what is wished, and of volumes, the value."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloud_sink.gaps import Whereabouts
+from cloud_sink.ledger.commands import commands_until
 from cloud_sink.ledger.instants import from_ms, to_ms
 from cloud_sink.ledger.tables import commits, entries, pages
 from cloud_sink.projections.twins import judging
@@ -39,6 +40,7 @@ _LATEST_POURS = 100
 _BALANCES = 12
 _STEPS = 100
 _GAPS = 100
+_COMMANDS = 20
 
 
 def lock_twin(
@@ -59,6 +61,7 @@ def lock_twin(
         as_of_at=now,
         reported=_reported(lock),
         desired=tuple(_desired(lock, now)),
+        commands=tuple(commands_until(ledger, lock.lock, now, _COMMANDS)),
         faults=summing.faults(lock),
         chambers=_chambers({} if past else _ledger_registers(connection, lock), lock),
         quality=_no_quality() if past else _quality(ledger, lock),
@@ -92,6 +95,7 @@ def _reported(lock: LockFacts) -> Reported | None:
         fill_permille=state.fill_permille,
         access_list_version=state.access_list_version,
         enable_mask=enable_mask(state),
+        poll_interval_s=state.poll_interval_s,
         oldest_seq=state.oldest_seq,
         newest_seq=state.newest_seq,
         confirmed_seq=state.confirmed_seq,

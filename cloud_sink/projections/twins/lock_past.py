@@ -47,6 +47,7 @@ def facts_at(
         faults=_faults_at(connection, lock.lock_no, at),
         faults_since_ms=_told_since(connection, lock.lock, at),
         wishes=[],
+        commands=[],
         completeness=NOTHING_KNOWN,
         emptying=None,
         disputes=0,

@@ -9,6 +9,7 @@ Instants are UTC: when something was so, by the controller's word where a record
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from cloud_sink.orders.model import CommandView
 from cloud_sink.projections.twins.lifecycle import (
     TRANSITIONS,
     IllegalMove,
@@ -20,36 +21,10 @@ from cloud_sink.projections.twins.terms import AlarmKind, BillingImpact, Connect
 from wastelock.messages import MachineHealth
 
 __all__ = [
-    "TRANSITIONS",
-    "Alarm",
-    "AlarmKind",
-    "BillingImpact",
-    "ChamberTwin",
-    "Change",
-    "Connectivity",
-    "DayPours",
-    "DesiredValue",
-    "FillPoint",
-    "FleetCounts",
-    "Gap",
-    "GatewayTwin",
-    "Health",
-    "IllegalMove",
-    "Interval",
-    "Lifecycle",
-    "LifecycleStep",
-    "Link",
-    "LockSummary",
-    "LockTwin",
-    "MassBalance",
-    "OpenFault",
-    "Overview",
-    "Quality",
-    "Reported",
-    "Severity",
-    "SiteSummary",
-    "check_move",
-    "moves_from",
+    "TRANSITIONS", "Alarm", "AlarmKind", "BillingImpact", "ChamberTwin", "Change", "Connectivity", "DayPours",
+    "DesiredValue", "FillPoint", "FleetCounts", "Gap", "GatewayTwin", "Health", "IllegalMove", "Interval",
+    "Lifecycle", "LifecycleStep", "Link", "LockSummary", "LockTwin", "MassBalance", "OpenFault", "Overview",
+    "Quality", "Reported", "Severity", "SiteSummary", "check_move", "moves_from",
 ]  # fmt: skip
 
 
@@ -105,6 +80,7 @@ class Reported:
     fill_permille: int | None
     access_list_version: int | None
     enable_mask: int | None
+    poll_interval_s: float | None
     oldest_seq: int | None
     newest_seq: int | None
     confirmed_seq: int | None
@@ -244,12 +220,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class LockTwin:
-    """All of one lock, now or at an instant of the past (`as_of_at`); then what only holds for now is left out."""
+    """All of one lock, now or at an instant of the past (`as_of_at`); then what only holds for now is left out.
+
+    `commands`: the latest ones, newest first, each with its own deadline (`expires_at`).
+    """
 
     summary: LockSummary
     as_of_at: datetime
     reported: Reported | None
     desired: tuple[DesiredValue, ...]
+    commands: tuple[CommandView, ...]
     faults: tuple[OpenFault, ...]
     chambers: tuple[ChamberTwin, ...]
     quality: Quality

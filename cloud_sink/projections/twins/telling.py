@@ -26,6 +26,7 @@ def lock_properties(state: LockState) -> Values:
         "clock_status": state.clock_status,
         "access_list_version": state.access_list_version,
         "enable_mask": enable_mask(state),
+        "poll_interval_s": None if state.poll_interval_s is None else f"{state.poll_interval_s:g}",
         "unverified_records": state.unverified_records or None,
         "overwritten_records": state.overwritten_records or None,
         **{f"volume_ml.{chamber.number}": chamber.volume_ml for chamber in state.chambers},

@@ -56,6 +56,8 @@ class AlarmKind(StrEnum):
     QUARANTINE_GROWING = "quarantine_growing"
     LIST_DRIFT_OVERDUE = "list_drift_overdue"
     DESIRED_OVERDUE = "desired_overdue"
+    COMMAND_FAILED = "command_failed"
+    COMMAND_UNANSWERED = "command_unanswered"
     CONTAINER_FULL_SOON = "container_full_soon"
     MASS_BALANCE_OFF = "mass_balance_off"
     VOLUME_DIFFERS = "volume_differs"

@@ -20,7 +20,5 @@ def rig(ledger: Ledger, gateway: FakeGateway, lock: FakeLock) -> Iterator[TwinRi
 
 
 @pytest.fixture
-def ordering(rig: TwinRig) -> Iterator[Ordering]:
-    opened = Ordering(rig.ledger.url, rig.clock)
-    yield opened
-    opened.close()
+def ordering(rig: TwinRig) -> Ordering:
+    return rig.ordering

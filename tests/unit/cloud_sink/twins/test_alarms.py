@@ -119,6 +119,14 @@ def desired_overdue(rig: TwinRig, gateway: FakeGateway, lock: FakeLock) -> None:
     wish(rig, lock, "firmware", "2.0.0")
 
 
+def command_failed(rig: TwinRig, gateway: FakeGateway, lock: FakeLock) -> None:
+    rig.answer(rig.order(lock, "self_test"), "accepted", "failed", reason="the flap is open")
+
+
+def command_unanswered(rig: TwinRig, gateway: FakeGateway, lock: FakeLock) -> None:
+    rig.order(lock, "reboot", ttl_s=10)
+
+
 def container_full_soon(rig: TwinRig, gateway: FakeGateway, lock: FakeLock) -> None:
     rig.hear_lock(lock, gateway, fill_permille=930)
 
@@ -155,6 +163,8 @@ TROUBLES: dict[AlarmKind, tuple[Trouble, str]] = {
     AlarmKind.QUARANTINE_GROWING: (quarantine_growing, ""),
     AlarmKind.LIST_DRIFT_OVERDUE: (list_drift_overdue, "access_list_version"),
     AlarmKind.DESIRED_OVERDUE: (desired_overdue, "firmware"),
+    AlarmKind.COMMAND_FAILED: (command_failed, "self_test"),
+    AlarmKind.COMMAND_UNANSWERED: (command_unanswered, "reboot"),
     AlarmKind.CONTAINER_FULL_SOON: (container_full_soon, ""),
     AlarmKind.MASS_BALANCE_OFF: (mass_balance_off, ""),
     AlarmKind.VOLUME_DIFFERS: (volume_differs, "1"),

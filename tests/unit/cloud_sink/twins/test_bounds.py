@@ -7,7 +7,7 @@ from tests.support.fake_gateway import START, FakeGateway, FakeLock
 from tests.support.twins import TECHNICIAN, TwinRig
 from wastelock.record import Kind
 
-FLEET_MOST, LOCK_MOST = 25, 40
+FLEET_MOST, LOCK_MOST = 26, 40
 
 
 def queries_of_the_fleet(rig: TwinRig) -> list[int]:
