@@ -29,7 +29,8 @@ def register(app: typer.Typer) -> None:
 def doctor(
     config: ConfigOption = DEFAULT_CONFIG,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=1, max=300, help="For how long each bus is asked, at most.")
+        float,
+        typer.Option("--seconds", min=1, max=300, help="For how long each bus is asked, if it is good."),
     ] = 10.0,
     borrow: Annotated[
         bool,

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 
-from edge_agent.config import BusSettings, CounterLock, LockSettings, RtuBus
+from edge_agent.config import AgentConfig, BusSettings, CounterLock, LockSettings, RtuBus
 from edge_agent.errors import BusError, LineDown, NoAnswer, Refused, TryLater
+from edge_agent.line import SILENCE_S
 from edge_agent.line_rtu import RtuLine, SerialSettings
 from edge_agent.line_tcp import TcpLine
 from edge_agent.local.snapshot import BusSight, Snapshot, UnitSight
@@ -24,7 +25,8 @@ from wastelock.registers import lock_id
 
 ROUNDS = 12
 TRIALS_S = 25.0
-_MUTE_ROUNDS = 2  # who is silent costs a second each time: twice tells enough
+_LEAST, _PATIENCE = 6, 3  # so many rounds may take three times as long
+_FIRST_ROUND_S = 60.0  # 32 units that are all silent take some 40 s
 _MUTE_UNITS_MAX = 4
 _LONG_TIMEOUT_MS = 3000
 _INPUT = 4
@@ -49,7 +51,8 @@ class _Heard:
 
     @property
     def is_mute(self) -> bool:
-        return self.tries >= _MUTE_ROUNDS and not self.answers
+        """Nothing came, and each question is asked twice: it costs a second, and once more would tell nothing new."""
+        return self.tries > 0 and not self.answers
 
 
 class BusLook:
@@ -69,6 +72,7 @@ class BusLook:
         self._stop = stop
         self._tell = tell
         self._locks = [lock for lock in access.config.locks if lock.bus == settings.name]
+        self._down: str | None = None  # why the last question couldn't even be asked
         self._heard = {lock.unit: _Heard() for lock in self._locks}
 
     def look(self, may_borrow: bool, undervoltage: bool = False) -> BusFigures:
@@ -84,29 +88,35 @@ class BusLook:
         return self._with_trials(figures, mute)
 
     def _ask_all(self) -> None:
-        until = monotonic() + self._seconds
-        for number in range(ROUNDS):
-            for lock in self._locks:
-                if monotonic() >= until or self._stop.is_set():
-                    return
-                if not self._heard[lock.unit].is_mute:
-                    self._tell(f"bus {self._settings.name}: unit {lock.unit}, round {number + 1} of {ROUNDS}")
-                    self._ask(lock)
+        """Ask all of them once, then again and again those that answer: so often that a share of failures shows."""
+        self._ask_round(0, monotonic() + _FIRST_ROUND_S)
+        began = monotonic()
+        for number in range(1, ROUNDS):
+            # Spread over the time: an adapter that comes and goes isn't caught by a glance.
+            self._stop.wait(max(0.0, began + number * self._seconds / ROUNDS - monotonic()))
+            self._ask_round(number, began + self._seconds * (_PATIENCE if number < _LEAST else 1))
+
+    def _ask_round(self, number: int, until: float) -> None:
+        for lock in self._locks:
+            if monotonic() >= until or self._stop.is_set():
+                return
+            if not self._heard[lock.unit].is_mute:
+                self._tell(f"bus {self._settings.name}: unit {lock.unit}, round {number + 1} of {ROUNDS}")
+                self._ask(lock)
 
     def _ask(self, lock: LockSettings) -> None:
         heard, registers = self._heard[lock.unit], self._access.registers(lock.bus, lock.unit)
         heard.tries += 1
         try:
             block = registers.read(*question(lock))
-        except Refused as error:
-            heard.answers += 1
-            heard.codes.add(error.code)
+        except LineDown as error:
+            self._down = str(error)
             return
-        except NoAnswer as error:
-            heard.by_server = heard.by_server or SAID_BY_SERVER in str(error)
+        except BusError as error:
+            self._down = None
+            self._note_failure(heard, error)
             return
-        except BusError:
-            return  # the counts tell of it
+        self._down = None
         heard.answers += 1
         if isinstance(lock, CounterLock):
             return
@@ -115,6 +125,14 @@ class BusLook:
             heard.serials.append(lock_id(wlc.decode_identity(words).serial))
         except wlc.NotThisMap as error:
             heard.stranger = str(error)
+
+    def _note_failure(self, heard: _Heard, error: BusError) -> None:
+        """Of most failures the counts tell."""
+        if isinstance(error, Refused):
+            heard.answers += 1
+            heard.codes.add(error.code)
+        elif isinstance(error, NoAnswer):
+            heard.by_server = heard.by_server or SAID_BY_SERVER in str(error)
 
     def _figures(self, before: BusSight, after: BusSight) -> BusFigures:
         settings = self._settings
@@ -127,7 +145,7 @@ class BusLook:
             settings=after.where,
             answer_timeout_ms=settings.answer_timeout_ms,
             units=tuple(self._unit(lock, before, after) for lock in self._locks),
-            trouble=None if after.is_open else after.trouble,
+            trouble=self._down,
             lent_to=after.lent_to,
             broke=max(0, after.times_broken - before.times_broken),
             times_broken=after.times_broken,
@@ -232,6 +250,14 @@ def attempts(bus: BusSettings) -> Iterator[Attempt]:
     for baudrate, parity in dict.fromkeys([*usual, *_SETTINGS]):
         if (baudrate, parity) != (bus.baudrate, bus.parity):
             yield Attempt(bus, baudrate, parity, bus.answer_timeout_ms)
+
+
+def longest_s(config: AgentConfig, bus: BusSettings, seconds: float, *, may_borrow: bool) -> float:
+    """Return how long a look at this bus takes at most."""
+    silent_s = sum(
+        2 * (bus.answer_timeout_ms / 1000 + SILENCE_S) for lock in config.locks if lock.bus == bus.name
+    )
+    return min(_FIRST_ROUND_S, silent_s) + _PATIENCE * seconds + (TRIALS_S if may_borrow else 0.0)
 
 
 def question(lock: LockSettings) -> tuple[int, int, int]:

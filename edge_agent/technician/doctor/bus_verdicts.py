@@ -19,6 +19,7 @@ from edge_agent.technician.doctor.findings import Finding, Sure, good, notice, t
 _NOISE_PERMILLE = 20
 # Two that answer at once break nearly every answer; a bad line breaks some.
 _COLLISION_PERMILLE = 250
+_ENOUGH = 6  # requests: fewer make no share
 _SLOW_SHARE = 0.8
 
 
@@ -35,7 +36,8 @@ def judge_bus(bus: BusFigures) -> list[Finding]:
         found += _silence(bus, area, asked)
         found += _noise(bus, area, asked)
         for unit in asked:
-            found += _identity(bus, area, unit)
+            if not _collides(unit, asked):
+                found += _identity(bus, area, unit)
     if found:
         return found
     if not bus.units:
@@ -56,7 +58,7 @@ def judge_bus(bus: BusFigures) -> list[Finding]:
 
 
 def _adapter(bus: BusFigures, area: str) -> Iterator[Finding]:
-    if bus.trouble is not None:
+    if bus.trouble is not None and not bus.broke:
         yield _cant_open(bus, area, bus.trouble) if bus.is_serial else _cant_connect(bus, area, bus.trouble)
     if not bus.times_broken:
         return
@@ -181,7 +183,8 @@ def _other_settings(bus: BusFigures, area: str, units: Sequence[UnitFigures]) ->
 
 
 def _noise(bus: BusFigures, area: str, asked: Sequence[UnitFigures]) -> Iterator[Finding]:
-    noisy = [unit for unit in asked if unit.speaks and unit.lost_permille >= _NOISE_PERMILLE]
+    enough = [unit for unit in asked if unit.speaks and unit.requests >= _ENOUGH]
+    noisy = [unit for unit in enough if unit.lost_permille >= _NOISE_PERMILLE]
     twice = [unit for unit in asked if _collides(unit, asked)]
     for unit in twice:
         sure = Sure.CERTAIN if len(set(unit.serials)) > 1 else Sure.LIKELY
@@ -191,7 +194,8 @@ def _noise(bus: BusFigures, area: str, asked: Sequence[UnitFigures]) -> Iterator
             f"{unit.evidence}{said}; the others on this line are clean",
             "switch one of them off and look again; then give it another unit id", sure,
         )  # fmt: skip
-    rest = [unit for unit in noisy if unit not in twice]
+    # What a doubled unit sends too late disturbs whoever is asked next: that isn't the other's fault.
+    rest = [unit for unit in noisy if unit not in twice and not (twice and not unit.broken_crc)]
     slow = [unit for unit in rest if unit.timeouts and unit.late_or_foreign]
     for unit in slow:
         yield _slow(bus, area, unit)
@@ -250,7 +254,16 @@ def _collides(unit: UnitFigures, asked: Sequence[UnitFigures]) -> bool:
         return True
     others = [other for other in asked if other is not unit]
     clean = [other for other in others if other.speaks and other.broken_permille < _NOISE_PERMILLE]
-    return bool(clean) and unit.broken_permille >= _COLLISION_PERMILLE and unit.broken > unit.timeouts
+    if not clean or unit.requests < _ENOUGH or unit.broken <= unit.timeouts:
+        return False
+    if unit.broken_permille < _COLLISION_PERMILLE:
+        return False
+    if unit.broken_crc:
+        return True
+    # Whoever is asked after a doubled unit may get what the second one of it sends too late.
+    return not any(other.broken_crc for other in others) and unit.broken > max(
+        other.broken for other in others
+    )
 
 
 def _slow(bus: BusFigures, area: str, unit: UnitFigures) -> Finding:

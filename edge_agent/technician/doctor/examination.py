@@ -17,8 +17,9 @@ from edge_agent.errors import AgentOutOfReach, EdgeAgentError, SpoolUnavailable
 from edge_agent.local.snapshot import Snapshot
 from edge_agent.machine.sources import Sources
 from edge_agent.technician.access import FieldAccess, open_field
+from edge_agent.technician.doctor import bus_looking
 from edge_agent.technician.doctor.broker_looking import look_at_broker
-from edge_agent.technician.doctor.bus_looking import ROUNDS, TRIALS_S, BusLook
+from edge_agent.technician.doctor.bus_looking import ROUNDS, BusLook
 from edge_agent.technician.doctor.bus_verdicts import judge_bus
 from edge_agent.technician.doctor.custody_verdicts import alarm_names, judge_custody
 from edge_agent.technician.doctor.findings import Finding, notice, trouble
@@ -37,7 +38,7 @@ _OTHERS_S = 20.0  # broker, service, a first look at the locks
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`seconds`: how long each bus is asked, at most. `may_borrow`: a line may be taken from the agent for trials."""
+    """`seconds`: how long each bus is asked if it is good. `may_borrow`: take lines from the agent for trials."""
 
     seconds: float = 10.0
     may_borrow: bool = True
@@ -66,8 +67,11 @@ class Report:
 
 def longest_s(config: AgentConfig, options: Options) -> float:
     """Return how long an examination takes at most."""
-    trials_s = TRIALS_S if options.may_borrow else 0.0
-    return _OTHERS_S + len(config.buses) * (options.seconds + trials_s)
+    looks = (
+        bus_looking.longest_s(config, bus, options.seconds, may_borrow=options.may_borrow)
+        for bus in config.buses
+    )
+    return _OTHERS_S + sum(looks)
 
 
 class Examination:

@@ -73,6 +73,13 @@ FAULTS: dict[str, tuple[BusFigures, list[tuple[str, Sure]]]] = {
         bus(unit(1), unit(2, answered=0, broken=24, broken_crc=20, late_or_foreign=4, serials=())),
         [("duplicate_unit", Sure.LIKELY)],
     ),
+    "two with one id that never meet": (
+        bus(unit(1), unit(2, answered=10, broken=14, late_or_foreign=14)), [("duplicate_unit", Sure.LIKELY)],
+    ),
+    "two with one id, and who is asked next gets the second's answer": (
+        bus(unit(1), unit(2, answered=16, broken=8, broken_crc=4), unit(3, answered=16, broken=8, late_or_foreign=8)),
+        [("duplicate_unit", Sure.LIKELY)],
+    ),
     "two with one id, both heard": (
         bus(unit(1), unit(2, answered=14, broken=10, serials=("1f00a2", "1f00b7", "1f00a2"))),
         [("duplicate_unit", Sure.CERTAIN)],
