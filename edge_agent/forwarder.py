@@ -20,6 +20,7 @@ from edge_agent.alarms import Alarms
 from edge_agent.errors import BrokerUnavailable, JournalForked, SpoolFull, SpoolUnavailable
 from edge_agent.lane import Lane
 from edge_agent.pace import Pace
+from edge_agent.receipt_drop import ReceiptDrop
 from edge_agent.spool import Spool
 from edge_agent.spool_pages import Sealer
 from edge_agent.spool_reader import JournalView, SpoolReader
@@ -87,6 +88,7 @@ class Forwarder:
         self._lanes: dict[str, Lane] = {}
         self._journals: dict[str, JournalView] = {}
         self._in_hand: dict[int, _InHand] = {}
+        self._drop = ReceiptDrop(spool.path)
         self._requests: deque[tuple[str, int, int]] = deque(maxlen=_REQUESTS_MAX)
         self._session = 0
         self._live_after = 0
@@ -110,6 +112,7 @@ class Forwarder:
         """Take in what came, then send what may be sent; return how many pages were handed over."""
         self._refresh(reader)
         self._take_messages()
+        self._take_dropped()
         self._take_acknowledgements()
         self._look_for_timeout()
         if not self._uplink.is_connected:
@@ -155,6 +158,15 @@ class Forwarder:
                 _log.warning("message not understood", topic=topic, errors=error.error_count())
         for receipt in receipts.values():
             self._take_receipt(receipt)
+
+    def _take_dropped(self) -> None:
+        """Receipts that came by hand count as those that come over the broker."""
+        for file in self._drop.due(self._now_s()):
+            receipts = self._drop.read(file)
+            for receipt in receipts:
+                self._take_receipt(receipt)
+            file.unlink(missing_ok=True)
+            _log.info("receipts came by hand", receipts=len(receipts))
 
     def _take_receipt(self, receipt: Receipt) -> None:
         lane = self._lanes.get(receipt.journal)

@@ -21,7 +21,7 @@ from edge_agent.spool_journals import (
     reseal_step,
     settle_salvage,
 )
-from edge_agent.spool_opening import finish_salvage, to_salvage
+from edge_agent.spool_opening import finish_salvage, to_salvage, were_damaged
 from edge_agent.spool_pages import JournalEnd, Moment, Sealer, to_ms
 from edge_agent.spool_receipts import Keeping, prune_step
 from edge_agent.spool_room import Room
@@ -65,7 +65,8 @@ class Housekeeping:
         return self._salvage(database, moment)
 
     def has_to_salvage(self) -> bool:
-        return bool(to_salvage(self._path))
+        """True while a file that was damaged waits to be taken over."""
+        return bool(were_damaged(self._path))
 
     def _salvage(self, database: Database, moment: Moment) -> bool:
         """Take over a few pages from a file that was set aside, where there is room."""

@@ -2,7 +2,8 @@
 
 A damaged file is renamed to `FILE.damaged-TIME` (with its write-ahead log) and a new one begun in its place. What the
 old one still holds is taken over step by step while the agent works (spool_salvage); then it is `FILE.salvaged-TIME`,
-kept for whoever wants to know what happened until its room is needed.
+kept for whoever wants to know what happened until its room is needed. What somebody brings along from an old card
+(`edge-agent spool import`) is `FILE.brought-TIME`, and taken over in the same way.
 """
 
 import os
@@ -33,6 +34,7 @@ _SMALL_TABLES = ("journal", "watermark", "held", "cursor", "counter", "command",
 _NEWEST_CHECKED = 16
 _MARK = "damaged"
 _SET_ASIDE = ".damaged-"
+_BROUGHT = ".brought-"
 _DONE = ".salvaged-"
 
 
@@ -75,12 +77,27 @@ def set_aside(path: Path, now: datetime, why: str) -> None:
 
 
 def to_salvage(path: Path) -> list[Path]:
-    """Return the files that were set aside and not yet taken over, oldest first."""
+    """Return the files that were set aside, or brought along, and not yet taken over, oldest first."""
+    brought = [file for file in _beside(path, f"{path.name}{_BROUGHT}") if not file.name.endswith("-wal")]
+    return [*were_damaged(path), *brought]
+
+
+def were_damaged(path: Path) -> list[Path]:
+    """Return the files that were set aside because they were damaged, and not yet taken over, oldest first."""
     return [file for file in _beside(path, f"{path.name}{_SET_ASIDE}") if not file.name.endswith("-wal")]
 
 
+def brought_path(path: Path, now: datetime) -> Path:
+    """Return where to lay what is to be taken over beside the spool's file."""
+    return path.with_name(f"{path.name}{_BROUGHT}{now:%Y%m%dT%H%M%S%f}")
+
+
 def finish_salvage(file: Path) -> None:
-    """The file was taken over: it is kept, under another name, as long as there is room."""
+    """The file was taken over: one that was damaged is kept, under another name, as long as there is room."""
+    if _BROUGHT in file.name:  # whoever brought it has the original
+        file.with_name(file.name + "-wal").unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+        return
     done = file.with_name(file.name.replace(_SET_ASIDE, _DONE))
     file.with_name(file.name + "-wal").unlink(missing_ok=True)
     file.rename(done)
@@ -160,7 +177,7 @@ def _reunite_log(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     if path.exists() or not log.exists():
         return
-    waiting = to_salvage(path)
+    waiting = were_damaged(path)
     if waiting and not waiting[-1].with_name(waiting[-1].name + "-wal").exists():
         log.rename(waiting[-1].with_name(waiting[-1].name + "-wal"))
 

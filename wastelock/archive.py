@@ -35,6 +35,7 @@ from wastelock.page import (
 from wastelock.topics import GatewayTopics, InvalidTopic
 
 ARCHIVE_SUFFIX = ".wlpages"
+ARCHIVE_OPENING = b'{"wastelock":"pages",'  # how each begins
 ARCHIVE_VERSION = 1
 ARCHIVE_BYTES_MAX = 3_500 * 1024 * 1024  # FAT keeps no file of 4 GiB
 ARCHIVE_SPANS_MAX = 100_000
@@ -188,11 +189,12 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def check_archive(
-    lines: Iterable[bytes], key_of: KeyOf, progress: Callable[[int], object] = lambda _bytes: None
+    lines: Iterable[bytes], key_of: KeyOf | None, progress: Callable[[int], object] = lambda _bytes: None
 ) -> Manifest:
     """Return the manifest of an archive that is whole, unchanged, and signed by its gateway.
 
-    Raises NotAnArchive, DamagedArchive, UntrustedArchive. `progress` is told how many bytes were looked at.
+    Raises NotAnArchive, DamagedArchive, UntrustedArchive. `key_of` None: whose signature it is isn't asked, only
+    whether the contents are what the manifest says. `progress` is told how many bytes were looked at.
     """
     whole, seen, count = sha256(), 0, 0
     topics: GatewayTopics | None = None
@@ -243,7 +245,7 @@ def archived_pages(lines: Iterable[bytes], *, skip_damaged: bool = False) -> Ite
 
 
 def _checked_manifest(
-    line: bytes, topics: GatewayTopics, digest: str, page_count: int, key_of: KeyOf
+    line: bytes, topics: GatewayTopics, digest: str, page_count: int, key_of: KeyOf | None
 ) -> Manifest:
     try:
         closing = _decode_closing(line)
@@ -252,6 +254,16 @@ def _checked_manifest(
         raise DamagedArchive("the manifest, its last line, is missing: the file was cut off") from None
     if (manifest.site, manifest.gateway) != (topics.site, topics.gateway):
         raise DamagedArchive("first and last line name different gateways")
+    if key_of is not None:
+        _check_signer(closing, topics, key_of)
+    if manifest.digest != digest or manifest.page_count != page_count:
+        raise DamagedArchive(
+            "its contents aren't what the manifest was signed for: bytes were changed or lost"
+        )
+    return manifest
+
+
+def _check_signer(closing: _Closing, topics: GatewayTopics, key_of: KeyOf) -> None:
     public = key_of(topics, closing.kid)
     if public is None:
         raise UntrustedArchive(
@@ -261,8 +273,3 @@ def _checked_manifest(
         raise UntrustedArchive(
             f"isn't signed by gateway {topics.gateway} as it says: the signature doesn't hold"
         )
-    if manifest.digest != digest or manifest.page_count != page_count:
-        raise DamagedArchive(
-            "its contents aren't what the manifest was signed for: bytes were changed or lost"
-        )
-    return manifest

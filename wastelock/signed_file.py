@@ -73,5 +73,5 @@ def check_signature(
     if public is None:
         raise InvalidFile(f"is signed with key {file.kid}, which isn't known here")
     if not signature_holds(public, signed_as, file.body.encode(), file.sig):
-        raise InvalidFile("its signature doesn't hold: it was changed, or made by somebody else")
+        raise InvalidFile("has a signature that doesn't hold: it was changed, or made by somebody else")
     return file.kid

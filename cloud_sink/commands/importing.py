@@ -11,7 +11,7 @@ from cloud_sink.commands.terminal import ConfigOption, JsonOption, exit_codes, n
 from cloud_sink.config import load_config
 from cloud_sink.errors import EXIT_REFUSED, EXIT_REJECTED, InputRejected
 from cloud_sink.importing import Imported, Importing
-from cloud_sink.log import configure_log
+from cloud_sink.orders.signing_key import load_signing_key
 from cloud_sink.sink import opened_book
 from wastelock.archive import ARCHIVE_SUFFIX
 from wastelock.page import SigningKey
@@ -45,17 +45,18 @@ def import_(
 
     Example: cloud-sink import /media/stick --config config/cloud-sink.toml
     """
-    configure_log()
     taken: list[Imported] = []
     problems: list[str] = []
     with exit_codes():
         settings = load_config(config)
         keys = settings.keys.files().load()
+        signing_key = settings.orders.signing_key
+        key = None if signing_key is None else load_signing_key(signing_key)
         with opened_book(settings, keys, now) as (_, book):
             importing = Importing(book, keys, now)
             for file in _listed(files):
                 try:
-                    taken.append(_take(importing, file, receipts_to, salvage, None))
+                    taken.append(_take(importing, file, receipts_to, salvage, key))
                 except InputRejected as error:
                     problems += error.problems
     presenting.print_all(taken, _tell, json, sys.stdout, "nothing was taken")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, NotTaken
 from edge_agent.technician.terminal import exit_codes, progress_on_stderr
 
 if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
+    from edge_agent.technician.bringing import Brought
     from edge_agent.technician.exporting import Exported
     from edge_agent.technician.spool_listing import Listing, ShownPage
     from wastelock.page import SigningKey
@@ -140,6 +141,58 @@ def export(
         print(json.dumps(asdict(exported)))
     else:
         _print_exported(exported)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Receipts, an archive, or another card's spool.db.")
+    ],
+    config: ConfigOption,
+    another_key: Annotated[
+        bool,
+        typer.Option("--another-key", help="Of an archive: believe it, though signed with an earlier key."),
+    ] = False,
+    unsigned: Annotated[
+        bool, typer.Option("--unsigned", help="Of receipts: believe them without a signature that holds.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back what came by hand: the ledger's receipts, or the pages of an old card. The agent takes it up by itself.
+
+    Example: edge-agent spool import /mnt/lindenhof_gw-0001_20261122T100000_01.wlreceipts --config edge-agent.toml
+    """
+    with exit_codes():
+        brought = _bring(_load(config), file, another_key, unsigned)
+    if as_json:
+        print(json.dumps(asdict(brought)))
+        return
+    for note in brought.notes:
+        print(note)
+    print(
+        "laid down for the agent, which takes it up within seconds, or when it is started: `edge-agent spool ls`"
+    )
+
+
+def _bring(loaded: "AgentConfig", file: Path, another_key: bool, unsigned: bool) -> "Brought":
+    from edge_agent.clock import utc_now
+    from edge_agent.config_rules import load_signing_key
+    from edge_agent.technician.bringing import SQLITE_MAGIC, Bringing
+    from wastelock.archive import ARCHIVE_OPENING
+    from wastelock.signed_file import SIGNED_FILE_BYTES_MAX
+
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(SIGNED_FILE_BYTES_MAX)
+    except OSError as error:
+        raise NotTaken(f"{file}: can't be read ({error.strerror}): is the stick mounted?") from error
+    bringing = Bringing(loaded, utc_now)
+    if head.startswith(SQLITE_MAGIC):
+        return bringing.spool(file)
+    if head.startswith(ARCHIVE_OPENING):
+        key = load_signing_key(loaded.gateway.signing_key)
+        return bringing.archive(file, key, another_key=another_key)
+    return bringing.receipts(head, unsigned=unsigned)
 
 
 def _export(
