@@ -7,14 +7,20 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+from typer import Typer
+from typer.testing import CliRunner
+
+from billing_aggregator.cli import app as billing_aggregator
+from cloud_sink.cli import app as cloud_sink
 from cloud_sink.config import load_config
 from cloud_sink.orders.ordering import Ordering
-from demo.chain import Chain, ask
+from demo.chain import Chain
 from demo.control import Control
 from demo.estate import Bus, Estate, Household, Lock
 from demo.layout import Layout
 from demo.process import Child, program, run_program
 from portal.billing_door import utc_now
+from portal.cli import app as portal_program
 from tests.acceptance.conftest import StartChain
 from tests.acceptance.deeds import send_everybody_home
 from tests.acceptance.oracle import assert_ledger_is_truth, assert_ledger_sees_no_fault
@@ -40,7 +46,7 @@ BLOCKED = 2  # result of a denied access: the lock knows the transponder, and re
 def test_a_lost_transponder_is_refused_within_a_minute_and_the_others_pour_on(
     start_chain: StartChain,
 ) -> None:
-    chain = start_chain(ESTATE, backlog_days=1)
+    chain = start_chain(ESTATE, backlog_days=0.2)
     assert_ledger_is_truth(chain)
     pseudonyms = add_transponders(chain)
     import_master_data(chain.layout, pseudonyms)
@@ -97,12 +103,17 @@ def others_pouring(chain: Chain) -> Iterator[list[str]]:
 
 def add_transponders(chain: Chain) -> dict[str, str]:
     """Keep the numbers where access lists are made, and return their pseudonyms."""
-    numbers = "\n".join(UIDS).encode()
-    sink = [*program("cloud-sink")]
-    where = ["--config", str(chain.layout.sink_config)]
-    run_program([*sink, "transponder", "add", "-", *where], numbers)
-    pseudonyms = run_program([*sink, "pseudonym", *where], numbers).decode().split()
+    numbers, where = "\n".join(UIDS), ["--config", str(chain.layout.sink_config)]
+    command(cloud_sink, "transponder", "add", "-", *where, given=numbers)
+    pseudonyms = command(cloud_sink, "pseudonym", *where, given=numbers).split()
     return dict(zip(UIDS, pseudonyms, strict=True))
+
+
+def command(program: Typer, *arguments: str, given: str = "") -> str:
+    """Give a command in this process, which has loaded the programs already, and return what it prints."""
+    done = CliRunner().invoke(program, arguments, input=given)
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 def import_master_data(layout: Layout, pseudonyms: dict[str, str]) -> None:
@@ -132,7 +143,7 @@ def import_master_data(layout: Layout, pseudonyms: dict[str, str]) -> None:
     for name, rows in tables.items():
         write_table(directory / f"{name}.csv", rows)
     layout.write_billing_config([])
-    ask("billing-aggregator", "import", layout.billing_config, str(directory))
+    command(billing_aggregator, "import", str(directory), "--config", str(layout.billing_config))
 
 
 def write_table(path: Path, rows: list[dict[str, object]]) -> None:
@@ -157,10 +168,17 @@ def portal_of(layout: Layout) -> Iterator[Child]:
 
 def take_over(layout: Layout) -> None:
     """The lock has a list from its commissioning: somebody says that the one of the master data takes its place."""
-    run_program(
-        [*program("portal"), "access", "release", LOCK.name, "--reason", "the estate's first list", "--config",
-         str(layout.portal_config)]
-    )  # fmt: skip
+    reason = "the estate's first list"
+    command(
+        portal_program,
+        "access",
+        "release",
+        LOCK.name,
+        "--reason",
+        reason,
+        "--config",
+        str(layout.portal_config),
+    )
 
 
 def list_in_force(orders: Ordering) -> bool:

@@ -1,6 +1,7 @@
 """Commands and access lists by page, API and command line: who may, what is kept, and what it says in between."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from wastelock.messages import ChamberState
 API = f"/api/v1/locks/{LOCK}"
 SELF_TEST = {"action": "self_test", "reason": "the flap sticks"}
 ANNA = Author("anna", "")
+# A key without words would be shown as it is.
+KEY = re.compile(r"\b(order|access|transponders|machine|property|changed)\.[a-z_]{3,}")
 TRANSPONDERS = "/billing/transponders?property=P1&row="
 
 
@@ -292,3 +295,22 @@ def _config(desk: AccessDesk) -> list[str]:
 
 def _listed(printed: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize("language", ["de-DE", "en-GB"])
+def test_pages_with_orders_fit_a_phone_in_both_languages(
+    browser: Browser, desk: AccessDesk, portal: Portal, _session: dict[Role, str], language: str
+) -> None:
+    command = desk.orders.request_command(LOCK, "reboot", ANNA)
+    for role, path in ((Role.TECHNICIAN, f"/locks/{LOCK}"), (Role.CLERK, f"{TRANSPONDERS}WE3/T4")):
+        cookie = (cookies.session_name(portal.settings.web), _session[role])
+        with open_page(
+            browser, portal.url, cookie, PHONE, dark=role is Role.CLERK, language=language
+        ) as page:
+            page.goto(path)
+            for summary in page.locator("details.deed > summary").all():
+                summary.click()
+            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+            left = KEY.search(page.locator("body").inner_text())
+            assert left is None, f"{path}: {left and left.group()} has no words"
+    desk.orders.withdraw(command.id, ANNA)
