@@ -1,13 +1,16 @@
 """Goes the way to the broker step by step, as far as it leads: name, connection, TLS, certificate, session, access.
 
 Where the agent runs nothing is opened under its name, which would end its session. Where it doesn't, a session is
-opened as the agent would, and nothing that waits in it is acknowledged: the agent finds all of it later.
+opened as the agent would, and nothing that waits in it is acknowledged: the agent finds all of it later. It ends with
+the agent's own goodbye, that the gateway is offline, as it is: only an answer to what is published tells of access
+rules, for mosquitto grants every subscription.
 """
 
 import socket
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -18,9 +21,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge_agent.clock import utc_now
 from edge_agent.config import AgentConfig, MqttSettings
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, SpoolCorrupt, SpoolFull, SpoolUnavailable
 from edge_agent.local.snapshot import BrokerSight
+from edge_agent.reporter import offline
+from edge_agent.spool_reader import SpoolReader
 from edge_agent.technician.doctor.trust_verdicts import BrokerFigures, Step
 from edge_agent.uplink import SESSION_EXPIRY_S, secure_client
 from wastelock.topics import GatewayTopics
@@ -39,7 +45,7 @@ def look_at_broker(config: AgentConfig, sight: BrokerSight | None) -> BrokerFigu
     failure = _reach(mqtt)
     may_open_session = failure is None and sight is None
     if may_open_session:
-        failure = _Session(config).open()
+        failure = _Session(config, _goodbye(config)).open()
     step, why = failure or (Step.NONE, "")
     return BrokerFigures(
         mqtt.host, mqtt.port, step, why,
@@ -90,9 +96,11 @@ class _Session:
     """One session as the agent would open it, closed again at once."""
 
     config: AgentConfig
+    goodbye: bytes | None
     refused: str | None = None
     connected: bool = False
     granted: list[ReasonCode] | None = None
+    published: ReasonCode | None = None
     _topics: GatewayTopics = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +114,7 @@ class _Session:
             manual_ack=True,
         )
         client.on_connect, client.on_subscribe = self._on_connect, self._on_subscribe
+        client.on_publish = self._on_publish
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval, properties.ReceiveMaximum = SESSION_EXPIRY_S, 1
         mqtt = self.config.mqtt
@@ -122,16 +131,25 @@ class _Session:
             return Step.SESSION, self.refused or "it ends the connection without an answer"
         if self.granted is None:
             return Step.ACCESS, "no answer to the subscription"
-        denied = [code.getName() for code in self.granted if code.is_failure]
+        denied = [
+            code.getName() for code in (*self.granted, self.published) if code is not None and code.is_failure
+        ]
         return (Step.ACCESS, denied[0]) if denied else None
 
     def _serve(self, client: Client) -> None:
         until = monotonic() + _STEP_S
-        while monotonic() < until and self.granted is None and self.refused is None:
+        while monotonic() < until and self.refused is None and not self._is_answered:
             if client.loop(0.1) != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return
+                break
         client.disconnect()
         client.loop(0.1)
+        client.on_connect = client.on_subscribe = client.on_publish = (
+            None  # they and the client hold each other
+        )
+
+    @property
+    def _is_answered(self) -> bool:
+        return self.granted is not None and (self.goodbye is None or self.published is not None)
 
     def _on_connect(
         self,
@@ -146,11 +164,29 @@ class _Session:
             return
         self.connected = True
         client.subscribe([(self._topics.receipt, 1), (self._topics.resend, 1)])
+        if self.goodbye is not None:
+            client.publish(self._topics.gateway_state, self.goodbye, 1, True)
 
     def _on_subscribe(
         self, _client: Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Properties | None
     ) -> None:
         self.granted = codes
+
+    def _on_publish(
+        self, _client: Client, _data: Any, _mid: int, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self.published = code
+
+
+def _goodbye(config: AgentConfig) -> bytes | None:
+    """Return what the agent says at its end; None where none has run on this spool yet, or it can't be read."""
+    if not config.spool.path.exists():
+        return None
+    try:
+        with closing(SpoolReader(config.spool.path)) as reader:
+            return offline(config.gateway.id, reader.incarnation(), utc_now()).to_json()
+    except (SpoolUnavailable, SpoolCorrupt, SpoolFull):
+        return None
 
 
 def _within(seconds: float, do: Callable[[], Any]) -> Any:

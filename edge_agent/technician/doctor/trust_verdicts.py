@@ -142,7 +142,7 @@ _BROKER: dict[Step, tuple[str, str, str]] = {
     ),
     Step.ACCESS: (
         "access_refused",
-        "the broker's access rules don't let this gateway hear its receipts",
+        "the broker's access rules don't let this gateway do its work",
         "put the gateway's rules in force: `cloud-sink acl`, then `systemctl reload mosquitto`",
     ),
 }
