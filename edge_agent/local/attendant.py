@@ -6,6 +6,7 @@ the confirmation of records: that one takes custody, and is the poller's alone.
 
 import os
 import threading
+from dataclasses import dataclass
 from importlib.metadata import version
 from time import monotonic
 
@@ -23,6 +24,7 @@ from edge_agent.local.protocol import (
     BorrowRequest,
     GiveBackRequest,
     Greeting,
+    HelloRequest,
     ReadAnswer,
     ReadRequest,
     Request,
@@ -37,8 +39,23 @@ from edge_agent.sight import Sight
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True, eq=False)
+class Guest:
+    """Whoever is at the door: the process is the kernel's word; the user, too, where it has one, else their own."""
+
+    pid: int
+    user: str | None = None
+    command: str = ""
+    is_known: bool = False
+
+    def __str__(self) -> str:
+        return ", ".join(
+            filter(None, (self.user and f"user {self.user}", self.command, f"process {self.pid}"))
+        )
+
+
 class Attendant:
-    """Thread-safe. `who` is how a command's user and process are told in logs and to others."""
+    """Thread-safe."""
 
     def __init__(self, config: AgentConfig, alarms: Alarms) -> None:
         self._config = config
@@ -64,8 +81,9 @@ class Attendant:
             software=version("wastelock"),
         )
 
-    def answer(self, request: Request, borrower: object, who: str) -> Answer:
-        """Return the answer, or raise an EdgeAgentError that is to be told. `borrower` stands for the connection."""
+    def answer(self, request: Request, guest: Guest) -> Answer:
+        """Return the answer, or raise an EdgeAgentError that is to be told."""
+        self._meet(request, guest)
         match request:
             case SnapshotRequest():
                 return _ok(self._snapshot())
@@ -74,33 +92,50 @@ class Attendant:
                 data = unit.read(request.function, request.address, request.count)
                 return _ok(ReadAnswer(data=data.hex(), at=unit.exchanged_at))
             case WriteRequest():
-                return _ok(self._write(request, who))
+                return _ok(self._write(request, guest))
             case BorrowRequest():
-                to = f"lent to a technician ({who})"
-                if self._loans.lend(request.bus, borrower, to, request.lease_s, monotonic()):
-                    _log.warning("a bus is lent: its locks aren't read meanwhile", bus=request.bus, to=who)
+                to = f"lent to a technician ({guest})"
+                if self._loans.lend(request.bus, guest, to, request.lease_s, monotonic()):
+                    _log.warning(
+                        "a bus is lent: its locks aren't read meanwhile", bus=request.bus, to=str(guest)
+                    )
             case GiveBackRequest():
-                self._loans.give_back(request.bus, borrower)
-                _log.info("a bus is given back", bus=request.bus, by=who)
+                self._loans.give_back(request.bus, guest)
+                _log.info("a bus is given back", bus=request.bus, by=str(guest))
+            case HelloRequest():
+                pass
         return Answer(ok={})
 
-    def has_left(self, borrower: object, who: str) -> None:
+    def has_left(self, guest: Guest) -> None:
         """A connection has ended: what it had is ours again."""
-        for bus in self._loans.end_all_of(borrower):
-            _log.info("a bus is given back", bus=bus, by=who)
+        for bus in self._loans.end_all_of(guest):
+            _log.info("a bus is given back", bus=bus, by=str(guest))
 
     def tend(self) -> None:
         """To be called about once a second: loans that nobody renewed end."""
         for bus in self._loans.end_expired(monotonic()):
             _log.warning("a bus wasn't given back in time: the agent has it again", bus=bus)
 
-    def _write(self, request: WriteRequest, who: str) -> WriteAnswer:
+    def _meet(self, request: Request, guest: Guest) -> None:
+        """Note in the log who is there, once, by the first thing that they say."""
+        if guest.is_known:
+            return
+        if isinstance(request, HelloRequest):
+            guest.user, guest.command = guest.user or request.user, request.command
+        guest.is_known = True
+        _log.info("a technician's command is here", who=str(guest))
+
+    def _write(self, request: WriteRequest, guest: Guest) -> WriteAnswer:
         forbid_confirming(request.address, len(request.words))
         # What is written may be an access list, and so transponders' numbers: the log has the place only.
         _log.info(
             "a technician writes",
-            bus=request.bus, unit=request.unit, address=f"0x{request.address:04X}", words=len(request.words), by=who,
-        )  # fmt: skip
+            bus=request.bus,
+            unit=request.unit,
+            address=f"0x{request.address:04X}",
+            words=len(request.words),
+            by=str(guest),
+        )
         unit = self._loans.bus(request.bus).guest(request.unit)
         unit.write(request.address, request.words)
         return WriteAnswer(at=unit.exchanged_at)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from edge_agent.errors import EdgeAgentError, Refused
 from edge_agent.local.address import connect, short_address
-from edge_agent.local.attendant import Attendant
+from edge_agent.local.attendant import Attendant, Guest
 from edge_agent.local.protocol import MAX_REQUEST_BYTES, Answer, parse_request
 
 PLACES = 8
@@ -26,6 +26,8 @@ _SEND_S = 10.0
 _LOOK_S = 0.5
 _AGAIN_S = 10.0
 _CREDENTIALS = struct.Struct("3i")
+# What the kernel tells of all users but two: the service runs in a user namespace of its own (PrivateUsers=).
+_UNKNOWN_UID = 65_534
 
 _log = structlog.get_logger(__name__)
 
@@ -93,18 +95,17 @@ class Door:
         threading.Thread(target=self._serve, args=(connection,), name="local door", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        who = _who(connection)
-        _log.info("a technician's command is here", who=who)
+        guest = _guest(connection)
         try:
             # Who goes away in the middle of an answer, or says nothing for too long, is no news.
             with connection, suppress(OSError):
-                self._talk(connection, who)
+                self._talk(connection, guest)
         finally:
-            self._attendant.has_left(connection, who)
+            self._attendant.has_left(guest)
             with self._guard:
                 self._inside -= 1
 
-    def _talk(self, connection: socket.socket, who: str) -> None:
+    def _talk(self, connection: socket.socket, guest: Guest) -> None:
         connection.settimeout(self._idle_s)
         connection.sendall(self._attendant.greeting().to_line())
         with connection.makefile("rb") as lines:
@@ -112,11 +113,11 @@ class Door:
                 if len(line) > MAX_REQUEST_BYTES:
                     connection.sendall(_refusal(f"a request has at most {MAX_REQUEST_BYTES} bytes").to_line())
                     return
-                connection.sendall(self._answer(line, connection, who).to_line())
+                connection.sendall(self._answer(line, guest).to_line())
 
-    def _answer(self, line: bytes, borrower: object, who: str) -> Answer:
+    def _answer(self, line: bytes, guest: Guest) -> Answer:
         try:
-            return self._attendant.answer(parse_request(line), borrower, who)
+            return self._attendant.answer(parse_request(line), guest)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             at = ".".join(str(part) for part in first["loc"])
@@ -132,12 +133,13 @@ def _refusal(text: str) -> Answer:
     return Answer(error="NotAllowed", text=text)
 
 
-def _who(connection: socket.socket) -> str:
-    """Return user and process at the other end, as the kernel knows them."""
+def _guest(connection: socket.socket) -> Guest:
+    """Return who is at the other end, as the kernel knows them."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(raw)
+    if uid == _UNKNOWN_UID:
+        return Guest(pid)
     try:
-        name = pwd.getpwuid(uid).pw_name
+        return Guest(pid, pwd.getpwuid(uid).pw_name)
     except KeyError:
-        name = str(uid)
-    return f"user {name}, process {pid}"
+        return Guest(pid, str(uid))

@@ -48,6 +48,14 @@ class Greeting(_Said):
     software: str
 
 
+class HelloRequest(_Said):
+    """Who is there, in its own words: the kernel's word is the process only, where the agent's user knows no others."""
+
+    op: Literal["hello"] = "hello"
+    user: Annotated[str, Field(max_length=64, pattern=r"^[\w.@-]*$")]
+    command: Annotated[str, Field(max_length=64, pattern=r"^[\w.@-]*$")]
+
+
 class SnapshotRequest(_Said):
     """Answered by a local.snapshot.Snapshot."""
 
@@ -91,7 +99,8 @@ class GiveBackRequest(_Said):
 
 
 Request = Annotated[
-    SnapshotRequest | ReadRequest | WriteRequest | BorrowRequest | GiveBackRequest, Field(discriminator="op")
+    HelloRequest | SnapshotRequest | ReadRequest | WriteRequest | BorrowRequest | GiveBackRequest,
+    Field(discriminator="op"),
 ]
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 

@@ -9,7 +9,6 @@ A bus has one master. Where the agent runs, each transaction goes through its ar
 doesn't, the command holds the spool's lock, so that no agent starts on these lines meanwhile.
 """
 
-import getpass
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,7 +20,7 @@ from edge_agent.errors import AgentOutOfReach, SpoolUnavailable
 from edge_agent.local.address import doors_of
 from edge_agent.local.snapshot import Snapshot
 from edge_agent.spool_lock import SpoolLock, holder_of
-from edge_agent.technician.by_agent import AgentAccess, DoorClient
+from edge_agent.technician.by_agent import AgentAccess, DoorClient, user_name
 from edge_agent.technician.by_wire import WireAccess
 
 
@@ -91,7 +90,7 @@ def _knock(config: AgentConfig) -> DoorClient | None:
         client.close()  # the agent of another spool
     spool, pid = config.spool.path, holder_of(config.spool.path)
     if is_shut and (pid is not None or not os.access(spool.parent, os.R_OK | os.X_OK)):
-        name = getpass.getuser()
+        name = user_name()
         raise AgentOutOfReach(
             f"user {name} may not talk to the agent; remedy: sudo adduser {name} wastelock, then log in again"
         )

@@ -1,6 +1,10 @@
 """The way through the running agent: requests at its local door, answered between its own transactions."""
 
+import os
+import pwd
+import re
 import select
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,6 +35,7 @@ from edge_agent.local.protocol import (
     BorrowRequest,
     GiveBackRequest,
     Greeting,
+    HelloRequest,
     ReadAnswer,
     ReadRequest,
     Request,
@@ -62,7 +67,7 @@ class DoorClient:
         self._connection = connect(path, _PATIENCE_S)
         try:
             self._lines = self._connection.makefile("rb")
-            self.greeting = _parse(Greeting, self._receive())
+            self.greeting = self._meet()
         except BaseException:
             self._connection.close()
             raise
@@ -103,7 +108,15 @@ class DoorClient:
         self.close()
         self._connection = connect(self._path, _PATIENCE_S)
         self._lines = self._connection.makefile("rb")
-        self.greeting = _parse(Greeting, self._receive())
+        self.greeting = self._meet()
+
+    def _meet(self) -> Greeting:
+        """Exchange who we are."""
+        greeting = _parse(Greeting, self._receive())
+        hello = HelloRequest(user=_plain(user_name()), command=_plain(" ".join(sys.argv[1:2])))
+        self._connection.sendall(hello.to_line())
+        _parse(Answer, self._receive())
+        return greeting
 
     def _receive(self) -> bytes:
         line = self._lines.readline(MAX_ANSWER_BYTES)
@@ -183,6 +196,18 @@ class AgentAccess:
                 EdgeAgentError
             ):  # the agent ended: nobody else wants the line, and giving back will tell
                 self._client.ask(request, Answer)
+
+
+def user_name() -> str:
+    """Return who runs this command."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without an entry, as in some containers
+        return str(os.getuid())
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w.@-]", "", text)[:64]
 
 
 def _function(function: int) -> Literal[3, 4]:

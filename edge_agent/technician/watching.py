@@ -13,7 +13,7 @@ from edge_agent.errors import EdgeAgentError
 from edge_agent.local.snapshot import Snapshot
 from edge_agent.technician.access import FieldAccess, open_field
 
-_AGAIN_S = 2.0
+_AGAIN_S = 1.0
 
 
 class Watcher:
