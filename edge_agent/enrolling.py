@@ -68,19 +68,15 @@ def ask_to_renew(
 
 def accept_answer(store: IdentityStore, who: Applicant, payload: bytes) -> IdentityAnswer:
     """Keep the answer in these bytes if it is the one to what is pending; AnswerRejected says why it isn't."""
-    pending = store.pending()
-    try:
-        answer = IdentityAnswer.model_validate_json(payload[: ANSWER_BYTES_MAX + 1])
-    except ValidationError:
-        raise AnswerRejected(
-            "isn't an answer; remedy: take the file that `cloud-sink enroll sign` wrote"
-        ) from None
+    pending, answer = store.pending(), _read_answer(payload)
     known = store.authority()
-    if known is not None:
-        # Order keys are proven by themselves: also those in an answer to somebody else's question count.
+    if known is not None and answer is not None:
+        # Order keys are proven by themselves: also those in an answer to nobody's question count.
         _keep_order_keys(store, answer, known)
     if pending is None:
         raise AnswerRejected("nothing was asked for; remedy: ask first: `edge-agent enroll`")
+    if answer is None:
+        raise AnswerRejected("isn't an answer; remedy: take the file that `cloud-sink enroll sign` wrote")
     if answer.request != request_id(pending.request):
         raise AnswerRejected("answers another request than the last one; remedy: have the last one signed")
     if answer.refused is not None:
@@ -166,6 +162,13 @@ def _check_certificate(
     ):
         raise AnswerRejected("holds another gateway's certificate, or one for another key")
     return authority
+
+
+def _read_answer(payload: bytes) -> IdentityAnswer | None:
+    try:
+        return IdentityAnswer.model_validate_json(payload[: ANSWER_BYTES_MAX + 1])
+    except ValidationError:
+        return None
 
 
 def _keep_order_keys(store: IdentityStore, answer: IdentityAnswer, authority: x509.Certificate) -> None:

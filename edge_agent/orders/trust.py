@@ -93,9 +93,9 @@ def adopt_order_keys(store: IdentityStore, answer: IdentityAnswer, authority: x5
 
 
 def _kept(store: IdentityStore, authority: x509.Certificate) -> OrderKeys | None:
-    """Return the statement that is kept, None where there is none of this authority."""
-    statement = store.order_keys()
+    """Return the statement that is kept, None where there is none of this authority, or a damaged one."""
     try:
+        statement = store.order_keys()
         return check_order_keys(*statement, authority) if statement is not None else None
-    except InvalidOrderKeys:
+    except (InvalidOrderKeys, ConfigError):
         return None

@@ -101,7 +101,8 @@ def agent_in_this_process(installation: Installation) -> Iterator[None]:
 
 def recordings(turns: list[str]) -> list[list[str]]:
     """Return for each pour's recording whose transactions came between the visit's beginning and the seal."""
-    found, current = [], None
+    found: list[list[str]] = []
+    current: list[str] | None = None
     for turn in turns:
         if turn == VISIT:
             current = []

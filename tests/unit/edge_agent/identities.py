@@ -14,6 +14,8 @@ from edge_agent.config_rules import load_config
 from tests.unit.edge_agent.configurations import GOOD, write
 from wastelock.enrolment import Token, check_request, fingerprint
 from wastelock.messages import IdentityAnswer, IdentityRequest
+from wastelock.order_keys import sign_order_keys
+from wastelock.orders import OrderKeys
 
 AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 SECRET = "c2VjcmV0LXNlY3JldC1zZQ"
@@ -50,6 +52,11 @@ class Signer:
             authority=self.certificate.public_bytes(Encoding.PEM).decode(),
             sign_from=begin + timedelta(seconds=grace_s),
         )
+
+    def state_order_keys(self, *keys: str, at: datetime = AT) -> dict[str, str]:
+        """Return what an answer says of order keys."""
+        text, proof = sign_order_keys(self._key, OrderKeys(at=at, keys=keys))
+        return {"order_keys": text, "order_keys_proof": proof}
 
     def _sign(
         self, name: str, public: ec.EllipticCurvePublicKey, begin: datetime, life: timedelta
