@@ -44,6 +44,7 @@ from cloud_sink.projections.twins.lifecycle import (
 )
 
 B = TypeVar("B", SiteDescription, LockDescription)
+_NOTES_LOOKED_AT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,26 @@ class Operations:
         except ValidationError as error:
             raise InputRejected(_problems(error)) from None
         self._decide(kind, subject, body, author)
+
+    def lifecycle(self, lock: str) -> Lifecycle:
+        """Return where people, or that it was heard of, have a lock stand."""
+        _check(SubjectKind.LOCK, lock)
+        with self._database.reading() as connection:
+            return _lifecycle(connection, lock)
+
+    def description(self, lock: str) -> LockDescription | None:
+        """Return how a lock is described, None if it isn't."""
+        _check(SubjectKind.LOCK, lock)
+        with self._database.reading() as connection:
+            body = _described(connection, SubjectKind.LOCK, lock)
+        return body if isinstance(body, LockDescription) else None
+
+    def has_note(self, kind: SubjectKind, subject: str, beginning: str) -> bool:
+        """True if one of the newest notes on this subject begins so."""
+        _check(kind, subject)
+        with self._database.reading() as connection:
+            events = events_of(connection, kind, subject, EventKind.NOTE, _NOTES_LOOKED_AT)
+        return any(isinstance(each.body, Note) and each.body.text.startswith(beginning) for each in events)
 
     def locks(self) -> list[DescribedLock]:
         """Return all locks that were described or heard of, sorted by name."""

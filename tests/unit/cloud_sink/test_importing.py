@@ -15,6 +15,8 @@ from tests.support.ledger import Ledger
 from wastelock.page import SigningKey
 from wastelock.signed_file import Receipts, read_file
 
+# What goes through the same statements needn't be tried on both databases.
+ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 STRANGER = SigningKey(Ed25519PrivateKey.from_private_bytes(b"\7" * 32))
 
 
@@ -67,6 +69,7 @@ def test_an_archive_is_taken_once_and_answered_with_receipts(
     assert list(ledger.reader.disputes()) == []
 
 
+@ON_SQLITE
 def test_the_archives_of_a_directory_are_taken_in_any_order(
     config: str, ledger: Ledger, gateway: FakeGateway, pages: list[SealedPage], tmp_path: Path
 ) -> None:
@@ -82,6 +85,7 @@ def test_the_archives_of_a_directory_are_taken_in_any_order(
     assert [journal.committed_through for journal in ledger.reader.journals()] == [120]
 
 
+@ON_SQLITE
 def test_an_archive_that_was_changed_is_refused_and_its_whole_pages_can_be_salvaged(
     config: str, ledger: Ledger, gateway: FakeGateway, pages: list[SealedPage], tmp_path: Path
 ) -> None:
@@ -98,6 +102,7 @@ def test_an_archive_that_was_changed_is_refused_and_its_whole_pages_can_be_salva
     assert list(ledger.reader.quarantine()) == []
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("lines_kept", [1, 60, 121])
 def test_an_archive_that_was_cut_off_is_refused(
     config: str,
@@ -114,6 +119,7 @@ def test_an_archive_that_was_cut_off_is_refused(
     assert ledger.entries() == []
 
 
+@ON_SQLITE
 def test_an_archive_of_a_stranger_is_refused(
     config: str, ledger: Ledger, gateway: FakeGateway, lock: FakeLock, pages: list[SealedPage], tmp_path: Path
 ) -> None:
@@ -128,6 +134,7 @@ def test_an_archive_of_a_stranger_is_refused(
     assert list(ledger.reader.quarantine()) == []
 
 
+@ON_SQLITE
 def test_a_page_in_it_that_is_not_its_gateways_goes_into_quarantine_and_stops_no_other(
     config: str, ledger: Ledger, gateway: FakeGateway, pages: list[SealedPage], tmp_path: Path
 ) -> None:
@@ -141,6 +148,7 @@ def test_a_page_in_it_that_is_not_its_gateways_goes_into_quarantine_and_stops_no
     assert receipt.held == ((6, 120),)
 
 
+@ON_SQLITE
 def test_files_that_are_no_archives_say_so(config: str, ledger: Ledger, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not this one")
