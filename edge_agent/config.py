@@ -179,7 +179,7 @@ class OrderSettings(Section):
         Field(max_length=16),
         Rule(
             "a list of at most 16 Ed25519 public keys, base64url (43 characters each)",
-            "as `cloud-sink orders-key` prints them; an enrolled gateway needs none here",
+            "as `cloud-sink orders-key public` prints them; an enrolled gateway needs none here",
         ),
     ] = ()
 
