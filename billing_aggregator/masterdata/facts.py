@@ -111,7 +111,7 @@ class Chamber:
 
 @dataclass(frozen=True, slots=True)
 class LockAccess:
-    """A dwelling that may use a lock on these days. It changes no bill, only who may have lost a pour."""
+    """A dwelling that may use a lock on these days. It changes no bill: only who opens it, and may have lost a pour."""
 
     property: str
     lock: str

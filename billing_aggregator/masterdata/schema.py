@@ -164,7 +164,8 @@ CHAMBER = Table(
 )
 LOCK_ACCESS = Table(
     "lock_access",
-    "Which dwellings may use a lock: who may have lost a pour where it lost some. It changes no bill.",
+    "Which dwellings may use a lock: they are in its access list, and may have lost a pour where it lost some. "
+    "It changes no bill. Where it names none for a lock, all dwellings of the property may.",
     facts.LockAccess,
     (_LOCK, _key("dwelling", "which dwelling", "WE1")),
     Span.DAYS,
