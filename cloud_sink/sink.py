@@ -32,6 +32,7 @@ from cloud_sink.ledger.quarantine import Quota
 from cloud_sink.metrics import SinkSight
 from cloud_sink.metrics_intake import IntakeFigures
 from cloud_sink.orders.dispatching import make_dispatching
+from cloud_sink.orders.order_figures import OrderFigures
 from cloud_sink.patience import Patience
 from cloud_sink.reporting import Reporting
 from cloud_sink.reports import Inbox
@@ -97,7 +98,13 @@ class Sink:
         )
         self._figures = IntakeFigures()
         self._dispatching = make_dispatching(
-            config.ledger.url, config.orders, self.session, self.keys, clock, random, self._figures.registry
+            config.ledger.url,
+            config.orders,
+            self.session,
+            self.keys,
+            clock,
+            random,
+            OrderFigures(self._figures.registry),
         )
         self._checking = self._make_checking(limits.checking_processes)
         resending = Resending(limits.resend_after_s, limits.resend_at_most_every_s, random)

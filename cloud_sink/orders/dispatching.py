@@ -15,7 +15,6 @@ from queue import Empty, SimpleQueue
 from random import Random
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from cloud_sink.errors import LedgerRefused
 from cloud_sink.keys import KeyRing
@@ -46,7 +45,7 @@ def make_dispatching(
     keys: Callable[[], KeyRing],
     clock: Callable[[], datetime],
     random: Random,
-    registry: CollectorRegistry,
+    figures: OrderFigures,
 ) -> "Dispatching | None":
     """Return what sends a sink's orders, None without a signing key. ConfigError if that can't be used.
 
@@ -57,7 +56,7 @@ def make_dispatching(
     key, database = load_signing_key(settings.signing_key), Database(url)
     commanding = Commanding(database, session, key, clock, random)
     desiring = Desiring(database, session, key, clock)
-    patience, figures = Patience(random), OrderFigures(registry)
+    patience = Patience(random)
     return Dispatching(database, session, keys, commanding, desiring, settings, clock, patience, figures)
 
 

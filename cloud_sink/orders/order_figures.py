@@ -7,7 +7,7 @@ _OUTCOMES = ("accepted", "done", "rejected", "expired", "failed")
 
 
 class OrderFigures:
-    """Counters of one sink; `note_…` are called by the orders thread."""
+    """Counters of one sink, there also where it sends none; `note_…` are called by the orders thread."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._sent = Counter(f"{_N}_commands_sent", "Attempts to send a command.", registry=registry)
