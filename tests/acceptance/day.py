@@ -18,7 +18,7 @@ renewals as in 24 hours, though the machine has less time for each of them.
 What stays real time: the time-outs of the wire and of MQTT, the clock's keeping, how long a fault lasts (but outages of
 the broker: 10, 30 and 60 minutes of the day), how long a command is good for.
 
-The whole day has its certificates last for 12 of its hours, so that the gateway renews them by itself twice; on top of
+The whole day has its certificates last for 12 of its hours, so that the gateway renews them by itself; on top of
 that a technician has the page-signing key changed twice. Memory is judged from two hours after edge agent and sink were
 killed for the last time, until all is at rest again (memory.py). Of a short day it is shown, not judged.
 """
