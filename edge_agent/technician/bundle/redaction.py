@@ -13,7 +13,7 @@ _LEAST = 1 << 16
 _WITHIN_LEAST = 8  # within other digits shorter ones would be found by chance
 _WIDTHS = (4, 5, 7, 8, 10)  # bytes that readers print
 _RUN = re.compile(r"[0-9A-Fa-f]{5,}")
-_GROUPED = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{2}(?:[:\-. ][0-9A-Fa-f]{2}){3,9}(?![0-9A-Fa-f])")
+_GROUPED = re.compile(r"[0-9A-Fa-f]{2}(?:[:\-. ][0-9A-Fa-f]{2}){3,}")
 _SECRETS = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"\bwlt1\.[A-Za-z0-9_.\-]+"),

@@ -53,7 +53,7 @@ def field(directory: Path, bus: str, units: Sequence[int]) -> Iterator[FieldAcce
         yield access
 
 
-def look(access: FieldAccess, seconds: float = 0.6, *, may_borrow: bool = True) -> list[Finding]:
+def look(access: FieldAccess, seconds: float = 0.4, *, may_borrow: bool = True) -> list[Finding]:
     [settings] = access.config.buses
     told: list[str] = []
     found = BusLook(access, settings, seconds, threading.Event(), told.append).look(may_borrow)
@@ -99,8 +99,6 @@ def test_another_baud_rate_of_all_is_told_and_how_to_set_the_bus(tmp_path: Path)
 
 def test_where_nobody_answers_at_any_setting_the_wires_are_suspected(tmp_path: Path) -> None:
     with WiredBus(tmp_path / "yard", []), field(tmp_path, RTU, (1, 2)) as access:
-        [untried] = look(access, may_borrow=False)
-        assert "other settings weren't tried" in untried.evidence
         [finding] = look(access)
     assert (finding.name, finding.sure) == ("nobody_answers", Sure.LIKELY)
     assert "A and B swapped" in finding.what and "no other parity or baud rate helps" in finding.evidence
@@ -145,7 +143,7 @@ def test_an_adapter_that_comes_and_goes_is_told_from_units_that_do(tmp_path: Pat
         thread = threading.Thread(target=replug)
         thread.start()
         try:
-            found = look(access, 2.5)
+            found = look(access, 1.6)
         finally:
             stop.set()
             thread.join(10)
