@@ -24,6 +24,7 @@ from portal.access_standing import ListState, Standing
 from portal.access_weighing import Weighed, weigh
 from portal.billing_door import BillingDoor, EstateAccess, WantedList, make_list
 from portal.errors import NotThere, Refused, Unavailable
+from portal.metrics import Metrics
 from portal.sink_door import Author, SinkDoor
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class AccessKeeper:
         sink: SinkDoor,
         clock: Callable[[], datetime],
         interval_s: float,
+        metrics: Metrics,
         on_death: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
         """`on_death`: told if the thread dies of an error that nobody expected."""
@@ -51,6 +53,7 @@ class AccessKeeper:
         self._sink = sink
         self._clock = clock
         self._interval_s = interval_s
+        self._metrics = metrics
         self._on_death = on_death
         self._book = EstateBook()
         self._fact_no = -1
@@ -115,6 +118,7 @@ class AccessKeeper:
                 for lock in list(islice(self._due, _AT_ONCE)):
                     self._look_at(lock)
                     self._due.discard(lock)
+        self._metrics.access_waiting.set(len(self.waiting()))
 
     def _read_changes(self) -> None:
         """Note what has changed since the last look: facts, days that have come, locks, transponders' numbers."""
@@ -206,6 +210,7 @@ class AccessKeeper:
             try:
                 self.look()
             except Unavailable as error:
+                self._metrics.access_failures.inc()
                 if not failing:
                     log.warning(
                         "access lists stay as they are for now", error=str(error), retry_s=_PATIENCE_S

@@ -131,7 +131,7 @@ def make_services(
         sink=sink,
         billing=billing,
         billing_desk=None if billing is None else BillingDesk(billing, clock),
-        access=_make_keeper(settings, billing, sink, clock, on_death),
+        access=_make_keeper(settings, billing, sink, clock, metrics, on_death),
         hub=Hub(SinkSource(sink), settings.sink.poll_interval_s, settings.limits, metrics, on_death),
         words=load_words(),
         limiter=Limiter(settings.limits),
@@ -145,11 +145,12 @@ def _make_keeper(
     billing: BillingDoor | None,
     sink: SinkDoor,
     clock: Callable[[], datetime],
+    metrics: Metrics,
     on_death: Callable[[BaseException], None],
 ) -> AccessKeeper | None:
     if billing is None or not settings.access.follow_masterdata or not sink.signs_orders:
         return None
-    return AccessKeeper(billing, sink, clock, settings.access.look_every_s, on_death)
+    return AccessKeeper(billing, sink, clock, settings.access.look_every_s, metrics, on_death)
 
 
 def create_app(services: Services) -> FastAPI:

@@ -45,6 +45,16 @@ class Metrics:
         self.live_failures = Counter(
             "wastelock_portal_live_poll_failures", "Looks for new entries that failed", registry=self.registry
         )
+        self.access_waiting = Gauge(
+            "wastelock_portal_access_lists_waiting",
+            "Access lists that somebody has to let through",
+            registry=self.registry,
+        )
+        self.access_failures = Counter(
+            "wastelock_portal_access_look_failures",
+            "Looks at master data and locks that failed: access lists stay as they are",
+            registry=self.registry,
+        )
         self.refusals = Counter(
             "wastelock_portal_refusals",
             "Refused: a wrong password or link, a forged request, a rate limit",

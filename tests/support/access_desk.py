@@ -16,6 +16,7 @@ from cloud_sink.orders.model import AccessList
 from cloud_sink.orders.ordering import Ordering
 from portal.access_keeper import AccessKeeper
 from portal.billing_door import BillingDoor
+from portal.metrics import Metrics
 from portal.sink_door import SinkDoor
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import Ledger
@@ -66,7 +67,7 @@ class AccessDesk:
             block_transponder(self.masterdata, each, "import", "not in the list")
 
     def keeper(self) -> AccessKeeper:
-        return AccessKeeper(self.billing, self.sink, self.clock, 0.1)
+        return AccessKeeper(self.billing, self.sink, self.clock, 0.1, Metrics())
 
     def list(self) -> dict[str, str]:
         """Return what the wanted list says of each transponder."""

@@ -245,6 +245,7 @@ def test_a_held_list_is_told_on_page_and_fleet_and_let_through_by_a_person(
     expect(held).to_contain_text("don't admit 2 transponders any more")
     listed = _listed(CliRunner().invoke(portal_command, ["access", "list", "--json", *_config(desk)]).stdout)
     assert [(each["lock"], each["state"], len(each["held"])) for each in listed] == [(LOCK, "held", 2)]
+    assert "wastelock_portal_access_lists_waiting 1.0" in httpx.get(f"{portal.url}/metrics").text
     held.get_by_text("Let it through").first.click()
     held.get_by_label("Reason").fill("both moved out")
     held.get_by_role("button", name="Let the list of").click()
