@@ -106,7 +106,7 @@ def _plan(
     from edge_agent.technician.scan_plan import SERIAL_ANSWER_S, Plan, serial_targets, tcp_targets
     from edge_agent.technician.scanning import hosts_in, listening
 
-    addresses = [_address(host) for host in hosts]
+    wanted, addresses = _units(units), [_address(host) for host in hosts]
     if network is not None:
         print(f"looking for Modbus TCP servers in {network} …", file=sys.stderr)
         addresses += listening((address, 502) for address in hosts_in(network))
@@ -120,7 +120,7 @@ def _plan(
             "there is nothing to look at: no serial adapter in /dev/serial/by-id; remedy: plug one in, name --port, "
             "--host or --network"
         )
-    return Plan(targets, _units(units), SERIAL_ANSWER_S)
+    return Plan(targets, wanted, SERIAL_ANSWER_S)
 
 
 def _run(plan: "Plan", config: "AgentConfig | None") -> "list[LineReport]":
