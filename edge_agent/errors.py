@@ -115,6 +115,10 @@ class UntrustedOrder(EdgeAgentError):
         self.alarm = alarm
 
 
+class AgainstDesired(EdgeAgentError):
+    """The desired state would undo this order at once. Wait a moment for a newer one, then reject the order."""
+
+
 class Interrupted(EdgeAgentError):
     """The agent was asked to stop in the midst of an order. It is taken up from what is on disk at the next start."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edge_agent.drivers.base import unpack_list
-from edge_agent.errors import BrokenAnswer, NoAnswer
+from edge_agent.errors import AgainstDesired, BrokenAnswer, NoAnswer
 from edge_agent.orders.book import OrderBook
 from edge_agent.orders.memory import Order, State
 from edge_agent.orders.target import Target
@@ -48,7 +48,7 @@ def carry_out(means: Means, target: Target, order: Order) -> Result:
     """Carry an order out; return what became of it.
 
     Raises BusError or SpoolUnavailable where it may be tried again, Refused and NotSupported where the lock said no,
-    and Interrupted.
+    AgainstDesired and Interrupted.
     """
     return _ACTIONS[order.action](means, target, order)
 
@@ -95,9 +95,8 @@ def _enable_chambers(means: Means, target: Target, order: Order) -> Result:
     assert order.enable_mask is not None
     wanted = means.wishes().of(target.lock).enable_mask
     if wanted is not None and wanted != order.enable_mask:
-        return Result(
-            State.REJECTED,
-            f"the desired state says chamber mask {wanted}, which would undo it at once: change that instead",
+        raise AgainstDesired(
+            f"the desired state says chamber mask {wanted}, which would undo it at once: change that instead"
         )
     means.book.start(order)
     target.driver.enable_chambers(order.enable_mask)

@@ -70,7 +70,7 @@ class OrderDesk:
         )
         means = Means(self._book, lambda: self._intake.wishes, clock.now, monotonic, _wait(stop))
         self.runners = tuple(self._build_runners(config, field, means))
-        self._is_loaded = self._has_begun = False
+        self._is_loaded = self._has_begun = self._spool_fails = False
         self._forget_due_s = 0.0
         self.progressed_at = monotonic()
 
@@ -94,8 +94,11 @@ class OrderDesk:
                 self._take(arrival)
             self._results.step()
             self._forget()
+            self._spool_fails = False
         except (SpoolUnavailable, SpoolFull) as error:
-            _log.warning("orders wait: the spool can't be written", why=str(error))
+            if not self._spool_fails:
+                _log.warning("orders wait: the spool can't be written", why=str(error))
+            self._spool_fails = True
         self._alarms.forget_old()
 
     def _load(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from edge_agent.errors import (
+    AgainstDesired,
     BusError,
     Interrupted,
     NotSupported,
@@ -67,6 +68,7 @@ class OrderRunner:
         self._on_outcome = on_outcome
         self._menders = {target.lock: Mender(target, alarms, means.clock) for target in targets}
         self._attempts: dict[str, _Attempts] = {}
+        self._spool_fails = False
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -95,8 +97,11 @@ class OrderRunner:
             for target in self._targets:
                 self._menders[target.lock].follow(wishes.of(target.lock))
         except (SpoolUnavailable, SpoolFull) as error:
-            _log.warning("orders wait: the spool can't be written", why=str(error))
+            if not self._spool_fails:
+                _log.warning("orders wait: the spool can't be written", why=str(error))
+            self._spool_fails = True
             return TURN_S
+        self._spool_fails = False
         return pause_s
 
     def _serve(self, target: Target) -> float:
@@ -124,6 +129,12 @@ class OrderRunner:
             return carry_out(self._means, target, order)
         except NotSupported as error:
             return Result(State.REJECTED, str(error))
+        except AgainstDesired as error:
+            # The cloud may have changed both, and the order was the quicker one.
+            attempts.refusals += 1
+            if attempts.refusals >= _REFUSALS_MOST:
+                return Result(State.REJECTED, str(error))
+            self._put_off(attempts, error)
         except Refused as error:
             attempts.refusals += 1
             is_passing = error.code in (ExceptionCode.BUSY, ExceptionCode.REFUSED)
@@ -152,7 +163,7 @@ class OrderRunner:
                 f"the lock no longer answers, so whether it was carried out isn't known{trouble}",
             )
 
-    def _put_off(self, attempts: _Attempts, error: BusError) -> None:
+    def _put_off(self, attempts: _Attempts, error: BusError | AgainstDesired) -> None:
         attempts.trouble = str(error)
         pause_s, attempts.pause_s = attempts.pause_s, min(attempts.pause_s * 2, _AGAIN_MOST_S)
         attempts.due_at = self._means.clock() + pause_s

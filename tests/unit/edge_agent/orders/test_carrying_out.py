@@ -127,10 +127,21 @@ def test_a_command_against_the_desired_state_is_rejected_since_that_would_undo_i
     rig.send(rig.desired(1, enable_mask=3))
     rig.send(rig.command("against", "enable_chambers", enable_mask=1))
     rig.send(rig.command("with", "enable_chambers", enable_mask=3))
-    rig.work()
+    rig.work(10)
     assert rig.line.words("against") == ["accepted", "rejected"]
     assert "change that instead" in str(rig.line.told("against")[-1].reason)
     assert rig.line.words("with") == ["accepted", "done"]
+
+
+def test_a_command_that_is_quicker_than_the_desired_state_that_goes_with_it_waits_for_it(
+    rig: OrderRig,
+) -> None:
+    rig.send(rig.desired(1, enable_mask=3))
+    rig.send(rig.command("quick", "enable_chambers", enable_mask=1))
+    rig.runner.step()
+    rig.send(rig.desired(2, enable_mask=1))
+    rig.work(5)
+    assert rig.line.words("quick") == ["accepted", "done"] and rig.controller.enable_mask == 1
 
 
 def test_the_lock_as_it_is_afterwards_comes_with_the_outcome_and_the_poller_looks_soon(rig: OrderRig) -> None:
