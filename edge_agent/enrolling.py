@@ -86,6 +86,22 @@ def accept_answer(store: IdentityStore, who: Applicant, payload: bytes) -> Ident
     return answer
 
 
+def take_statement(store: IdentityStore, payload: bytes) -> bool:
+    """Keep the order keys that the authority states though nobody asked; False if these bytes answer a question.
+
+    AnswerRejected: it wasn't the authority.
+    """
+    try:
+        answer = IdentityAnswer.model_validate_json(payload[: ANSWER_BYTES_MAX + 1])
+    except ValidationError:
+        return False
+    known = store.authority()
+    if answer.request or known is None:
+        return False
+    _keep_order_keys(store, answer, known)
+    return True
+
+
 def _ask(
     store: IdentityStore,
     who: Applicant,

@@ -19,7 +19,7 @@ from cryptography import x509
 
 from edge_agent.alarms import Alarms
 from edge_agent.config import AgentConfig, IdentitySettings
-from edge_agent.enrolling import Applicant, accept_answer, applicant, ask_to_renew
+from edge_agent.enrolling import Applicant, accept_answer, applicant, ask_to_renew, take_statement
 from edge_agent.errors import AnswerRejected, BrokerUnavailable, CertificateRefused, ConfigError
 from edge_agent.identity import IdentityStore, Pending
 from wastelock.enrolment import renewal_due_at
@@ -107,8 +107,11 @@ class Renewal:
 
     def _take_answers(self) -> None:
         while self._answers:
+            payload = self._answers.popleft()
             try:
-                answer = accept_answer(self._store, self._who, self._answers.popleft())
+                if take_statement(self._store, payload):
+                    continue
+                answer = accept_answer(self._store, self._who, payload)
             except AnswerRejected as error:
                 self._trouble = str(error)
                 _log.warning("answer not used", why=str(error))

@@ -108,7 +108,8 @@ CHANNELS = (
     ),
     Channel(
         "identityAnswer", _OF_GATEWAY.identity_answer, "Certificate, or why there is none",
-        "The same request gets the same certificate. The one before stays valid until it expires.",
+        "The same request gets the same certificate. The one before stays valid until it expires. Retained is the "
+        "newest statement of order keys alone, so that a gateway needn't ask to learn of new ones.",
         messages.IdentityAnswer, "cloud", ("gateway",),
     ),
     Channel(

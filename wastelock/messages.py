@@ -244,7 +244,12 @@ class IdentityRequest(Message):
 class IdentityAnswer(Message):
     """The authority's answer: a certificate, or why not. The same request always gets the same certificate."""
 
-    request: Annotated[str, Field(description="SHA-256 of the request's body, base64url")]
+    request: Annotated[
+        str,
+        Field(
+            description="SHA-256 of the request's body, base64url; empty: nobody asked, order keys are stated"
+        ),
+    ]
     at: Instant
     certificate: Annotated[str | None, Field(description="PEM; common name = gateway")] = None
     authority: Annotated[str | None, Field(description="PEM of the certificate that signed it")] = None

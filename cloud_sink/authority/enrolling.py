@@ -123,6 +123,15 @@ class Authority:
             order_keys_proof=proof,
         )
 
+    def order_keys(self) -> tuple[IdentityAnswer | None, list[Gateway]]:
+        """Return what is stated of order keys though nobody asked, and to whom; None while there are no keys."""
+        with self.register.reading() as decision:
+            keys, proof = signed_statement(decision, self.issuer)
+            gateways = [each for each in decision.gateways() if each.state == "active"]
+        if keys is None:
+            return None, gateways
+        return IdentityAnswer(request="", at=self._clock(), order_keys=keys, order_keys_proof=proof), gateways
+
     def issue(self, name: str, role: str, hosts: tuple[str, ...], life: timedelta, author: Author) -> Issued:
         """Return a key and a certificate for a program of the cloud; its former ones stay valid until they expire."""
         if (role == "broker") != bool(hosts):

@@ -1,4 +1,4 @@
-"""Loop: renewals over the broker, and what has come of age. A process of its own (`cloud-sink ca run`).
+"""Loop: renewals over the broker, whose orders count, what has come of age. A process of its own: `cloud-sink ca run`.
 
 Apart from the sink, because only it needs the authority's key, and nothing but requests of gateways that already have a
 certificate reach it. All in one thread, which also runs paho's network loop. If it is away nothing breaks: gateways ask
@@ -38,6 +38,8 @@ _log = structlog.get_logger(__name__)
 _WAITING_MAX = 1000
 _REQUEST_BYTES_MAX = 32 * 1024
 _PUBLISH_EVERY_S = 60.0
+_STATE_EVERY_S = 5.0
+_STATE_AT_ONCE = 200
 _LOOP_S = 0.2
 _RECONNECT_S = 5.0
 
@@ -53,19 +55,24 @@ class Serving:
         self._files = files
         self._clock = clock
         self._waiting: deque[tuple[str, bytes]] = deque(maxlen=_WAITING_MAX)
+        self._stated: dict[str, str | None] = {}
         self._away = False
 
     def run(self, stop: threading.Event) -> None:
         """Connect, answer, connect again; write the files whenever something in them has come of age."""
-        due_s = 0.0
+        due_s = state_due_s = 0.0
         while not stop.is_set():
             client = self._connect()
+            self._stated.clear()  # it may be another broker, or one that has lost its state
             while not stop.is_set():
                 if time.monotonic() >= due_s:
                     self.publish()
                     due_s = time.monotonic() + _PUBLISH_EVERY_S
                 if client is None or client.loop(_LOOP_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                     break
+                if client.is_connected() and time.monotonic() >= state_due_s:
+                    self._state_order_keys(client)
+                    state_due_s = time.monotonic() + _STATE_EVERY_S
                 while self._waiting:
                     self._answer(client, *self._waiting.popleft())
             self._close(client)
@@ -97,6 +104,22 @@ class Serving:
         self.publish()
         _log.info("certificate renewed", gateway=topic.gateway)
         return answer
+
+    def _state_order_keys(self, client: paho.Client) -> None:
+        """Tell gateways whose orders count, as soon as that changes: retained, so that they find it on waking."""
+        try:
+            answer, gateways = self._authority.order_keys()
+        except RegisterUnavailable:
+            return  # somebody decides something at this moment: the next turn will do
+        if answer is None:
+            return
+        topics = (GatewayTopics(each.site, each.id).identity_answer for each in gateways)
+        untold = [topic for topic in topics if self._stated.get(topic) != answer.order_keys]
+        for topic in untold[:_STATE_AT_ONCE]:
+            client.publish(topic, answer.to_json(), qos=1, retain=True)
+            self._stated[topic] = answer.order_keys
+        if untold:
+            _log.info("order keys stated", gateways=min(len(untold), _STATE_AT_ONCE), of=len(untold))
 
     def _answer(self, client: paho.Client, topic_text: str, payload: bytes) -> None:
         try:
