@@ -138,8 +138,10 @@ class Desk:
             (),
             Watchdog({}, lambda _message: None),
             self.machine,
+            desired_revision=lambda: self.desired_revision,
             now_s=lambda: self.now_s,
         )
+        self.desired_revision: int | None = None
         self.reader = SpoolReader(path)
 
     def step(self, after_s: float = 1.0) -> None:
@@ -178,6 +180,12 @@ def test_birth_is_told_in_each_session_on_each_alarm_and_at_the_interval(path: P
     assert len(desk.link.take(TOPICS.gateway_state)) == 1
     desk.step(301)
     assert len(desk.link.take(TOPICS.gateway_state)) == 1
+    desk.desired_revision = 7
+    desk.step()
+    (desiring,) = desk.link.take(TOPICS.gateway_state)
+    assert GatewayState.model_validate_json(desiring).desired_revision == 7
+    desk.step()
+    assert desk.link.take(TOPICS.gateway_state) == []
     desk.reader.close()
 
 

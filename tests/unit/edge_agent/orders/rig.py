@@ -129,19 +129,23 @@ class OrderRig:
         self.results = ResultSender(
             self.book, self.line, Sealer(TOPICS, KEY), self.order_alarms, self.clock.monotonic
         )
-        means = Means(
+        self.means = Means(
             self.book, lambda: self.intake.wishes, self.clock.utc, self.clock.monotonic, self.clock.sleep
         )
         driver = Wlc1Driver(self.registers, self.controller.serial, self.clock.monotonic, self.clock.sleep)
         self.hastened = 0
         target = Target(LOCK, driver, self.lock.visitor, 1.0, self._hasten)
-        self.runner = OrderRunner(
-            "yard", [target], means, self.order_alarms, lambda: self.clock_is_set, self.results.look_again, Progress()
-        )  # fmt: skip
+        self.runner = self.make_runner(target, Progress())
         self.book.load()
         self.intake.load()
         if self.clock_is_set:
             self.book.begin()
+
+    def make_runner(self, target: Target, progress: Progress) -> OrderRunner:
+        return OrderRunner(
+            "yard", [target], self.means, self.order_alarms, lambda: self.clock_is_set, self.results.look_again,
+            progress,
+        )  # fmt: skip
 
     def _hasten(self) -> None:
         self.hastened += 1
