@@ -36,6 +36,7 @@ from billing_aggregator.masterdata.transponders import (
     Holding,
     block_transponder,
     list_household_holdings,
+    restore_transponder,
 )
 from billing_aggregator.model import CAP_ROW, UNATTRIBUTED_ROW, Agreement, DayRange, OwnPour, Review
 from billing_aggregator.runs import approval, delivery, revising
@@ -312,6 +313,11 @@ class BillingDoor:
         """Mark a transponder lost: from now on it is nobody's."""
         with self._books(writing=True) as books:
             return block_transponder(books.masterdata, credential, actor, reason, property_id=property_id)
+
+    def restore_transponder(self, property_id: str, credential: str, actor: str, reason: str) -> Holding:
+        """Let who held a blocked transponder last hold it again, from now on."""
+        with self._books(writing=True) as books:
+            return restore_transponder(books.masterdata, property_id, credential, actor, reason)
 
     # The operator's own invoices
 

@@ -18,7 +18,12 @@ from billing_aggregator.commands.terminal import (
     print_table,
     say,
 )
-from billing_aggregator.masterdata.transponders import Holding, block_transponder, find_transponder
+from billing_aggregator.masterdata.transponders import (
+    Holding,
+    block_transponder,
+    find_transponder,
+    restore_transponder,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Transponders: who holds one, and blocking one that is lost.")
 Pseudonym = Annotated[
@@ -55,6 +60,27 @@ def block(
             say(f"{blocked.credential}: {_whose(each)} until {_show(blocked.ended_at)}, blocked from then on")
         for each in blocked.taken_back:
             say(f"{blocked.credential}: taken back that {_whose(each)} gets it at {_show(each.begins_at)}")
+
+
+@app.command()
+def restore(
+    config: ConfigOption,
+    property_id: Annotated[str, typer.Argument(metavar="PROPERTY")],
+    pseudonym: Pseudonym,
+    reason: RequiredReason,
+    actor: ActorOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let who held a blocked transponder last hold it again, from now on: it was found, or blocked by mistake.
+
+    Example: billing-aggregator transponder restore musterhof PSEUDONYM --reason "found again" --config FILE
+    """
+    with opened(config) as books:
+        again = restore_transponder(books.masterdata, property_id, pseudonym, name_actor(actor), reason)
+        if json:
+            print_json(asdict(again))
+        else:
+            say(f"{again.credential}: {_whose(again)} from {_show(again.begins_at)} on")
 
 
 @app.command()

@@ -3,21 +3,22 @@
     list_household_holdings(…)        a household's transponders
     find_transponder(masterdata, …)   one transponder's holders, in all properties
     block_transponder(masterdata, …)  it is nobody's from an instant on: who said so and why is kept
+    restore_transponder(…)            it was found again: who held it last holds it from now on
 
 A transponder is known by its pseudonym alone. Blocking is a fact like any other: what held before stays known.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from billing_aggregator.days import format_instant
+from billing_aggregator.days import begin_of_day, format_instant
 from billing_aggregator.errors import IllegalStep, InputRejected, NotFound, Problem
 from billing_aggregator.masterdata.cells import PSEUDONYM
-from billing_aggregator.masterdata.facts import Credential
+from billing_aggregator.masterdata.facts import Credential, Occupancy
 from billing_aggregator.masterdata.importing import enter_facts
 from billing_aggregator.masterdata.payloads import decode_fact
-from billing_aggregator.masterdata.schema import CREDENTIAL
+from billing_aggregator.masterdata.schema import CREDENTIAL, OCCUPANCY
 from billing_aggregator.masterdata.snapshot import Snapshot
 from billing_aggregator.masterdata.store import HistoryEntry, MasterData, State
 
@@ -115,8 +116,7 @@ def block_transponder(
     Who would get it later doesn't get it. NotFound: nobody ever held it; IllegalStep: nobody holds it any more.
     """
     pseudonym = read_pseudonym(credential)
-    if not reason.strip():
-        raise InputRejected([Problem("", None, None, "a reason is missing: say why it is blocked")])
+    _require_reason(reason)
     before = [
         each for each in find_transponder(masterdata, pseudonym) if property_id in (None, each.property)
     ]
@@ -140,6 +140,37 @@ def block_transponder(
     )
 
 
+def restore_transponder(
+    masterdata: MasterData, property_id: str, credential: str, actor: str, reason: str
+) -> Holding:
+    """Let whoever in a property held a transponder last hold it again, from now on and as long as he lives there.
+
+    IllegalStep: somebody holds it, or nobody did whose it could be now.
+    """
+    pseudonym = read_pseudonym(credential)
+    _require_reason(reason)
+    before = [each for each in find_transponder(masterdata, pseudonym) if each.property == property_id]
+    with masterdata.changing() as change:
+        state = change.states([property_id]).get(property_id, {})
+        held = sorted(_facts_of(state, pseudonym), key=lambda each: each.begins_at)
+        if not held or held[-1].ends_at is None or held[-1].ends_at > change.began_at:
+            raise IllegalStep(
+                f"the transponder {pseudonym} isn't blocked in {property_id}: there is nothing to restore"
+            )
+        zone = masterdata.snapshot(property_id).property.time_zone
+        last, ends_at = held[-1], None
+        if not last.service:
+            ends_at = _end_of_stay(state, last.occupancy or "", zone)
+            if ends_at is not None and ends_at <= change.began_at:
+                raise IllegalStep(
+                    f"who held the transponder {pseudonym} last doesn't live there any more: import whose it is now"
+                )
+        again = Credential(property_id, pseudonym, last.occupancy, last.service, change.began_at, ends_at)
+        enter_facts(change, [again], (), actor, reason.strip())
+    whose = next(each for each in before if each.begins_at == last.begins_at)
+    return replace(whose, begins_at=again.begins_at, ends_at=ends_at, actor=actor, reason=reason.strip())
+
+
 def read_pseudonym(text: str) -> str:
     """Return a transponder's pseudonym, or raise InputRejected; a raw number is never repeated."""
     try:
@@ -156,6 +187,18 @@ def _facts_of(state: State, pseudonym: str) -> Iterator[Credential]:
             fact = decode_fact(CREDENTIAL, stored.payload)
             assert isinstance(fact, Credential)
             yield fact
+
+
+def _end_of_stay(state: State, occupancy: str, zone: str) -> datetime | None:
+    """Return when an occupancy ends, None while it goes on."""
+    fact = decode_fact(OCCUPANCY, state[OCCUPANCY.name][occupancy].payload)
+    assert isinstance(fact, Occupancy)
+    return None if fact.days.end is None else begin_of_day(fact.days.end, zone)
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise InputRejected([Problem("", None, None, "a reason is missing: say why")])
 
 
 def _ended(fact: Credential, ends_at: datetime) -> Credential:

@@ -170,6 +170,7 @@ TABLE = {
     "GET /api/v1/household/live": HOUSEHOLD,
     "GET /billing/transponders": BILLS,
     "POST /billing/transponders/block": BILLING,
+    "POST /billing/transponders/restore": BILLING,
     "GET /billing/links": BILLING,
     "POST /billing/links": BILLING,
     "POST /billing/links/{number}/revoke": BILLING,

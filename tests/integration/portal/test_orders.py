@@ -219,8 +219,16 @@ def test_a_clerk_marks_a_transponder_lost_and_the_lock_s_list_follows(
         line.get_by_label("Begründung").fill("beim Umzug verloren")
         line.get_by_role("button", name="Sperren").click()
         expect(page.locator("tbody tr", has_text=T4[:8])).to_contain_text("beim Umzug verloren")
-    wait_until(lambda: desk.list().get(T4) == "blocked", 20, "the list")
-    assert desk.masterdata.history("P1", "credential")[-1].actor == "clerk"
+        wait_until(lambda: desk.list().get(T4) == "blocked", 20, "the list")
+        assert desk.masterdata.history("P1", "credential")[-1].actor == "clerk"
+        desk.clock.go_on(minutes=1)
+        page.reload()
+        line = page.locator("tbody tr", has_text=T4[:8])
+        line.get_by_text("Wiedergefunden").click()
+        line.get_by_label("Begründung").fill("lag im Keller")
+        line.get_by_role("button", name="Wieder zulassen").click()
+        expect(page.locator("tbody tr", has_text=T4[:8]).first).to_contain_text("lag im Keller")
+        wait_until(lambda: desk.list().get(T4) == "admitted", 20, "the list")
 
 
 @pytest.mark.parametrize("role", [Role.OPERATOR, Role.TECHNICIAN, Role.READER])

@@ -1,5 +1,6 @@
 """A lost transponder: ended in the master data with who and why, and never by halves."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,12 @@ from billing_aggregator.errors import IllegalStep, InputRejected, NotFound
 from billing_aggregator.masterdata.facts import Occupancy, Persons
 from billing_aggregator.masterdata.importing import load_facts
 from billing_aggregator.masterdata.store import MasterData
-from billing_aggregator.masterdata.transponders import block_transponder, find_transponder, list_holdings
+from billing_aggregator.masterdata.transponders import (
+    block_transponder,
+    find_transponder,
+    list_holdings,
+    restore_transponder,
+)
 from tests.unit.billing_aggregator.masterdata_files import open_masterdata
 from tests.unit.billing_aggregator.pour_estates import credential, days, local, pseudonym
 from tests.unit.billing_aggregator.run_books import worked_facts
@@ -96,6 +102,30 @@ def test_what_nobody_holds_any_more_is_told_with_who_ended_it(masterdata: Master
     assert len(masterdata.history("P1", "credential", f"{LOST}/2020-01-01T00:00:00Z")) == 3
 
 
+def test_a_transponder_that_was_found_again_is_its_household_s_from_now_on(masterdata: MasterData) -> None:
+    block_transponder(masterdata, LOST, "c.lerk", "lost", NOW - timedelta(days=3))
+    again = restore_transponder(masterdata, "P1", LOST, "c.lerk", "found in the cellar")
+    assert (again.dwelling, again.begins_at, again.ends_at) == ("WE1", NOW, None)
+    first, second = find_transponder(masterdata, LOST)
+    assert (first.ends_at, second.begins_at, second.reason) == (
+        NOW - timedelta(days=3),
+        NOW,
+        "found in the cellar",
+    )
+    assert not first.holds_at(NOW - timedelta(days=1))
+
+
+def test_what_is_not_blocked_or_whose_holder_is_gone_is_not_restored(masterdata: MasterData) -> None:
+    with pytest.raises(IllegalStep, match="isn't blocked in P1"):
+        restore_transponder(masterdata, "P1", LOST, "c.lerk", "found")
+    with pytest.raises(IllegalStep, match="doesn't live there any more"):
+        restore_transponder(masterdata, "P1", MOVED_OUT, "c.lerk", "found")
+    with pytest.raises(NotFound):
+        restore_transponder(masterdata, "P1", NOBODYS, "c.lerk", "found")
+    with pytest.raises(IllegalStep, match="isn't blocked in P2"):
+        restore_transponder(masterdata, "P2", LOST, "c.lerk", "found")
+
+
 def test_what_nobody_ever_held_is_told_with_how_to_find_it(masterdata: MasterData) -> None:
     with pytest.raises(NotFound, match="cloud-sink pseudonym"):
         block_transponder(masterdata, NOBODYS, "c.lerk", "lost")
@@ -134,6 +164,9 @@ def test_the_commands_block_and_show(tmp_path: Path) -> None:
     assert f"{LOST}: P1, WE1/T1 until " in done.stdout and "blocked from then on" in done.stdout
     shown = cli("show", LOST)
     assert "WE1/T1" in shown.stdout and "lost, by phone" in shown.stdout and "c.lerk" in shown.stdout
+    back = cli("restore", "P1", LOST, "--reason", "found again", "--json")
+    assert json.loads(back.stdout)["dwelling"] == "WE1"
+    assert cli("block", LOST, "--reason", "lost once more").exit_code == 0
     again = cli("block", LOST, "--reason", "lost")
     assert again.exit_code == 1 and "nobody holds the transponder" in again.stderr
     assert cli("show", NOBODYS).exit_code == 1
