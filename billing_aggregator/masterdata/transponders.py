@@ -155,9 +155,9 @@ def restore_transponder(
         held = sorted(_facts_of(state, pseudonym), key=lambda each: each.begins_at)
         if not held or held[-1].ends_at is None or held[-1].ends_at > change.began_at:
             raise IllegalStep(
-                f"the transponder {pseudonym} isn't blocked in {property_id}: there is nothing to restore"
+                f"the transponder {pseudonym} isn't blocked in {property_id}: leave it as it is"
             )
-        zone = masterdata.snapshot(property_id).property.time_zone
+        zone = change.zones([property_id])[property_id]
         last, ends_at = held[-1], None
         if not last.service:
             ends_at = _end_of_stay(state, last.occupancy or "", zone)
