@@ -24,16 +24,21 @@ from edge_agent.lock_report import LockView, lock_state
 from edge_agent.spool_reader import SpoolReader
 from edge_agent.spool_status import summarise
 from wastelock.record import ClockStatus, Record, decode_record
+from wastelock.registers import Status
 
 _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """What somebody who visits locks knows of one. `met_at`: when it last answered (monotonic s)."""
+    """What somebody who visits locks knows of one. `met_at`: when it last answered (monotonic s).
+
+    `follows_journal`: its status tells of the journal that is in the spool. A counter's journal is its visitor's alone.
+    """
 
     view: LockView
     met_at: float | None
+    follows_journal: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +120,17 @@ class Sighting:
             driver=lock.driver,
             state=state,
             last_pour=None if raw is None else _pour(decode_record(raw)),
-            custody=self._custody(lock.lock, view, spool),
+            custody=self._custody(
+                lock.lock, view.status if view and met and met.follows_journal else None, spool
+            ),
             answered_s_ago=None if met is None or met.met_at is None else self._clock() - met.met_at,
         )
 
-    def _custody(self, lock: str, view: LockView | None, spool: SpoolSight) -> CustodySight:
-        cursor = self._history.spooled(lock)
-        status = view.status if view is not None else None
-        epoch = status.epoch if status is not None else cursor[0] if cursor else None
-        spooled = (
-            cursor[1] if cursor is not None and cursor[0] == epoch else 0 if status is not None else None
-        )
-        newest = status.newest_seq if status is not None else None
+    def _custody(self, lock: str, status: Status | None, spool: SpoolSight) -> CustodySight:
+        spool_epoch, spooled = self._history.spooled(lock) or (None, None)
+        epoch, newest = (status.epoch, status.newest_seq) if status is not None else (spool_epoch, None)
+        if epoch != spool_epoch:
+            spooled = 0  # of the controller's new journal nothing is here yet
         received, waiting = self._history.received(lock, epoch), self._history.waiting(lock)
         if received is None and spool.trouble is None and spool.unreceipted_pages == 0:
             received = spooled

@@ -13,7 +13,6 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from edge_agent.clock import GatewayClock
 from edge_agent.config import AgentConfig, BusSettings
 from edge_agent.drivers.base import Driver, Registers
 from edge_agent.errors import (
@@ -27,7 +26,6 @@ from edge_agent.errors import (
     TryLater,
     UnknownName,
 )
-from edge_agent.field import build_driver
 from edge_agent.local.address import connect
 from edge_agent.local.protocol import (
     MAX_ANSWER_BYTES,
@@ -46,7 +44,7 @@ from edge_agent.local.protocol import (
 from edge_agent.local.snapshot import Snapshot
 from edge_agent.modbus import Request as ModbusRequest
 from edge_agent.modbus import describe, read_request, write_request
-from edge_agent.technician.places import find_bus, find_lock
+from edge_agent.technician.places import find_bus, find_lock, looking_driver
 
 LEASE_S = 15.0
 _RENEW_S = 5.0
@@ -167,8 +165,7 @@ class AgentAccess:
     def driver(self, lock: str) -> Driver:
         settings = find_lock(self.config, lock)
         registers = self.registers(settings.bus, settings.unit)
-        driver = build_driver(settings, registers, GatewayClock(self.config.clock.source))
-        driver.restore(None)
+        driver = looking_driver(settings, registers)
         driver.identify()
         return driver
 

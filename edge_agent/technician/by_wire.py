@@ -12,12 +12,12 @@ from edge_agent.bus import Bus
 from edge_agent.clock import GatewayClock, utc_now
 from edge_agent.config import AgentConfig, BusSettings
 from edge_agent.drivers.base import Driver, Registers
-from edge_agent.field import build_buses, build_driver
+from edge_agent.field import build_buses
 from edge_agent.local.custody_rule import forbid_confirming
 from edge_agent.local.sighting import Met, Scene, Sighting
 from edge_agent.local.snapshot import GatewaySight, Snapshot
 from edge_agent.technician.looking import Looker
-from edge_agent.technician.places import find_bus, find_lock
+from edge_agent.technician.places import find_bus, find_lock, looking_driver
 
 FIRST_LOOK_S = 5.0  # so long a first snapshot waits for locks that are slow to answer
 
@@ -60,8 +60,7 @@ class WireAccess:
 
     def driver(self, lock: str) -> Driver:
         settings = find_lock(self.config, lock)
-        driver = build_driver(settings, self.registers(settings.bus, settings.unit), self._clock)
-        driver.restore(None)
+        driver = looking_driver(settings, self.registers(settings.bus, settings.unit))
         driver.identify()
         return driver
 
@@ -89,7 +88,7 @@ class WireAccess:
                 ),
                 buses=tuple(self._buses.values()),
                 locks={
-                    lock: Met(view, met_at)
+                    lock: Met(view, met_at, follows_journal=view.has_journal)
                     for looker in self._lookers
                     for lock, (view, met_at) in looker.views().items()
                 },

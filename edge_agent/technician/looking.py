@@ -10,8 +10,8 @@ from edge_agent.clock_keeper import clock_offset_s
 from edge_agent.config import LockSettings
 from edge_agent.drivers.base import RECORDS_PER_STEP, Driver
 from edge_agent.errors import BrokenAnswer, BusError, ClockUntrusted, LineDown, NoAnswer, UnitResting
-from edge_agent.field import build_driver
 from edge_agent.lock_report import LockView
+from edge_agent.technician.places import looking_driver
 from wastelock.record import is_complete_pour
 from wastelock.registers import Status
 
@@ -29,8 +29,7 @@ class Looker:
         self._views: dict[str, LockView] = {}
         self._met_at: dict[str, float] = {}
         for lock in locks:
-            driver = build_driver(lock, bus.unit(lock.unit), clock)
-            driver.restore(None)
+            driver = looking_driver(lock, bus.unit(lock.unit))
             self._drivers[lock.lock] = driver
             self._views[lock.lock] = LockView(lock.lock, driver.name, driver.has_journal)
         self._round_s = max([_ROUND_LEAST_S, *(lock.poll_interval_s for lock in locks)])

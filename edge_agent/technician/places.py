@@ -1,7 +1,11 @@
-"""Finds what people name, a lock or a bus, in the configuration."""
+"""Finds what people name, a lock or a bus, in the configuration; and drivers for whoever only looks."""
 
+from edge_agent.clock import GatewayClock
 from edge_agent.config import AgentConfig, BusSettings, LockSettings
+from edge_agent.custody import Cursor
+from edge_agent.drivers.base import Driver, Registers
 from edge_agent.errors import UnknownName
+from edge_agent.field import build_driver
 
 
 def find_lock(config: AgentConfig, name: str) -> LockSettings:
@@ -21,3 +25,14 @@ def find_bus(config: AgentConfig, name: str) -> BusSettings:
             return bus
     known = ", ".join(bus.name for bus in config.buses)
     raise UnknownName(f"{config.file}: there is no bus {name!r}; there are {known}")
+
+
+def looking_driver(lock: LockSettings, registers: Registers) -> Driver:
+    """Return a driver that keeps no journal for anybody.
+
+    A counter's driver derives pours, and so waits for a trusted clock and a name for their journal. Nothing that this
+    one derives is kept: its registers can be read at once.
+    """
+    driver = build_driver(lock, registers, GatewayClock("ntp"))
+    driver.restore(Cursor(epoch=1, seq=0, crc=0, verified=True))
+    return driver
