@@ -13,9 +13,26 @@ _AT_ONCE_S = 60.0  # what has to last longer can't be told by one look: the agen
 _GIB = 1 << 30
 _WRITES_A_DAY_BYTES = 20 * _GIB
 _DAY_S, _HOUR_S = 86_400, 3_600
-_IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
-_ON_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.sshfs"})
-_WITHOUT_JOURNAL = frozenset({"vfat", "msdos", "exfat", "ext2"})
+_BAD_KINDS = (
+    (
+        frozenset({"tmpfs", "ramfs", "devtmpfs"}),
+        "spool_in_memory",
+        "the spool is in memory: a power cut takes every page",
+        "let spool.path lead to a disk",
+    ),
+    (
+        frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.sshfs"}),
+        "spool_on_network",
+        "the spool is on a network share, which SQLite can't trust",
+        "let spool.path lead to a local disk",
+    ),
+    (
+        frozenset({"vfat", "msdos", "exfat", "ext2"}),
+        "spool_without_journal",
+        "this file system keeps no journal: a power cut may damage the spool",
+        "put the spool on ext4",
+    ),
+)
 _UNSAFE_OPTIONS = frozenset({"nobarrier", "barrier=0", "data=writeback", "noflush"})
 _CLOCKS_OFF_S, _CLOCKS_AGREE_S = 120, 30
 
@@ -61,60 +78,9 @@ def judge_machine(figures: MachineFigures, alarms: frozenset[str] = frozenset())
 
 
 def _disk(figures: MachineFigures) -> Iterator[Finding]:
-    mount, health, where = figures.mount, figures.health, figures.directory
-    if mount is not None:
-        evidence = (
-            f"{where} is on {mount.source}, {mount.kind}, mounted at {mount.point} with {_options(mount)}"
-        )
-        if mount.kind in _IN_MEMORY:
-            yield trouble(
-                "disk",
-                "spool_in_memory",
-                f"the spool is in memory ({mount.kind}): a power cut takes every page",
-                evidence,
-                "let spool.path lead to a disk",
-            )
-        elif mount.kind in _ON_NETWORK:
-            yield trouble(
-                "disk",
-                "spool_on_network",
-                f"the spool is on a network share ({mount.kind}), which SQLite can't trust",
-                evidence,
-                "let spool.path lead to a local disk",
-            )
-        elif mount.kind in _WITHOUT_JOURNAL:
-            yield trouble(
-                "disk",
-                "spool_without_journal",
-                f"{mount.kind} keeps no journal: a power cut may damage the spool",
-                evidence,
-                "put the spool on ext4",
-            )
-        elif mount.kind == "overlay":
-            yield notice(
-                "disk",
-                "spool_on_overlay",
-                "the spool is on an overlay: where its upper layer is in memory, so is the spool",
-                evidence,
-                "let spool.path lead to a disk of its own",
-            )
-        unsafe = sorted(mount.options & _UNSAFE_OPTIONS)
-        if unsafe:
-            yield trouble(
-                "disk",
-                "unsafe_mount",
-                f"mounted with {', '.join(unsafe)}: what was written through may be gone after a power cut",
-                evidence,
-                "take that out of /etc/fstab and reboot",
-            )
-        if "strictatime" in mount.options:
-            yield notice(
-                "disk",
-                "writes_when_read",
-                "each reading of a file is written to the disk",
-                evidence,
-                "mount it with noatime",
-            )
+    health = figures.health
+    if figures.mount is not None:
+        yield from _mount(figures.mount, figures.directory)
     written, uptime_s = health.disk_written_bytes, health.uptime_s
     if written is not None and uptime_s is not None and uptime_s > _HOUR_S:
         a_day = written * _DAY_S // uptime_s
@@ -133,6 +99,34 @@ def _disk(figures: MachineFigures) -> Iterator[Finding]:
             "an SD card doesn't tell how worn it is",
             figures.card,
             "replace it every few years, or use eMMC, which tells",
+        )
+
+
+def _mount(mount: Mount, where: str) -> Iterator[Finding]:
+    """What is to be said of how the spool's disk is mounted: what is confirmed to a lock must survive a power cut."""
+    evidence = f"{where} is on {mount.source}, {mount.kind}, mounted at {mount.point} with {_options(mount)}"
+    for kinds, name, what, remedy in _BAD_KINDS:
+        if mount.kind in kinds:
+            yield trouble("disk", name, f"{what} ({mount.kind})", evidence, remedy)
+    if mount.kind == "overlay":
+        yield notice(
+            "disk",
+            "spool_on_overlay",
+            "the spool is on an overlay: where its upper layer is in memory, so is the spool",
+            evidence,
+            "let spool.path lead to a disk of its own",
+        )
+    unsafe = sorted(mount.options & _UNSAFE_OPTIONS)
+    if unsafe:
+        what = f"mounted with {', '.join(unsafe)}: what was written through may be gone after a power cut"
+        yield trouble("disk", "unsafe_mount", what, evidence, "take that out of /etc/fstab and reboot")
+    if "strictatime" in mount.options:
+        yield notice(
+            "disk",
+            "writes_when_read",
+            "each reading of a file is written to the disk",
+            evidence,
+            "mount it with noatime",
         )
 
 
