@@ -188,6 +188,9 @@ def _check_files(draft: Draft, problems: Problems, key_must_exist: bool) -> None
         _check_spool_path(spool.path, problems)
     if isinstance(mqtt, MqttSettings):
         _check_mqtt(mqtt, problems)
+    local = draft.sections.get("local")
+    if isinstance(local, LocalSettings) and local.socket is not None:
+        _check_socket(local.socket, problems)
 
 
 def _check_signing_key(path: Path, problems: Problems) -> None:
@@ -215,6 +218,13 @@ def _check_spool_path(path: Path, problems: Problems) -> None:
     elif not os.access(path.parent, os.W_OK | os.X_OK):
         problems.add(
             "spool.path", f"{path.parent} can't be written", "a directory this user may write", "chown it"
+        )
+
+
+def _check_socket(path: Path, problems: Problems) -> None:
+    if not os.path.isdir(path.parent):  # noqa: PTH112 - as above
+        problems.add(
+            "local.socket", f"{path.parent} isn't there", "a directory that exists", f"mkdir -p {path.parent}"
         )
 
 

@@ -76,7 +76,7 @@ def test_the_example_names_every_key_and_what_it_comments_out_are_the_defaults(t
     # Uncomment everything that is a single setting, but for what has no default.
     lines = [
         line
-        if re.match(r"# (username|password_file|ca_file|cert_file|key_file|listen) ", line)
+        if re.match(r"# (username|password_file|ca_file|cert_file|key_file|listen|socket) ", line)
         else re.sub(r"^# (?=[a-z_]+ = )", "", line)
         for line in text.partition("# A legacy counter")[0].splitlines()
     ]
@@ -92,6 +92,7 @@ def test_the_example_names_every_key_and_what_it_comments_out_are_the_defaults(t
         plain.clock,
         plain.reporting,
         plain.metrics,
+        plain.local,
         plain.orders,
         *plain.buses,
         *plain.locks,
@@ -164,6 +165,11 @@ MISTAKES = {
         "edge-agent keygen",
     ),
     "no directory for the spool": (GOOD.replace('"spool.db"', '"none/spool.db"'), "spool.path", "mkdir -p"),
+    "no directory for the local door": (
+        GOOD.replace("[[buses]]", '[local]\nsocket = "none/agent.sock"\n[[buses]]', 1),
+        "local.socket",
+        "mkdir -p",
+    ),
     "a directory as spool": (GOOD.replace('"spool.db"', '"."'), "spool.path", "is a directory"),
     "unreadable authority": (
         GOOD.replace("[[buses]]", 'ca_file = "ca.crt"\n[[buses]]', 1),
