@@ -48,7 +48,7 @@ class CommissionSession:
         self._asks = asks
         self._anew = anew
         self._anyway = anyway
-        self._console = Console(file=sys.stderr if quiet else sys.stdout, highlight=False, soft_wrap=True)
+        self._console = Console(file=sys.stderr if quiet else sys.stdout, highlight=False)
 
     def run(
         self, lock: str, plan: Plan, measured_ml: MeasuredMl, technician: str | None, remark: str
@@ -171,11 +171,12 @@ class CommissionSession:
             self._say(f"- {say(finding, 'en')}")
         self._say("passed" if protocol.passed else "NOT passed")
         for file in written:
-            self._say(str(file))
+            self._console.print(escape(str(file)), soft_wrap=True)  # to be copied
         self._say("next, in the cloud: cloud-sink import FILE --config CONFIG (the file that is named first)")
 
     def _say(self, text: str) -> None:
-        self._console.print(escape(text))
+        # Only a terminal needs its lines broken: a script's are longer than any.
+        self._console.print(escape(text), soft_wrap=not self._console.is_terminal)
 
 
 def _load(path: Path) -> _Kept | None:

@@ -145,8 +145,8 @@ def export(
 
 @app.command("import")
 def import_(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Receipts, an archive, or another card's spool.db.")
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Receipts, archives, or another card's spool.db.")
     ],
     config: ConfigOption,
     another_key: Annotated[
@@ -163,15 +163,20 @@ def import_(
     Example: edge-agent spool import /mnt/lindenhof_gw-0001_20261122T100000_01.wlreceipts --config edge-agent.toml
     """
     with exit_codes():
-        brought = _bring(_load(config), file, another_key, unsigned)
+        loaded = _load(config)
+        brought = []
+        for file in files:
+            brought.append(_bring(loaded, file, another_key, unsigned))
+            if not as_json:
+                print(f"{file}: {brought[-1].what}")
+                for note in brought[-1].notes:
+                    print(f"  {note}")
     if as_json:
-        print(json.dumps(asdict(brought)))
-        return
-    for note in brought.notes:
-        print(note)
-    print(
-        "laid down for the agent, which takes it up within seconds, or when it is started: `edge-agent spool ls`"
-    )
+        print(json.dumps([asdict(each) for each in brought]))
+    else:
+        print(
+            "laid down for the agent, which takes it up within seconds, or when it starts: `edge-agent spool ls`"
+        )
 
 
 def _bring(loaded: "AgentConfig", file: Path, another_key: bool, unsigned: bool) -> "Brought":
@@ -272,7 +277,12 @@ def _print_page(shown: "ShownPage") -> None:
 def _print_exported(exported: "Exported") -> None:
     for file in exported.files:
         print(file)
-    print(f"{exported.pages} pages written, {exported.size_bytes / 1_048_576:.1f} MiB, read back and good")
+    if exported.files:
+        print(
+            f"{exported.pages} pages written, {exported.size_bytes / 1_048_576:.1f} MiB, read back and good"
+        )
+    else:
+        print("there is nothing to write")
     if exported.already:
         print(f"{exported.already} pages lay there already")
     for file in exported.spoilt:

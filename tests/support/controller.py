@@ -38,6 +38,7 @@ class Controller:
     ring: dict[int, bytes] = field(default_factory=dict)  # slot -> 44 bytes
     enable_mask: int = 0b11
     faults: int = 0
+    state: int = 0
     list_in_force: tuple[int, int, int] = (0, 0, 0)  # version, entries, CRC-32
     last_command: tuple[int, int] = (0, 0)  # token, result
     commands: list[tuple[int, int]] = field(default_factory=list)  # those that were really executed
@@ -161,7 +162,7 @@ class Controller:
         version, entries, list_crc = self.list_in_force
         r1, r2, r3, r4 = self.registers
         status = Status(
-            state=0,
+            state=self.state,
             faults=self.faults,
             clock_s=self.clock_s(),
             clock_status=self.clock_status,
