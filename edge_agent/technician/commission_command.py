@@ -6,11 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from edge_agent.technician.terminal import exit_codes
+from edge_agent.technician.terminal import DEFAULT_CONFIG, ConfigOption, exit_codes
 
-ConfigOption = Annotated[
-    Path, typer.Option("--config", help="The configuration file (TOML).", metavar="FILE")
-]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -33,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def commission(
     lock: Annotated[str, typer.Argument(metavar="LOCK", help="Serial number in hexadecimal: 1f00a1.")],
-    config: ConfigOption,
+    config: ConfigOption = DEFAULT_CONFIG,
     out: OutOption = None,
     pours: Annotated[int, typer.Option("--pours", min=1, max=50, help="Test pours for each chamber.")] = 2,
     planned: Annotated[

@@ -9,14 +9,13 @@ import typer
 
 from edge_agent.errors import NotTaken
 from edge_agent.technician.commission_command import (
-    ConfigOption,
     JsonOption,
     LanguageOption,
     OutOption,
     RemarkOption,
     TechnicianOption,
 )
-from edge_agent.technician.terminal import exit_codes, user_name
+from edge_agent.technician.terminal import DEFAULT_CONFIG, ConfigOption, exit_codes, user_name
 
 if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
@@ -30,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def decommission(
     lock: Annotated[str, typer.Argument(metavar="LOCK", help="Serial number in hexadecimal: 1f00a1.")],
-    config: ConfigOption,
+    config: ConfigOption = DEFAULT_CONFIG,
     out: OutOption = None,
     exported: Annotated[
         list[Path] | None,

@@ -10,14 +10,13 @@ import typer
 
 from edge_agent.errors import NotReady, NotTaken
 from edge_agent.technician.commission_command import (
-    ConfigOption,
     JsonOption,
     LanguageOption,
     OutOption,
     RemarkOption,
     TechnicianOption,
 )
-from edge_agent.technician.terminal import exit_codes, user_name
+from edge_agent.technician.terminal import DEFAULT_CONFIG, ConfigOption, exit_codes, user_name
 
 if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
@@ -33,7 +32,7 @@ app = typer.Typer(
 @app.command()
 def controller(
     lock: Annotated[str, typer.Argument(metavar="LOCK", help="The old controller's serial number: 1f00a1.")],
-    config: ConfigOption,
+    config: ConfigOption = DEFAULT_CONFIG,
     new: Annotated[
         str | None, typer.Option("--new", help="The new one's serial number; by default whoever answers.")
     ] = None,
@@ -69,7 +68,7 @@ def controller(
 
 @app.command()
 def gateway(
-    config: ConfigOption,
+    config: ConfigOption = DEFAULT_CONFIG,
     old_spool: Annotated[
         list[Path] | None,
         typer.Option("--old-spool", help="The old gateway's spool, e.g. on its card.", metavar="FILE"),

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_agent.errors import ConfigError, NotTaken
-from edge_agent.technician.terminal import exit_codes, progress_on_stderr
+from edge_agent.technician.terminal import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    exit_codes,
+    progress_on_stderr,
+)
 
 if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
@@ -20,10 +26,6 @@ if TYPE_CHECKING:
     from wastelock.page import SigningKey
 
 app = typer.Typer(no_args_is_help=True, help="What is in the spool, and how it gets out without a network.")
-ConfigOption = Annotated[
-    Path, typer.Option("--config", help="The configuration file (TOML).", metavar="FILE")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 JournalOption = Annotated[
     str | None,
     typer.Option("--journal", help="UUID of a journal, or how it begins; by default the one in use."),
@@ -38,7 +40,7 @@ SpoolOption = Annotated[
 
 @app.command("ls")
 def list_pages(
-    config: ConfigOption,
+    config: ConfigOption = DEFAULT_CONFIG,
     journal: JournalOption = None,
     waiting: Annotated[
         bool, typer.Option("--unreceived", help="Only pages that the ledger hasn't confirmed yet.")
@@ -64,7 +66,7 @@ def list_pages(
 @app.command()
 def show(
     page: Annotated[int, typer.Argument(metavar="PAGE", min=1, help="Number of the page.")],
-    config: ConfigOption,
+    config: ConfigOption = DEFAULT_CONFIG,
     journal: JournalOption = None,
     raw: Annotated[bool, typer.Option("--raw", help="Also transponders' numbers: personal data.")] = False,
     spool: SpoolOption = None,
@@ -86,7 +88,9 @@ def show(
 
 
 @app.command()
-def verify(config: ConfigOption, spool: SpoolOption = None, as_json: JsonOption = False) -> None:
+def verify(
+    config: ConfigOption = DEFAULT_CONFIG, spool: SpoolOption = None, as_json: JsonOption = False
+) -> None:
     """Check every page: hash, place in the chain, signature, records. Reads only, beside a running agent too.
 
     Exit code 0: all of it holds; 1: something doesn't, and what.
@@ -113,10 +117,10 @@ def verify(config: ConfigOption, spool: SpoolOption = None, as_json: JsonOption 
 
 @app.command()
 def export(
-    config: ConfigOption,
     to: Annotated[
         Path, typer.Option("--to", help="A directory, for parts in it, or one file's name.", metavar="PATH")
     ],
+    config: ConfigOption = DEFAULT_CONFIG,
     since: Annotated[
         str | None, typer.Option("--since", help="Only pages sealed from then on: 2026-11-22T09:00:00Z.")
     ] = None,
@@ -133,7 +137,7 @@ def export(
 
     The files hold transponders' numbers, as pages do: delete them once the ledger has them.
 
-    Example: edge-agent spool export --config /etc/wastelock/edge-agent.toml --to /mnt --unreceived
+    Example: edge-agent spool export --to /mnt --unreceived
     """
     with exit_codes():
         exported = _export(_load(config), to, _instant(since), unreceived, part_mib, spool)
@@ -148,7 +152,7 @@ def import_(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Receipts, archives, or another card's spool.db.")
     ],
-    config: ConfigOption,
+    config: ConfigOption = DEFAULT_CONFIG,
     another_key: Annotated[
         bool,
         typer.Option("--another-key", help="Of an archive: believe it, though signed with an earlier key."),
@@ -160,7 +164,7 @@ def import_(
 ) -> None:
     """Take back what came by hand: the ledger's receipts, or the pages of an old card. The agent takes it up by itself.
 
-    Example: edge-agent spool import /mnt/lindenhof_gw-0001_20261122T100000_01.wlreceipts --config edge-agent.toml
+    Example: edge-agent spool import /mnt/lindenhof_gw-0001_20261122T100000_01.wlreceipts
     """
     with exit_codes():
         loaded = _load(config)
