@@ -1,7 +1,7 @@
 """Access lists follow the master data, between billing's real books and the sink's real ledger, by the test's clock."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,13 +9,15 @@ import pytest
 from billing_aggregator.masterdata.facts import Chamber, Credential, LockAccess, Occupancy, Persons
 from billing_aggregator.masterdata.transponders import block_transponder
 from cloud_sink.orders.model import ListedTransponder
-from portal.access_keeper import ACTOR
+from portal.access_keeper import ACTOR, AccessKeeper
 from portal.access_standing import ListState
 from portal.errors import NotThere, Refused
+from portal.metrics import Metrics
 from portal.sink_door import Author
 from tests.support.access_desk import LOCK, NEW, T1, T2, T3, T4, AccessDesk, open_access_desk, said
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import Ledger
+from tests.support.waiting import wait_until
 from tests.unit.billing_aggregator.pour_estates import LONG_AGO, credential, days, local
 
 ANNA = Author("anna", "the import is right")
@@ -258,3 +260,38 @@ def test_no_more_than_a_lock_takes(desk: AccessDesk) -> None:
     assert desk.orders.access_list(LOCK) is None
     with pytest.raises(Refused, match=r"access\.too_many"):
         keeper.release(LOCK, standing.admitted, ANNA)
+
+
+def test_a_database_that_is_away_stops_nothing_for_good(desk: AccessDesk) -> None:
+    desk.hear()
+    away = desk.billing_config.parent / "away"
+    away.mkdir()
+    metrics = Metrics()
+    keeper = AccessKeeper(desk.billing, desk.sink, desk.clock, 0.05, metrics)
+    desk.billing.check()  # they were there once
+    books = sorted(away.parent.glob("billing.sqlite*"))
+    for path in books:
+        path.rename(away / path.name)
+    keeper.start()
+    wait_until(lambda: "failures_total 1.0" in metrics.exposition("")[1].decode(), 20, "a look that fails")
+    assert desk.orders.access_list(LOCK) is None
+    for path in away.parent.glob("billing.sqlite*"):
+        path.unlink()
+    for path in books:
+        (away / path.name).rename(path)
+    keeper.hurry()
+    wait_until(desk.list, 20, "the list")
+    keeper.close()
+
+
+def test_a_thread_that_dies_is_told_so_that_the_portal_is_started_anew(desk: AccessDesk) -> None:
+    died: list[BaseException] = []
+
+    def broken() -> datetime:
+        raise ZeroDivisionError
+
+    keeper = AccessKeeper(desk.billing, desk.sink, broken, 0.05, Metrics(), died.append)
+    keeper.start()
+    wait_until(lambda: died, 20, "the thread's death")
+    keeper.close()
+    assert isinstance(died[0], ZeroDivisionError)
