@@ -160,9 +160,9 @@ def test_only_a_newer_desired_state_counts_and_an_older_one_raises_an_alarm(rig:
     assert rig.send(third)
     assert not rig.send(third)  # each session begins with what is retained
     assert rig.alarm_names() == ()
-    for replayed in (rig.desired(2, enable_mask=3), other_third):
+    for replayed, told in ((rig.desired(2, enable_mask=3), "came again"), (other_third, "another content")):
         assert not rig.send(replayed)
-        assert rig.alarm_names() == ("order replayed",)
+        assert rig.alarm_names() == ("order replayed",) and told in rig.alarms.texts()[0]
         rig.alarms.clear("order replayed")
         rig.clock.seconds += 100
     assert (rig.intake.wishes.revision, rig.intake.wishes.of(LOCK).enable_mask) == (3, 1)
@@ -206,6 +206,17 @@ def test_an_alarm_of_something_that_happened_ends_an_hour_after_the_last_time(ri
     rig.clock.seconds += 2
     rig.order_alarms.forget_old()
     assert rig.alarm_names() == ()
+
+
+def test_a_flood_of_forged_orders_is_one_alarm_that_is_worded_once_a_minute(rig: OrderRig) -> None:
+    version = rig.alarms.version
+    for number in range(500):
+        rig.intake.take(
+            replace(rig.arrival(rig.command(f"x-{number}"), key=FOREIGN_KEY), topic=f"topic {number}")
+        )
+        rig.clock.seconds += 0.2
+    assert rig.alarms.version - version == 2
+    assert rig.line.published == [] and rig.book.untold(10) == []
 
 
 def test_a_transponders_number_stands_in_no_log_line_alarm_or_outcome(

@@ -57,6 +57,27 @@ def test_power_may_be_cut_at_any_instant_of_a_command(action: str, tmp_path: Pat
     assert cut_at > 8  # so many instants there were at least
 
 
+def test_after_a_cut_a_command_that_somebody_elses_followed_is_told_as_unknown_and_not_sent_again(
+    tmp_path: Path,
+) -> None:
+    rig = OrderRig(tmp_path / "spool.db")
+    with rig.running(instants := Instants()):
+        rig.registers.after_write = lambda _address: cut()  # it has arrived, nobody knows
+
+        def cut() -> None:
+            raise PowerCut
+
+        rig.send(rig.command("followed", "self_test"))
+        with pytest.raises(PowerCut):
+            rig.work(3)
+    rig.controller.last_command = (4711, 0)  # a technician's
+    with rig.running(instants):
+        rig.work(3)
+    told = rig.line.told("followed")[-1]
+    assert told.outcome == "failed" and "has had another command since" in str(told.reason)
+    assert len(rig.controller.commands) == 1
+
+
 def test_a_command_whose_time_runs_out_while_the_gateway_is_dark_is_looked_for_and_never_sent_again(
     tmp_path: Path,
 ) -> None:
