@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.migrating import check, current, migrate
 from cloud_sink.ledger.observations import hearings_of, observations_after
 from cloud_sink.ledger.operator_events import operator_events_after
+from cloud_sink.orders.ordering import Ordering
 from cloud_sink.reading import LedgerReader
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import Ledger
@@ -73,8 +75,38 @@ def test_what_was_reported_and_decided_in_an_older_ledger_is_read(tmp_path: Path
     database.close()
 
 
+def test_what_was_wished_in_an_older_ledger_is_what_its_locks_shall_be(tmp_path: Path) -> None:
+    copy = tmp_path / "ledger.sqlite"
+    shutil.copy(OLD[1], copy)
+    database = Database(f"sqlite:///{copy}")
+    migrate(database)
+    with database.reading() as connection:
+        assert connection.execute(sa.select(t.lock_wishes)).all() == [("1f00a1", "enable_mask", "3", 4)]
+    database.close()
+
+
+def test_what_was_ordered_in_an_older_ledger_is_read(tmp_path: Path) -> None:
+    copy = tmp_path / "ledger.sqlite"
+    shutil.copy(OLD[2], copy)
+    database = Database(f"sqlite:///{copy}")
+    migrate(database)
+    database.close()
+    ordering = Ordering(f"sqlite:///{copy}", lambda: datetime(2026, 11, 24, tzinfo=UTC))
+    told = [(each.id, each.state.value, each.requested_by) for each in ordering.commands()]
+    assert told == [
+        ("boot-1", "withdrawn", "anna"),
+        ("mask-1", "unanswered", "anna"),
+        ("read-1", "done", "anna"),
+    ]
+    found = ordering.access_list("1f00a1")
+    assert found is not None
+    assert (found.view.entries, found.view.blocked, len(found.transponders)) == (2, 1, 2)
+    assert [each.entries for each in ordering.access_lists("1f00a1")] == [2, 1]
+    ordering.close()
+
+
 def test_there_is_an_old_ledger_for_each_released_schema() -> None:
-    assert [path.stem for path in OLD] == ["ledger-0001", "ledger-0002"]
+    assert [path.stem for path in OLD] == ["ledger-0001", "ledger-0002", "ledger-0003"]
 
 
 def test_a_ledger_of_a_newer_release_is_left_alone(ledger_url: str) -> None:
