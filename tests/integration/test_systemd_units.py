@@ -12,6 +12,7 @@ import pytest
 
 from cloud_sink.metrics import STUCK_AFTER_S as SINK_STUCK_AFTER_S
 from edge_agent.agent import STUCK_AFTER_S as AGENT_STUCK_AFTER_S
+from edge_agent.local.address import RUNTIME_DIRECTORY
 from tests.support.debian_machine import DebianMachine
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
@@ -112,6 +113,16 @@ def test_the_agent_reaches_serial_lines_and_no_other_device() -> None:
     }
     assert settings["SupplementaryGroups"] == ["dialout"]
     assert "PrivateDevices" not in settings
+
+
+def test_technicians_reach_the_agent_by_a_directory_that_is_open_to_its_group_alone() -> None:
+    settings = settings_of("wastelock-edge-agent.service")
+    assert settings["RuntimeDirectory"] == [RUNTIME_DIRECTORY.name]
+    assert settings["RuntimeDirectoryMode"] == ["0750"]
+    assert settings["Group"] == ["wastelock"]
+    assert "AF_UNIX" in settings["RestrictAddressFamilies"][0].split()
+    modes = (SYSTEMD / "tmpfiles.d/wastelock-gateway.conf").read_text()
+    assert f"d {RUNTIME_DIRECTORY} 0750 wastelock wastelock" in modes
 
 
 @pytest.mark.parametrize(("name", "stuck_after_s"), STUCK_AFTER_S.items())
