@@ -1,17 +1,25 @@
 """The door to orders: what is asked for is kept once, what can't be is refused; on both databases."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cloud_sink.errors import InputRejected, NotPossible
+from cloud_sink.ledger.access_lists import forget
+from cloud_sink.ledger.commands import give_up_commands
 from cloud_sink.ledger.operator_events import operator_events_after
 from cloud_sink.operating import Author
 from cloud_sink.operator_events import Ordered, Wish, WishedProperty, Withdrawn
 from cloud_sink.orders.model import CommandState, ListedTransponder
 from cloud_sink.orders.ordering import Ordering
+from tests.support.fake_gateway import FakeLock
 from tests.support.twins import TwinRig
+from tests.unit.cloud_sink.orders.outbox import Outbox, commanding, desiring
+from tests.unit.cloud_sink.test_schema import assert_indexed, recorded_statements
+from wastelock.page import SigningKey
 
 LOCK = "1f00a1"
 ANNA = Author("anna", "it sticks")
@@ -197,3 +205,32 @@ def test_a_wrong_list_is_refused(ordering: Ordering, entries: list[ListedTranspo
 def test_an_empty_list_lets_nobody_in_and_is_a_list_all_the_same(ordering: Ordering) -> None:
     assert ordering.set_access_list(LOCK, [], ANNA).changed
     assert not ordering.set_access_list(LOCK, [], ANNA).changed
+
+
+def test_what_is_asked_of_orders_is_answered_by_indexes(rig: TwinRig, ordering: Ordering) -> None:
+    lock = FakeLock()
+    ordering.add_transponders(UIDS, rig.ledger.keys.pseudonyms)
+    outbox, key = Outbox(), SigningKey(Ed25519PrivateKey.generate())
+    with (
+        recorded_statements(ordering._database) as asked,
+        recorded_statements(rig.ledger.database) as sent,
+        recorded_statements(rig.reader._ledger) as shown,
+    ):
+        ordering.set_access_list(LOCK, listed(rig), ANNA)
+        view = ordering.request_command(LOCK, "read_now", ANNA)
+        ordering.access_list(LOCK), ordering.access_lists(LOCK), ordering.command(view.id)
+        ordering.commands(LOCK), ordering.commands(gateway="estate-1/gw-0001", before=view.id)
+        commanding(rig, outbox, key).send_due()
+        work = desiring(rig, outbox, key)
+        work.look(), work.publish_due()
+        rig.answer(view.id, "done")
+        with rig.ledger.database.writing() as connection:
+            give_up_commands(connection, rig.clock.at, 10), forget(connection, rig.clock.at, 10)
+        rig.twin(lock)
+    assert outbox.commands and outbox.desired
+    mine = [
+        each
+        for each in (*asked, *sent, *shown)
+        if re.search(r"command|access_|transponders|lock_wishes", each[0])
+    ]
+    assert_indexed(rig.ledger.database, mine)
