@@ -3,7 +3,6 @@
 import json
 import signal
 import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +17,6 @@ from edge_agent.technician.terminal import (
 
 if TYPE_CHECKING:
     from edge_agent.technician.doctor.examination import Report
-    from edge_agent.technician.doctor.findings import Finding
 
 
 def register(app: typer.Typer) -> None:
@@ -76,41 +74,44 @@ def _stop_on_interrupt() -> threading.Event:
     return stop
 
 
+_MARKS = {"trouble": ("✗", "red"), "notice": ("!", "yellow"), "good": ("✓", "green")}
+_HOW = {
+    "agent": "by way of the running agent",
+    "direct": "the agent doesn't run",
+    None: "the locks weren't reached",
+}
+
+
 def _print(report: "Report") -> None:
+    """Print for people: wrapped and indented on a terminal, one line for each part where it goes to a file."""
     from rich.console import Console
+    from rich.padding import Padding
     from rich.text import Text
 
-    console, by_level = (
-        Console(soft_wrap=True, highlight=False),
-        {"trouble": "red", "notice": "yellow", "good": "green"},
-    )
-    marks = {"trouble": "✗", "notice": "!", "good": "✓"}
-    how = {
-        "agent": "by way of the running agent",
-        "direct": "the agent doesn't run",
-        None: "the locks weren't reached",
-    }
+    console = Console(highlight=False)
+    console.soft_wrap = not console.is_terminal
+
+    def tell(indent: int, text: Text) -> None:
+        if console.is_terminal:
+            console.print(Padding(text, (0, 0, 0, indent)))
+        else:
+            console.print(f"{' ' * indent}{text.plain}")
+
     console.print(
-        Text(f"{report.gateway} at {report.site}, {report.at:%Y-%m-%d %H:%M:%S} UTC, {how[report.via]}\n")
+        f"{report.gateway} at {report.site}, {report.at:%Y-%m-%d %H:%M:%S} UTC, {_HOW[report.via]}\n"
     )
     for finding in report.findings:
-        line = Text(f"{marks[finding.level]} ", style=by_level[finding.level])
-        line.append(f"{finding.area}: ", style="bold").append(finding.what, style="default")
+        mark, colour = _MARKS[finding.level]
+        line = Text.assemble((f"{mark} ", colour), (f"{finding.area}: ", "bold"), finding.what)
         if finding.sure != "certain" and finding.level == "trouble":
             line.append(f" ({finding.sure})", style="dim")
-        console.print(line)
-        for text in _details(finding):
-            console.print(Text(f"    {text}", style="dim" if text == finding.evidence else "default"))
+        tell(0, line)
+        if finding.evidence:
+            tell(4, Text(finding.evidence, style="dim"))
+        if finding.remedy:
+            tell(4, Text(f"→ {finding.remedy}"))
     count = sum(finding.level == "trouble" for finding in report.findings)
-    console.print(
-        Text(f"\n{count} things are wrong" if count != 1 else "\n1 thing is wrong")
-        if count
-        else "\nnothing is wrong"
+    wrong = (
+        "nothing is wrong" if not count else "1 thing is wrong" if count == 1 else f"{count} things are wrong"
     )
-
-
-def _details(finding: "Finding") -> Iterator[str]:
-    if finding.evidence:
-        yield finding.evidence
-    if finding.remedy:
-        yield f"→ {finding.remedy}"
+    console.print(f"\n{wrong}")

@@ -17,6 +17,7 @@ from tests.support.broker import Broker
 from tests.support.controller import Controller
 from tests.support.modbus_peers import PtyPeer
 from tests.support.ports import free_port
+from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
 from tests.unit.edge_agent.installation import Installation
 from tests.unit.edge_agent.ledger import Ledger
@@ -108,6 +109,22 @@ def test_with_the_agent_stopped_and_no_broker_both_are_told_and_the_bus_is_looke
         told = alone.run("doctor", "--seconds", "1", "--no-borrow").stdout
     assert "✓ bus yard: 2 units answer at" in told
     assert "✗ broker: the broker can't be reached" in told and "→ " in told and told.endswith("wrong\n")
+
+
+def test_on_a_terminal_it_says_what_it_does_and_ctrl_c_ends_it_with_what_is_known(tmp_path: Path) -> None:
+    made = installation(tmp_path, free_port())
+    with PtyPeer({1: Controller(serial=0x1F00A1), 2: Controller(serial=0x1F00A2)}, tmp_path / "yard"):
+        command = [sys.executable, "-m", "edge_agent.cli", "doctor", "--config", str(made.config)]
+        with Terminal([*command, "--seconds", "24"], columns=60, lines=60) as terminal:
+            terminal.wait_for("round 2 of")
+            terminal.press("\x03")
+            shown = terminal.wait_for("is wrong")
+            assert terminal.exit_code() == 1
+            assert terminal.settings == terminal.settings_before
+    assert "it was interrupted: not everything was looked at" in shown
+    assert "✗ broker: the broker can't be reached" in shown
+    remedy = "    → see the network, a firewall, the broker itself; pages\n    wait, nothing is lost;"
+    assert remedy in shown, "lines are broken between words, and indented"
 
 
 def test_a_configuration_that_cant_be_read_ends_it_with_78_and_the_remedy(tmp_path: Path) -> None:
