@@ -28,15 +28,8 @@ from edge_agent.spool_reader import SpoolReader, open_for_reading
 from edge_agent.spool_receipts import Verdict, judge_receipt
 from edge_agent.spool_room import DATABASE_ERRORS, named_error
 from edge_agent.spool_schema import connect, migrate
-from wastelock.archive import (
-    DamagedArchive,
-    Manifest,
-    NotAnArchive,
-    UntrustedArchive,
-    archived_pages,
-    check_archive,
-    read_lines,
-)
+from edge_agent.technician.signing import check_own_archive
+from wastelock.archive import archived_pages, read_lines
 from wastelock.page import SigningKey, page_hash
 from wastelock.signed_file import InvalidFile, Receipts, check_signature, read_file
 from wastelock.topics import GatewayTopics
@@ -93,7 +86,7 @@ class Bringing:
 
     def archive(self, file: Path, key: SigningKey, *, another_key: bool) -> Brought:
         """Bring an archive of an older journal. `another_key`: it is signed with a key that this gateway hasn't."""
-        manifest = self._check_archive(file, key, another_key)
+        manifest = check_own_archive(file, key, another_key=another_key)
         if (manifest.site, manifest.gateway) != (self._topics.site, self._topics.gateway):
             raise NotTaken(f"{file}: is of gateway {manifest.gateway}, site {manifest.site}, not of this one")
         in_use = self._journal_in_use()
@@ -169,22 +162,6 @@ class Bringing:
                 )
                 notes.append(through + told)
         return tuple(notes)
-
-    def _check_archive(self, file: Path, key: SigningKey, another_key: bool) -> Manifest:
-        def key_of(_topics: GatewayTopics, kid: str) -> Ed25519PublicKey | None:
-            return key.private.public_key() if kid == key.kid else None
-
-        try:
-            with file.open("rb") as opened:
-                return check_archive(read_lines(opened), None if another_key else key_of)
-        except UntrustedArchive as error:
-            raise NotTaken(
-                f"{file}: {error}: where it is this gateway's all the same, of an earlier key, --another-key takes it"
-            ) from error
-        except (NotAnArchive, DamagedArchive) as error:
-            raise NotTaken(f"{file}: {error}") from error
-        except OSError as error:
-            raise NotTaken(f"{file}: can't be read ({error.strerror}): is the stick mounted?") from error
 
     def _journal_in_use(self) -> str | None:
         if not self._spool.exists():

@@ -1,13 +1,11 @@
 """`edge-agent decommission`: a lock is taken out, and not one of its pours with it."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_agent.errors import NotTaken
 from edge_agent.technician.commission_command import (
     JsonOption,
     LanguageOption,
@@ -19,7 +17,6 @@ from edge_agent.technician.terminal import DEFAULT_CONFIG, ConfigOption, exit_co
 
 if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
-    from wastelock.archive import Manifest
 
 
 def register(app: typer.Typer) -> None:
@@ -62,11 +59,12 @@ def decommission(
         from edge_agent.technician.decommissioning import Decommissioning
         from edge_agent.technician.places import find_lock
         from edge_agent.technician.protocol_files import SOFTWARE, ProtocolFiles
+        from edge_agent.technician.signing import check_own_archive, own_key
         from wastelock.protocol import Protocol, ProtocolKind
 
         loaded = load_config(config, check_files=False)
         files = ProtocolFiles(loaded, out, language)
-        exports = _checked_exports(loaded, exported or [])
+        exports = [(file, check_own_archive(file, own_key(loaded))) for file in exported or []]
         name, began_at = find_lock(loaded, lock).lock, utc_now()
         say = _Voice(sys.stderr if as_json else sys.stdout)
         try:
@@ -132,26 +130,3 @@ def _take_out(config: "AgentConfig", lock: str, keep_config: bool) -> str:
         f"{config.file}: lock {lock} is taken out (the file before: {kept}); now systemctl restart "
         f"wastelock-edge-agent\n{after}"
     )
-
-
-def _checked_exports(config: "AgentConfig", files: Sequence[Path]) -> "list[tuple[Path, Manifest]]":
-    from edge_agent.config_rules import load_signing_key
-    from wastelock.archive import DamagedArchive, NotAnArchive, UntrustedArchive, check_archive, read_lines
-
-    checked = []
-    for file in files:
-        key = load_signing_key(config.gateway.signing_key)
-        try:
-            with file.open("rb") as opened:
-                manifest = check_archive(
-                    read_lines(opened),
-                    lambda _topics, kid, key=key: key.private.public_key() if kid == key.kid else None,  # type: ignore[misc]
-                )
-        except OSError as error:
-            raise NotTaken(
-                f"{file}: can't be read ({error.strerror}): name what `spool export` wrote"
-            ) from error
-        except (DamagedArchive, NotAnArchive, UntrustedArchive) as error:
-            raise NotTaken(f"{file}: {error}: export once more") from error
-        checked.append((file, manifest))
-    return checked

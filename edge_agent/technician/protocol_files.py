@@ -6,11 +6,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from edge_agent.config import AgentConfig
-from edge_agent.config_rules import load_signing_key
 from edge_agent.errors import ConfigError, MediumFailed
 from edge_agent.technician.protocol_findings import Language
 from edge_agent.technician.protocol_words import describe
-from wastelock.page import SigningKey
+from edge_agent.technician.signing import own_key
 from wastelock.protocol import PROTOCOL_SUFFIX, Protocol
 from wastelock.signed_file import seal_file
 from wastelock.topics import GatewayTopics
@@ -26,7 +25,7 @@ class ProtocolFiles:
         self.directory = directory or config.spool.path.parent / "protocols"
         self._topics = GatewayTopics(config.gateway.site, config.gateway.id)
         self._language = language
-        self._key = _own_key(config)
+        self._key = own_key(config)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -67,12 +66,3 @@ class ProtocolFiles:
                 f"{path}: can't be written ({error.strerror}): begin again with another --out"
             ) from error
         return path
-
-
-def _own_key(config: AgentConfig) -> SigningKey:
-    try:
-        return load_signing_key(config.gateway.signing_key)
-    except ConfigError as error:
-        raise ConfigError(
-            f"a protocol is signed with the gateway's key, but {error}; remedy: run this as root: sudo edge-agent …"
-        ) from error

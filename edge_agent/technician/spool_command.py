@@ -185,8 +185,8 @@ def import_(
 
 def _bring(loaded: "AgentConfig", file: Path, another_key: bool, unsigned: bool) -> "Brought":
     from edge_agent.clock import utc_now
-    from edge_agent.config_rules import load_signing_key
     from edge_agent.technician.bringing import SQLITE_MAGIC, Bringing
+    from edge_agent.technician.signing import own_key
     from wastelock.archive import ARCHIVE_OPENING
     from wastelock.signed_file import SIGNED_FILE_BYTES_MAX
 
@@ -199,8 +199,7 @@ def _bring(loaded: "AgentConfig", file: Path, another_key: bool, unsigned: bool)
     if head.startswith(SQLITE_MAGIC):
         return bringing.spool(file)
     if head.startswith(ARCHIVE_OPENING):
-        key = load_signing_key(loaded.gateway.signing_key)
-        return bringing.archive(file, key, another_key=another_key)
+        return bringing.archive(file, own_key(loaded), another_key=another_key)
     return bringing.receipts(head, unsigned=unsigned)
 
 
@@ -215,13 +214,13 @@ def _export(
     from contextlib import closing
 
     from edge_agent.clock import utc_now
-    from edge_agent.config_rules import load_signing_key
     from edge_agent.spool_pages import Sealer
     from edge_agent.spool_reader import SpoolReader
     from edge_agent.technician.exporting import MIB, Export, Selection
+    from edge_agent.technician.signing import own_key
     from wastelock.topics import GatewayTopics
 
-    key = load_signing_key(loaded.gateway.signing_key)
+    key = own_key(loaded)
     path = spool or loaded.spool.path
     if to.exists() and path.exists() and to.stat().st_dev == path.stat().st_dev:
         print(f"{to} is on the same disk as the spool: is the stick mounted?", file=sys.stderr)
