@@ -17,9 +17,17 @@ from edge_agent.orders.judging import Verdict
 from edge_agent.orders.memory import Order, State
 from edge_agent.orders.order_alarms import OrderAlarms
 from edge_agent.orders.trust import OrderTrust
-from edge_agent.orders.wishes import Newness, Wishes, keep_newer, kept_wishes, read_wishes
+from edge_agent.orders.wishes import (
+    Newness,
+    Reading,
+    UnreadableDesired,
+    Wishes,
+    keep_newer,
+    kept_wishes,
+    read_desired,
+)
 from edge_agent.spool_pages import to_ms
-from wastelock.orders import Command, Desired
+from wastelock.orders import Command
 from wastelock.topics import GatewayTopics
 
 _log = structlog.get_logger(__name__)
@@ -58,9 +66,9 @@ class OrderIntake:
         if payload is None:
             return
         try:
-            self._follow(Desired.model_validate_json(payload))
-        except ValidationError as error:
-            self._misread(self._topics.desired, error)
+            self._follow(read_desired(payload, self._locks))
+        except UnreadableDesired:
+            self._misread(self._topics.desired)
 
     def take(self, arrival: Arrival) -> bool:
         """Take in one message; True if something changed. Raises SpoolUnavailable or SpoolFull: it comes again."""
@@ -77,8 +85,8 @@ class OrderIntake:
             if arrival.topic == self._topics.command:
                 return self._take_command(arrival)
             return self._take_desired(arrival)
-        except ValidationError as error:
-            self._misread(arrival.topic, error)
+        except (ValidationError, UnreadableDesired):
+            self._misread(arrival.topic)
             return False
 
     def _take_command(self, arrival: Arrival) -> bool:
@@ -101,41 +109,39 @@ class OrderIntake:
         if len(arrival.payload) > DESIRED_BYTES_MAX:
             self._too_large(arrival, DESIRED_BYTES_MAX)
             return False
-        desired = Desired.model_validate_json(arrival.payload)
         topic, payload = arrival.topic, arrival.payload
-        newness = self._store.transact(
-            lambda connection: keep_newer(connection, topic, desired.revision, payload)
-        )
+        reading = read_desired(payload, self._locks)
+        revision = reading.wishes.revision
+        assert revision is not None
+        newness = self._store.transact(lambda connection: keep_newer(connection, topic, revision, payload))
         if newness in (Newness.OLDER, Newness.CONTRADICTING):
             known = f"revision {self.wishes.revision} is in force"
             what = "came again" if newness is Newness.OLDER else "came with another content"
             self._alarms.happened(
-                "order replayed", f"revision {desired.revision} of the desired state {what}, but {known}"
+                "order replayed", f"revision {revision} of the desired state {what}, but {known}"
             )
             return False
         if newness is Newness.SAME:
             return False  # it is retained: each session begins with it
-        self._follow(desired)
+        self._follow(reading)
         return True
 
-    def _follow(self, desired: Desired) -> None:
-        self.wishes = read_wishes(desired)
-        _log.info("desired state", revision=desired.revision, locks=len(desired.locks))
-        unknown = sorted(desired.locks.keys() - self._locks)
-        named = ", ".join(unknown[:_NAMED_MOST])
+    def _follow(self, reading: Reading) -> None:
+        self.wishes = reading.wishes
+        _log.info("desired state", revision=self.wishes.revision, locks=len(self.wishes.locks))
+        named = ", ".join(reading.unknown[:_NAMED_MOST])
         self._alarms.lasts(
             "desired unknown locks",
             f"the desired state names locks that aren't at this gateway by its configuration: {named}; add them here, "
             "or describe them where they are"
-            if unknown
+            if named
             else None,
         )
 
-    def _misread(self, topic: str, error: ValidationError) -> None:
-        # Never the error's own text: it quotes what it found, and in a desired state that may be a number.
+    def _misread(self, topic: str) -> None:
+        # Nothing of what stands in it: in a desired state that may be a transponder's number.
         self._alarms.happened(
-            "order not understood",
-            f"an order on {topic} can't be read ({error.error_count()} fields don't hold): install the newer agent",
+            "order not understood", f"an order on {topic} can't be read: install the newer agent"
         )
 
     def _too_large(self, arrival: Arrival, limit: int) -> None:

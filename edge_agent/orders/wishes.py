@@ -6,9 +6,12 @@ An access list is held packed, ten bytes for each entry: of a large estate it is
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+
+import msgspec
+from pydantic import ValidationError
 
 from edge_agent.drivers.base import ListEntry, ListMark, pack_list
 from wastelock.orders import Desired, DesiredLock
@@ -41,6 +44,10 @@ class Wishes:
         return self.locks.get(lock, _NONE)
 
 
+class UnreadableDesired(ValueError):
+    """These bytes are no desired state that this program can read."""
+
+
 class Newness(Enum):
     """How a desired state compares with the one that is kept."""
 
@@ -50,9 +57,39 @@ class Newness(Enum):
     CONTRADICTING = auto()
 
 
-def read_wishes(desired: Desired) -> Wishes:
-    """Return a desired state as it is followed."""
-    return Wishes(desired.revision, {lock: _lock_wish(wanted) for lock, wanted in desired.locks.items()})
+class _Envelope(msgspec.Struct):
+    """A desired state whose locks aren't read yet: a large estate's lists would fill the memory all at once."""
+
+    v: int
+    revision: int
+    at: str
+    locks: dict[str, msgspec.Raw]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of a desired state. `unknown`: locks in it that aren't of this gateway."""
+
+    wishes: Wishes
+    unknown: tuple[str, ...]
+
+
+def read_desired(payload: bytes, locks: Collection[str]) -> Reading:
+    """Return what these bytes want of the locks of this gateway, or raise UnreadableDesired."""
+    try:
+        envelope = _decode(payload)
+        head = {"v": envelope.v, "revision": envelope.revision, "at": envelope.at}
+        Desired.model_validate({**head, "locks": dict.fromkeys(envelope.locks, DesiredLock())})
+        wishes = {
+            lock: _lock_wish(DesiredLock.model_validate_json(bytes(wanted)))
+            for lock, wanted in envelope.locks.items()
+            if lock in locks
+        }
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValidationError) as error:
+        # Never the error's own text: it quotes what it found, and that may be a transponder's number.
+        raise UnreadableDesired(type(error).__name__) from None
+    unknown = tuple(sorted(envelope.locks.keys() - wishes.keys()))
+    return Reading(Wishes(envelope.revision, wishes), unknown)
 
 
 def keep_newer(connection: sqlite3.Connection, topic: str, revision: int, payload: bytes) -> Newness:
@@ -81,3 +118,4 @@ def _lock_wish(wanted: DesiredLock) -> LockWish:
 
 
 _NONE = LockWish()
+_decode = msgspec.json.Decoder(_Envelope).decode
