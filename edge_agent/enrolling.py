@@ -69,10 +69,6 @@ def ask_to_renew(
 def accept_answer(store: IdentityStore, who: Applicant, payload: bytes) -> IdentityAnswer:
     """Keep the answer in these bytes if it is the one to what is pending; AnswerRejected says why it isn't."""
     pending, answer = store.pending(), _read_answer(payload)
-    known = store.authority()
-    if known is not None and answer is not None:
-        # Order keys are proven by themselves: also those in an answer to nobody's question count.
-        _keep_order_keys(store, answer, known)
     if pending is None:
         raise AnswerRejected("nothing was asked for; remedy: ask first: `edge-agent enroll`")
     if answer is None:
@@ -91,12 +87,8 @@ def take_statement(store: IdentityStore, payload: bytes) -> bool:
 
     AnswerRejected: it wasn't the authority.
     """
-    try:
-        answer = IdentityAnswer.model_validate_json(payload[: ANSWER_BYTES_MAX + 1])
-    except ValidationError:
-        return False
-    known = store.authority()
-    if answer.request or known is None:
+    answer, known = _read_answer(payload), store.authority()
+    if answer is None or answer.request or known is None:
         return False
     _keep_order_keys(store, answer, known)
     return True

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.arrival import Arrival
-from edge_agent.enrolling import accept_answer, applicant, ask_to_renew, ask_with_token
+from edge_agent.enrolling import accept_answer, applicant, ask_to_renew, ask_with_token, take_statement
 from edge_agent.errors import AnswerRejected, UntrustedOrder
 from edge_agent.identity import IdentityStore
 from edge_agent.orders.trust import OrderTrust
@@ -73,10 +73,14 @@ def test_an_older_statement_does_not_take_the_place_of_a_newer_one(gateway: Enro
 
 
 def test_a_newer_statement_counts_also_where_nothing_was_asked_for(gateway: Enrolled) -> None:
-    told = IdentityAnswer(request="nobody's", at=AT)
-    with pytest.raises(AnswerRejected, match="nothing was asked for"):
-        gateway.take(told, gateway.signer.state_order_keys(PUBLIC_ORDER_KEY, PUBLIC_FOREIGN_KEY, at=later(1)))
+    stated = gateway.signer.state_order_keys(PUBLIC_ORDER_KEY, PUBLIC_FOREIGN_KEY, at=later(1))
+    told = IdentityAnswer(request="", at=AT).model_copy(update=stated)
+    assert take_statement(gateway.store, told.to_json())
     assert gateway.counts(ORDER_KEY) and gateway.counts(FOREIGN_KEY)
+    forged = told.model_copy(update=Signer().state_order_keys(PUBLIC_FOREIGN_KEY, at=later(2)))
+    with pytest.raises(AnswerRejected, match="proof doesn't hold"):
+        take_statement(gateway.store, forged.to_json())
+    assert gateway.counts(ORDER_KEY)
 
 
 def test_what_another_authority_states_is_refused_with_all_that_came_along(gateway: Enrolled) -> None:
