@@ -54,6 +54,13 @@ def show_live(request: Request, viewer: Reads, lock: Lock) -> Response:
     return render(request, viewer, "lock_live.html", _twin(request, read_twin(request, lock, None), None))
 
 
+@router.get("/locks/{lock}/desired")
+def show_desired(request: Request, viewer: Reads, lock: Lock) -> Response:
+    """Show what the lock should be, and isn't, alone."""
+    values = {**_twin(request, read_twin(request, lock, None), None), "properties": list(WishedProperty)}
+    return render(request, viewer, "lock_drift.html", values)
+
+
 @router.get("/locks/{lock}/journal")
 def show_journal(request: Request, viewer: Reads, lock: Lock, before: Cursor = "") -> Response:
     """Show a page of the journal alone."""

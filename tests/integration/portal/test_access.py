@@ -76,6 +76,7 @@ TABLE = {
     "POST /locks/{lock}/notes": LOCKS,
     "POST /locks/{lock}/desired": LOCKS,
     "POST /locks/{lock}/description": LOCKS,
+    "GET /locks/{lock}/desired": FLEET,
     "GET /locks/{lock}/orders": FLEET,
     "GET /locks/{lock}/access-list": FLEET,
     "POST /locks/{lock}/commands": LOCKS,

@@ -196,6 +196,10 @@ def test_a_technician_switches_chambers(technician: Page, desk: AccessDesk) -> N
     form.get_by_role("button", name="Switch").click()
     expect(page.locator("#lock-orders li").first).to_contain_text("chamber 1, 2")
     command = desk.orders.commands(lock=LOCK, limit=1)[0]
+    desk.rig.catch_up()
+    wished = page.locator("#lock-drift tr", has_text="Chambers enabled")
+    expect(wished).to_contain_text("chamber 1, 2")  # by itself, with until when
+    expect(wished).to_contain_text("on its way")
     assert (command.action, command.enable_mask, command.state) == (
         "enable_chambers",
         3,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -47,11 +48,14 @@ def make_hub(source: Source, **limits: Any) -> Hub:
 
 
 def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run it in a thread of its own: where a browser was opened before, this one has a loop already."""
+
     async def bounded() -> None:
         async with asyncio.timeout(20):
             await test()
 
-    asyncio.run(bounded())
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(bounded())).result()
 
 
 async def until(condition: Callable[[], bool]) -> None:
