@@ -35,6 +35,7 @@ from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from cloud_sink.errors import ConfigError, LedgerUnavailable, NotPossible
@@ -73,6 +74,7 @@ SAMPLES_PER_H = 6
 COMMAND_TTL_S = 120  # real
 SETTLE_S = 240.0  # real: a command that got lost is sent again after up to a minute
 WARM_UP_H = 2.0
+_MUST_CLOSE = ("list_drift_overdue", "desired_overdue", "records_missing", "records_lost", "register_gap")
 _TICK_S = 0.05
 _LOOK_S = 1.0
 
@@ -94,10 +96,12 @@ class Day:
         self._settings = _settings(speed)
         self._chain = TrustedChain(
             layout, self._settings, seed=seed, speed=speed, export=export, calendar_at=EVENING,
-            leave_out=("edge-agent", "cloud-sink"),
+            leave_out=("edge-agent", "cloud-sink"), with_views=not self._is_short,
         )  # fmt: skip
         self._supervisor = Supervisor(self._chain)
-        self._memory: dict[str, list[Sample]] = {"edge-agent": [], "cloud-sink": []}
+        watched = (self._chain.agent, self._chain.sink, *([] if self._is_short else [self._chain.projector]))
+        self._memory: dict[str, list[Sample]] = {child.name: [] for child in watched}
+        self._watched = watched
         self._lived_from_s = self._lived_until_s = 0.0
         self._began_s = self._look_at_s = self._sample_at_h = 0.0
 
@@ -114,6 +118,8 @@ class Day:
             for child in (chain.sink, chain.agent, chain.authority):
                 child.start()
             self._begin_orders(stack)
+            if not self._is_short:
+                chain.projector.start()
             self._began_s = time.monotonic()
             self._lived_from_s = self._look()
             self._live()
@@ -187,7 +193,7 @@ class Day:
         if self._now_h < self._sample_at_h and not force:
             return
         self._sample_at_h = self._now_h + 1 / SAMPLES_PER_H
-        for child in (self._chain.agent, self._chain.sink):
+        for child in self._watched:
             if child.running and (sample := take_sample(self._now_h, child.pid)) is not None:
                 self._memory[child.name].append(sample)
 
@@ -198,6 +204,8 @@ class Day:
         for lock in self._estate.locks:  # what comes of it is signed with the key that is in use by now
             self._chain.control.do("pour", lock=lock.name, chamber=1, instant=True)
         self._wait(self._is_at_rest, "ledger = truth")
+        if not self._is_short:
+            self._wait(lambda: not self._open_alarms(), "twins as wanted")
         return self._chain.compare_now()
 
     def _wait(self, reached: Callable[[], bool], what: str) -> None:
@@ -219,6 +227,17 @@ class Day:
         except SimulatorGone:
             return False
 
+    def _open_alarms(self) -> list[str]:
+        """Return what twins still miss, of records and of what was ordered."""
+        alarms = self._alarms_of_twins()
+        return [f"{each['kind']}: {each['detail']}" for each in alarms if each["kind"] in _MUST_CLOSE]
+
+    def _alarms_of_twins(self, *options: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(
+            self._chain.layout.cloud_sink("alarm", "list", "--json", *options)
+        )
+        return found
+
     def _judge(self, comparison: Comparison) -> Outcome:
         short = [f"ledger and truth differ: {each}" for each in comparison.differences()]
         if not comparison.events:
@@ -232,6 +251,11 @@ class Day:
         )
         lives = {name: _judged_part(samples) for name, samples in self._memory.items()}
         verdicts = [] if self._is_short else [judge(name, life) for name, life in lives.items()]
+        twin_alarms: Counter[str] = Counter()
+        if not self._is_short:
+            short += [f"an alarm is open: {each}" for each in self._open_alarms()]
+            twin_alarms.update(f"{each['kind']} over" for each in self._alarms_of_twins("--closed"))
+            twin_alarms.update(f"{each['kind']} open" for each in self._alarms_of_twins())
         short += self._access.shortcomings() + self._commands.shortcomings() + renewals.shortcomings
         short += [f"memory of {each.program} isn't flat" for each in verdicts if not each.flat]
         return Outcome(
@@ -243,6 +267,7 @@ class Day:
             starts=self._supervisor.starts,
             ended=self._supervisor.ended,
             alarms=alarms_of(self._chain.agent.log),
+            twin_alarms=twin_alarms,
             versions=self._access.versions(),
             in_force_after_s=self._access.times_s(),
             commands=self._commands.counts(),

@@ -25,6 +25,7 @@ class Outcome:
     starts: Counter[str]
     ended: Counter[tuple[str, int]]
     alarms: Counter[str]
+    twin_alarms: Counter[str]
     versions: Mapping[str, int]
     in_force_after_s: list[float]
     commands: Counter[str]
@@ -56,6 +57,7 @@ def tell(outcome: Outcome, console: Console) -> None:
         ("programs started again", outcome.starts),
         ("programs that ended by themselves", Counter({f"{k[0]} with {k[1]}": n for k, n in outcome.ended.items()})),
         ("alarms at the gateway", outcome.alarms),
+        ("alarms of the twins", outcome.twin_alarms),
         ("commands", outcome.commands),
     ]  # fmt: skip
     for title, counts in counted:

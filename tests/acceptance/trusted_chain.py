@@ -115,18 +115,26 @@ class TrustedLayout(Layout):
 
 
 class TrustedChain(Chain):
-    """A chain in a TrustedLayout; one program more, which renews certificates."""
+    """A chain in a TrustedLayout; one program more, which renews certificates, and one that makes views of the ledger.
+
+    They, and who was left out, are the test's to start. `with_views` False: nobody makes views.
+    """
 
     layout: TrustedLayout
 
-    def __init__(self, layout: TrustedLayout, settings: Settings, **options: Any) -> None:
+    def __init__(
+        self, layout: TrustedLayout, settings: Settings, with_views: bool = False, **options: Any
+    ) -> None:
         super().__init__(layout, settings, **options)
-        renews = [*program("cloud-sink"), "ca", "run", "--config", str(layout.sink_config)]
-        self.authority = Child("authority", renews, layout.logs)
+        self._with_views = with_views
+        config = ["--config", str(layout.sink_config)]
+        self.authority = Child("authority", [*program("cloud-sink"), "ca", "run", *config], layout.logs)
+        self.projector = Child("projector", [*program("cloud-sink"), "project", *config], layout.logs)
 
     @property
     def children(self) -> tuple[Child, ...]:
-        return (self.agent, self.sink, self.authority, self.broker, self.simulator)
+        views = (self.projector,) if self._with_views else ()
+        return (self.agent, self.sink, *views, self.authority, self.broker, self.simulator)
 
 
 def _joined(ours: Tables, given: Tables) -> Tables:
