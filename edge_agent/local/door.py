@@ -59,10 +59,19 @@ class Door:
             with listener:
                 _log.info("the local door is open", socket=str(self._path))
                 while not stop.is_set():
-                    with suppress(TimeoutError):
-                        self._let_in(listener.accept()[0])
-                    self._attendant.tend()
+                    self._take_turn(listener, stop)
                 self._path.unlink(missing_ok=True)
+
+    def _take_turn(self, listener: socket.socket, stop: threading.Event) -> None:
+        """Let the next command in, if one comes; see after loans."""
+        try:
+            self._let_in(listener.accept()[0])
+        except TimeoutError:
+            pass
+        except (OSError, RuntimeError) as error:  # no descriptor or thread to be had now: there will be
+            _log.error("a technician's command couldn't be let in", why=str(error))
+            stop.wait(_LOOK_S)
+        self._attendant.tend()
 
     def _listen(self) -> socket.socket:
         """Return the socket, in the place of one that a killed agent left. OSError where that can't be."""
@@ -83,6 +92,7 @@ class Door:
         return listener
 
     def _let_in(self, connection: socket.socket) -> None:
+        guest = _guest(connection)
         with self._guard:
             has_place = self._inside < PLACES
             self._inside += has_place
@@ -92,18 +102,28 @@ class Door:
                 connection.settimeout(_SEND_S)
                 connection.sendall(Answer(error="TryLater", text=text).to_line())
             return
-        threading.Thread(target=self._serve, args=(connection,), name="local door", daemon=True).start()
+        thread = threading.Thread(
+            target=self._serve, args=(connection, guest), name="local door", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            self._leave(connection)
+            raise
 
-    def _serve(self, connection: socket.socket) -> None:
-        guest = _guest(connection)
+    def _serve(self, connection: socket.socket, guest: Guest) -> None:
         try:
             # Who goes away in the middle of an answer, or says nothing for too long, is no news.
-            with connection, suppress(OSError):
+            with suppress(OSError):
                 self._talk(connection, guest)
         finally:
             self._attendant.has_left(guest)
-            with self._guard:
-                self._inside -= 1
+            self._leave(connection)
+
+    def _leave(self, connection: socket.socket) -> None:
+        connection.close()
+        with self._guard:
+            self._inside -= 1
 
     def _talk(self, connection: socket.socket, guest: Guest) -> None:
         connection.settimeout(self._idle_s)

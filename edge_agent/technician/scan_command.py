@@ -16,7 +16,7 @@ from edge_agent.technician.terminal import DEFAULT_CONFIG, JsonOption, exit_code
 if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
     from edge_agent.technician.scan_plan import Plan
-    from edge_agent.technician.scanning import LineReport
+    from edge_agent.technician.scanning import Borrow, LineReport
 
 _PARITIES = {"E", "N", "O"}
 
@@ -131,9 +131,9 @@ def _run(plan: "Plan", config: "AgentConfig | None") -> "list[LineReport]":
     lines = f"{len(plan.targets)} line{'s' if len(plan.targets) > 1 else ''}, {plan.asked} unit ids"
     print(f"{lines}: at most {minutes} min {seconds} s, as a rule much less", file=sys.stderr)
     with ExitStack() as stack:
-        borrow = (
-            stack.enter_context(open_field(config)).borrow if config is not None else lambda _: nullcontext()
-        )
+        borrow: Borrow = nullcontext
+        if config is not None and any(target.bus is not None for target in plan.targets):
+            borrow = stack.enter_context(open_field(config)).borrow
         tell = stack.enter_context(progress_on_stderr("looks"))
         return run_scan(plan, borrow, tell)
 
@@ -162,7 +162,7 @@ def _print(reports: "list[LineReport]", written: list[str]) -> None:
         at = f": {report.at}" if report.at is not None and report.target.device is not None else ""
         print(f"{bus}{report.target.name}{at}")
         if report.trouble is not None:
-            print(f"  {report.trouble}")
+            print("  " + report.trouble.replace("\n", "\n       "))
         if report.is_set_otherwise:
             print(f"  configured {report.target.configured_at}, but its locks answer at {report.at}")
             print("       remedy: correct baudrate and parity in the configuration (--write FILE --correct)")

@@ -12,6 +12,7 @@ from edge_agent.errors import ConfigError, LineDown
 from edge_agent.line import Line
 from edge_agent.line_rtu import RtuLine, SerialSettings
 from edge_agent.line_tcp import TcpLine
+from edge_agent.technician.remedies import with_remedy
 from edge_agent.technician.scan_plan import CONNECT_S, TCP_ANSWER_S, Plan, PortSettings, Target
 from edge_agent.technician.scan_probe import Heard, Look, look_closely
 from edge_agent.technician.scan_verdicts import UnitVerdict, judge, main_settings
@@ -60,7 +61,7 @@ def scan(plan: Plan, borrow: Borrow, progress: Callable[[int, int], None]) -> li
             else:
                 reports.append(_scan_line(plan, target, step))
         except LineDown as error:
-            reports.append(LineReport(target, None, trouble=str(error)))
+            reports.append(LineReport(target, None, trouble=with_remedy(error)))
         done += target.rounds * len(plan.units_of(target))
         progress(done, plan.steps)
     return reports

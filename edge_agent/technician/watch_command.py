@@ -96,22 +96,17 @@ def _show_live(watcher: "Watcher") -> None:
     drawn: object = None
     with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            size = console.size
+            size, wish = console.size, replace(wish, notice=watcher.notice)
             if (size, wish, watcher.has_news.is_set()) != drawn:
                 if watcher.has_news.is_set():
                     watcher.has_news.clear()
                     quality.feed(watcher.newest)
-                wish = replace(wish, notice=_notice(watcher))
                 drawn = (size, wish, False)
                 live.update(draw(watcher.newest, quality, wish, size.width, size.height), refresh=True)
             key = keys.wait(_LOOK_S)
             if key == "q":
                 return
             wish = _follow(wish, key, len(watcher.newest.locks))
-
-
-def _notice(watcher: "Watcher") -> str:
-    return f"nothing new: {watcher.trouble}" if watcher.trouble is not None else ""
 
 
 def _follow(wish: "Wish", key: str | None, locks: int) -> "Wish":

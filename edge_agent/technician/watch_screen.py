@@ -90,7 +90,8 @@ def _head(snapshot: Snapshot, width: int) -> list[Text]:
     if broker is None:
         sent, style = "broker: nobody sends", "yellow"
     elif broker.connected:
-        sent, style = f"broker {broker.host}:{broker.port} connected, {broker.pages_lost} pages lost", ""
+        pages = f"{broker.pages_sent} pages sent, {broker.pages_received} received"
+        sent, style = f"broker {broker.host}:{broker.port} connected, {pages}", ""
     else:
         sent, style = f"broker: {broker.trouble}", "bold red"
     second = Text(_cut(f"{kept}; {sent}" if style != "bold red" else f"{sent}; {kept}", width), style)

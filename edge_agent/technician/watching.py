@@ -5,6 +5,7 @@ An agent that goes away is waited for. The lines aren't taken over then: it coul
 
 import threading
 from contextlib import ExitStack
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ from edge_agent.local.snapshot import Snapshot
 from edge_agent.technician.access import FieldAccess, open_field
 
 _AGAIN_S = 1.0
+_LATE_S = 5.0
 
 
 class Watcher:
@@ -27,12 +29,13 @@ class Watcher:
         self._stop = threading.Event()
         self._way = ExitStack()
         self._newest: Snapshot | None = None
+        self._got_at, self._late_s = monotonic(), max(_LATE_S, 3 * interval_s)
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def __enter__(self) -> Self:
         try:
             self._field: FieldAccess = self._way.enter_context(open_field(self._config))
-            self._newest = self._field.snapshot()
+            self._newest, self._got_at = self._field.snapshot(), monotonic()
         except BaseException:
             self._way.close()
             raise
@@ -52,13 +55,25 @@ class Watcher:
         assert self._newest is not None
         return self._newest
 
+    @property
+    def notice(self) -> str:
+        """Why there is nothing newer, empty while all is well."""
+        if self.trouble is not None:
+            return f"nothing new: {self.trouble}"
+        waited_s = monotonic() - self._got_at
+        return (
+            f"nothing new for {waited_s:.0f} s: the agent is slow, or stuck"
+            if waited_s > self._late_s
+            else ""
+        )
+
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s if self.trouble is None else _AGAIN_S):
             try:
                 if self.trouble is not None:
                     self._way.close()
                     self._field = self._way.enter_context(open_field(self._config, agent_only=True))
-                self._newest = self._field.snapshot()
+                self._newest, self._got_at = self._field.snapshot(), monotonic()
                 self.trouble = None
             except EdgeAgentError as error:
                 self.trouble = str(error)

@@ -145,6 +145,18 @@ def test_once_as_json_tells_what_happened_on_the_wire(yard: Yard) -> None:
     assert sum(counts["answered"] for counts in good) > 0.95 * sum(counts["requests"] for counts in good)
 
 
+def test_read_beside_the_agent_tells_of_one_lock_or_why_it_cant(yard: Yard) -> None:
+    read = [*PROGRAM, "read", "--config", str(yard.installation.config)]
+    with Terminal([*read, "1f0101"], 100, 30) as terminal:
+        assert terminal.exit_code() == 0
+        screen = terminal.wait_for("pour complete: chamber 1, 5,000 ml")
+        assert "through the agent" in screen and "records 1..1 of epoch 7, 0 of them only here" in screen
+    with Terminal([*read, "1f0103"], 100, 30) as terminal:
+        assert terminal.exit_code() == 1
+        screen = terminal.wait_for("edge-agent doctor")
+        assert "no answer" in screen and "remedy:" in screen
+
+
 def test_scan_beside_the_agent_finds_each_trouble_and_gives_the_line_back(yard: Yard) -> None:
     done = subprocess.run([*yard.scan, "--json"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stderr
