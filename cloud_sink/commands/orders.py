@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +34,7 @@ CommandArgument = Annotated[
 _TTL = re.compile(r"(?P<number>[1-9]\d{0,5})(?P<unit>[smh]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _LOOK_EVERY_S = 0.5
+_ANSWER_TAKES_S = 5.0
 
 
 @contextmanager
@@ -132,9 +133,12 @@ def withdraw(
 
 
 def _wait(ordering: Ordering, view: CommandView) -> CommandView:
-    """Return the command once it isn't under way any more, which is at the latest when it expires."""
+    """Return the command once it isn't under way any more: at the latest soon after it expired, when that is told."""
     told = None
-    while view.state.is_under_way:
+    patience = timedelta(seconds=_ANSWER_TAKES_S)
+    while view.state.is_under_way or (
+        view.state is CommandState.UNANSWERED and now() < view.expires_at + patience
+    ):
         if view.state is not told:
             typer.echo(f"{view.id}: {view.state} …", err=True)
             told = view.state

@@ -6,7 +6,7 @@ The bytes of a revision aren't kept, they would hold transponders' numbers: they
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -59,7 +59,7 @@ class WishedLock:
     enable_mask: int | None = None
     poll_interval_s: int | None = None
     version: int | None = None
-    entries: tuple[Entry, ...] = ()
+    entries: list[Entry] = field(default_factory=list)
 
     @property
     def is_wished(self) -> bool:
@@ -122,17 +122,18 @@ def _add_wishes(connection: Connection, locks: Sequence[str], found: Mapping[str
 def _add_lists(connection: Connection, locks: Sequence[str], found: Mapping[str, WishedLock]) -> None:
     a, e, t = access_lists.c, access_entries.c, transponders.c
     in_force = sa.select(a.list_no, a.lock, a.version).where(a.lock.in_(locks), a.until_ms.is_(None))
-    for list_no, lock, version in connection.execute(in_force).all():
-        entries = (
-            sa.select(t.uid, e.service, e.blocked)
-            .join(transponders, t.credential == e.credential)
-            .where(e.list_no == list_no)
-            .order_by(t.uid)
-        )
+    by_number: dict[int, WishedLock] = {}
+    for list_no, lock, version in connection.execute(in_force):
         found[lock].version = version
-        found[lock].entries = tuple(
-            Entry(uid, bool(service), bool(blocked)) for uid, service, blocked in connection.execute(entries)
-        )
+        by_number[list_no] = found[lock]
+    entries = (
+        sa.select(e.list_no, t.uid, e.service, e.blocked)
+        .join(transponders, t.credential == e.credential)
+        .where(e.list_no.in_(list(by_number)))
+        .order_by(e.list_no, t.uid)
+    )
+    for list_no, uid, service, blocked in connection.execute(entries):
+        by_number[list_no].entries.append(Entry(uid, bool(service), bool(blocked)))
 
 
 def revision_of(connection: Connection, place: Place) -> Revision | None:

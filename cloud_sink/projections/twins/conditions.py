@@ -20,6 +20,7 @@ from cloud_sink.projections.twins.terms import AlarmKind, BillingImpact, Connect
 from cloud_sink.projections.twins.thresholds import Thresholds
 
 _MIB = 1024 * 1024
+_ANSWER_TAKES = timedelta(minutes=1)  # that a command has expired its gateway says soon after
 Identity = tuple[str, str, str, str, str]
 """Kind, site, lock, gateway, key; "" of none, and of a lock's site and gateway: it stays the same lock elsewhere."""
 _SILENT = (Lifecycle.PLANNED, Lifecycle.DECOMMISSIONED)
@@ -148,7 +149,7 @@ def _of_lock(
     yield from _reported(lock, found, thresholds)
     yield from _records(lock, found, thresholds, gaps)
     yield from _wishes(lock, found, summing.facts.now)
-    yield from _commands(lock, found)
+    yield from _commands(lock, found, summing.facts.now)
     yield from _container(lock, found, summing.facts.now, thresholds)
 
 
@@ -240,13 +241,15 @@ def _wishes(lock: LockFacts, found: Found, now: datetime) -> Iterator[Condition]
             yield found(kind, wish.deadline_at, detail, wish.property)
 
 
-def _commands(lock: LockFacts, found: Found) -> Iterator[Condition]:
+def _commands(lock: LockFacts, found: Found, now: datetime) -> Iterator[Condition]:
     """Until the same is ordered again; what was ordered long ago isn't among the facts any more."""
     for command in lock.commands:
+        overdue_at = command.expires_at + _ANSWER_TAKES
         if command.state is CommandState.UNANSWERED:
             how = "not even sent" if command.attempt == 0 else f"sent {command.attempt} times"
             detail = f"{command.action} ({command.id}): {how}"
-            yield found(AlarmKind.COMMAND_UNANSWERED, command.expires_at, detail, command.action.value)
+            if now >= overdue_at:
+                yield found(AlarmKind.COMMAND_UNANSWERED, overdue_at, detail, command.action.value)
         elif command.state.is_bad and command.ended_at is not None:
             detail = f"{command.action} ({command.id}): {command.state}{f': {command.told}' if command.told else ''}"
             yield found(AlarmKind.COMMAND_FAILED, command.ended_at, detail, command.action.value)

@@ -81,6 +81,7 @@ def test_whoever_waits_is_told_when_nobody_answers_in_time(
     config: str, lock: FakeLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cloud_sink.orders.ordering._SHORTEST_TTL_S", 1)
+    monkeypatch.setattr("cloud_sink.commands.orders._ANSWER_TAKES_S", 0.1)
     result = CliRunner().invoke(
         app, ["command", "send", lock.name, "read_now", "--wait", "--ttl", "1s", "--config", config]
     )
