@@ -20,7 +20,26 @@ TechnicianOption = Annotated[
 LanguageOption = Annotated[Literal["de", "en"], typer.Option("--language", help="Of the paper.")]
 RemarkOption = Annotated[str, typer.Option("--remark", help="Stands in the protocol.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="The protocol as one JSON object, at the end.")]
-VOLUME_HELP = "CHAMBER:ML, such as 1:5000; again for each chamber."
+_VOLUME = "CHAMBER:ML, such as 1:5000; again for each chamber."
+PlannedOption = Annotated[list[str] | None, typer.Option("--planned", help=f"Volume as planned: {_VOLUME}")]
+PlanOption = Annotated[
+    Path | None,
+    typer.Option("--plan", help="CSV of the site's locks, as in config/locks.csv: planned volumes."),
+]
+MeasuredOption = Annotated[
+    list[str] | None, typer.Option("--measured", help=f"Volume as measured by hand: {_VOLUME}")
+]
+ToleranceOption = Annotated[
+    float, typer.Option("--tolerance", min=0.1, max=50, help="Of what is measured, in percent.")
+]
+PatienceOption = Annotated[
+    float, typer.Option("--wait", min=0.01, max=600, help="For the next test pour, in minutes.")
+]
+AskOption = Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for measured volumes on the terminal.")]
+AnewOption = Annotated[bool, typer.Option("--anew", help="Don't go on with a test that was interrupted.")]
+AnywayOption = Annotated[
+    bool, typer.Option("--anyway", help="Test also where the lock isn't as it should be from the beginning.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,35 +52,17 @@ def commission(
     config: ConfigOption = DEFAULT_CONFIG,
     out: OutOption = None,
     pours: Annotated[int, typer.Option("--pours", min=1, max=50, help="Test pours for each chamber.")] = 2,
-    planned: Annotated[
-        list[str] | None, typer.Option("--planned", help=f"Volume as planned: {VOLUME_HELP}")
-    ] = None,
-    plan: Annotated[
-        Path | None,
-        typer.Option("--plan", help="CSV of the site's locks, as in config/locks.csv: planned volumes."),
-    ] = None,
-    measured: Annotated[
-        list[str] | None, typer.Option("--measured", help=f"Volume as measured by hand: {VOLUME_HELP}")
-    ] = None,
-    tolerance_percent: Annotated[
-        float, typer.Option("--tolerance", min=0.1, max=50, help="Of what is measured, in percent.")
-    ] = 5,
-    minutes: Annotated[
-        float, typer.Option("--wait", min=0.01, max=600, help="For the next test pour, in minutes.")
-    ] = 15,
+    planned: PlannedOption = None,
+    plan: PlanOption = None,
+    measured: MeasuredOption = None,
+    tolerance_percent: ToleranceOption = 5,
+    minutes: PatienceOption = 15,
     technician: TechnicianOption = None,
     language: LanguageOption = "en",
     remark: RemarkOption = "",
-    ask: Annotated[
-        bool, typer.Option("--ask/--no-ask", help="Ask for measured volumes on the terminal.")
-    ] = True,
-    anew: Annotated[
-        bool, typer.Option("--anew", help="Don't go on with a test that was interrupted.")
-    ] = False,
-    anyway: Annotated[
-        bool,
-        typer.Option("--anyway", help="Test also where the lock isn't as it should be from the beginning."),
-    ] = False,
+    ask: AskOption = True,
+    anew: AnewOption = False,
+    anyway: AnywayOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that a lock counts right: registers, test pours with each chamber, volumes; beside an agent or without.
@@ -79,12 +80,17 @@ def commission(
         from edge_agent.technician.site_plan import parse_volumes, planned_volumes
 
         loaded = load_config(config, check_files=False)
-        expected = planned_volumes(plan, lock) if plan is not None else {}
-        expected |= parse_volumes("--planned", planned)
+        expected = planned_volumes(plan, lock) | parse_volumes("--planned", planned)
         wanted = Plan(pours, expected, round(tolerance_percent * 10), minutes * 60)
         files = ProtocolFiles(loaded, out, language)
-        asks = ask and sys.stdin.isatty() and not as_json
-        session = CommissionSession(loaded, files, asks=asks, anew=anew, anyway=anyway, quiet=as_json)
+        session = CommissionSession(
+            loaded,
+            files,
+            asks=ask and sys.stdin.isatty() and not as_json,
+            anew=anew,
+            anyway=anyway,
+            quiet=as_json,
+        )
         protocol = session.run(lock, wanted, parse_volumes("--measured", measured), technician, remark)
     if as_json:
         print(protocol.to_json().decode())

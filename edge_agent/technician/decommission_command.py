@@ -1,8 +1,9 @@
 """`edge-agent decommission`: a lock is taken out, and not one of its pours with it."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -17,6 +18,8 @@ from edge_agent.technician.terminal import DEFAULT_CONFIG, ConfigOption, exit_co
 
 if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
+    from edge_agent.technician.protocol_files import ProtocolFiles
+    from wastelock.protocol import Protocol
 
 
 def register(app: typer.Typer) -> None:
@@ -52,40 +55,21 @@ def decommission(
     Example: edge-agent decommission 1f00a1 --config /etc/wastelock/edge-agent.toml
     """
     with exit_codes():
-        from edge_agent.clock import utc_now
         from edge_agent.config_rules import load_config
-        from edge_agent.technician.access import open_field
-        from edge_agent.technician.custody_waiting import Waiting
-        from edge_agent.technician.decommissioning import Decommissioning
         from edge_agent.technician.places import find_lock
-        from edge_agent.technician.protocol_files import SOFTWARE, ProtocolFiles
-        from edge_agent.technician.signing import check_own_archive, own_key
-        from wastelock.protocol import Protocol, ProtocolKind
+        from edge_agent.technician.protocol_files import ProtocolFiles
 
         loaded = load_config(config, check_files=False)
         files = ProtocolFiles(loaded, out, language)
-        exports = [(file, check_own_archive(file, own_key(loaded))) for file in exported or []]
-        name, began_at = find_lock(loaded, lock).lock, utc_now()
+        name = find_lock(loaded, lock).lock
         say = _Voice(sys.stderr if as_json else sys.stdout)
+        work = _Work(loaded, files, say, minutes * 60)
         try:
-            with open_field(loaded) as field:
-                patience_s = minutes * 60 if field.via == "agent" else 0.0
-                waiting = Waiting(patience_s, idle=lambda what: say.once(f"waiting for {what} …"))
-                work = Decommissioning(field.driver(name), loaded.spool.path, utc_now, waiting)
-                with work.locked():
-                    say.line(f"lock {name}: chambers are switched off")
-                    reading = work.close(exports)
-                    protocol = Protocol(
-                        kind=ProtocolKind.DECOMMISSIONING, reference=files.name(name, began_at),
-                        site=loaded.gateway.site, gateway=loaded.gateway.id, software=SOFTWARE, began_at=began_at,
-                        ended_at=utc_now(), technician=technician or user_name(), remark=remark, passed=True,
-                        closing=(reading,), notes=tuple(work.notes),
-                    )  # fmt: skip
-                    written = files.write(protocol)
+            protocol, written = work.run(name, exported or [], technician or user_name(), remark)
         except KeyboardInterrupt:
             print("interrupted: nothing was removed, the chambers are as they were", file=sys.stderr)
             raise typer.Exit(1) from None
-        for chamber in reading.chambers:
+        for chamber in protocol.closing[0].chambers:
             say.line(f"  chamber {chamber.number}: register {chamber.register_count}")
         for file in written:
             say.line(str(file))
@@ -94,15 +78,56 @@ def decommission(
         print(protocol.to_json().decode())
 
 
+class _Work:
+    """All of it but the configuration; says how it goes."""
+
+    def __init__(
+        self, config: "AgentConfig", files: "ProtocolFiles", say: "_Voice", patience_s: float
+    ) -> None:
+        self._config = config
+        self._files = files
+        self._say = say
+        self._patience_s = patience_s
+
+    def run(
+        self, lock: str, exported: Sequence[Path], technician: str, remark: str
+    ) -> "tuple[Protocol, list[Path]]":
+        """Return the protocol and its files; chambers stay off from then on. NotReady, NotTaken, BusError."""
+        from edge_agent.clock import utc_now
+        from edge_agent.technician.access import open_field
+        from edge_agent.technician.custody_waiting import Waiting
+        from edge_agent.technician.decommissioning import Decommissioning
+        from edge_agent.technician.protocol_files import SOFTWARE
+        from edge_agent.technician.signing import check_own_archive, own_key
+        from wastelock.protocol import Protocol, ProtocolKind
+
+        exports = [(file, check_own_archive(file, own_key(self._config))) for file in exported]
+        gateway, began_at = self._config.gateway, utc_now()
+        with open_field(self._config) as field:
+            # Without an agent nobody reads, sends or is told anything meanwhile.
+            patience_s = self._patience_s if field.via == "agent" else 0.0
+            waiting = Waiting(patience_s, idle=lambda what: self._say.once(f"waiting for {what} …"))
+            work = Decommissioning(field.driver(lock), self._config.spool.path, utc_now, waiting)
+            with work.locked():
+                self._say.line(f"lock {lock}: chambers are switched off")
+                reading = work.close(exports)
+                protocol = Protocol(
+                    kind=ProtocolKind.DECOMMISSIONING, reference=self._files.name(lock, began_at), site=gateway.site,
+                    gateway=gateway.id, software=SOFTWARE, began_at=began_at, ended_at=utc_now(),
+                    technician=technician, remark=remark, passed=True, closing=(reading,), notes=tuple(work.notes),
+                )  # fmt: skip
+                return protocol, self._files.write(protocol)
+
+
 class _Voice:
     """Tells people how it goes; what is waited for only once."""
 
-    def __init__(self, out: object) -> None:
+    def __init__(self, out: TextIO) -> None:
         self._out = out
         self._last = ""
 
     def line(self, text: str) -> None:
-        print(text, file=self._out)  # type: ignore[call-overload]
+        print(text, file=self._out)
 
     def once(self, text: str) -> None:
         if text != self._last:

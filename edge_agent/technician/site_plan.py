@@ -25,8 +25,10 @@ def parse_volumes(option: str, given: Sequence[str] | None) -> dict[int, int]:
     return volumes
 
 
-def planned_volumes(file: Path, lock: str) -> dict[int, int]:
-    """Return the chambers' volumes of a lock in a list of locks, or raise ConfigError saying what is wrong with it."""
+def planned_volumes(file: Path | None, lock: str) -> dict[int, int]:
+    """Return the chambers' volumes of a lock in a list of locks, nothing without one; ConfigError: what is wrong."""
+    if file is None:
+        return {}
     try:
         if file.stat().st_size > _BYTES_MAX:
             raise ConfigError(f"{file}: is too large for a list of locks; remedy: name another file")

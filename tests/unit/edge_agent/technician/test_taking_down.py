@@ -159,7 +159,7 @@ def test_of_a_dead_controller_the_last_record_on_disk_counts(running: tuple[Site
         (2, 1, 2),
     ]
     assert [note.code for note in protocol.notes] == ["dead_controller"]
-    (kept,) = site.config.parent.glob("agent.toml.*.bak")
+    (kept,) = site.config.parent.glob("agent.toml.before-*")
     assert 'serial = "1f00a1"' in kept.read_text()
 
 
