@@ -23,7 +23,8 @@ U32 = Annotated[int, Field(ge=0, lt=2**32)]
 class Message(BaseModel):
     """Common to all: version 1, frozen, additions don't change `v`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # Else pydantic remembers 16,384 texts of what it read, to share them: hashes, most of them, that never come again.
+    model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys")
 
     v: Literal[1] = 1
 

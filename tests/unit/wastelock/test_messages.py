@@ -1,6 +1,7 @@
 """Messages: what goes onto the wire comes back equal; what the contract forbids is refused."""
 
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -90,3 +91,21 @@ def test_messages_cannot_be_changed() -> None:
     receipt = Receipt(journal=JOURNAL, committed_through=7, at=datetime.now(UTC))
     with pytest.raises(ValidationError):
         setattr(receipt, "committed_through", 8)  # noqa: B010 - a type checker would see the mistake
+
+
+def test_nothing_is_kept_of_messages_that_were_read() -> None:
+    receipts = [
+        Receipt(
+            journal=JOURNAL, committed_through=n, head=f"{n:043}", at=datetime.fromtimestamp(n, UTC)
+        ).to_json()
+        for n in range(1, 4_000)
+    ]
+    Receipt.model_validate_json(receipts[0])
+    tracemalloc.start()
+    try:
+        for receipt in receipts:
+            Receipt.model_validate_json(receipt)
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 20_000
