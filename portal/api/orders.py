@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field, StrictInt
 
+from portal.access import require
 from portal.api.locks import Reason
 from portal.api.parameters import READS, Limit, LockName, Reads, Writes
 from portal.errors import NotThere
@@ -18,7 +19,15 @@ from portal.ordering import (
 from portal.paging import Page, cut
 from portal.roles import Permission
 from portal.services import services_of
-from portal.sink_door import DEFAULT_TTL_S, LONGEST_TTL_S, AccessListView, Action, Author, CommandView
+from portal.sink_door import (
+    DEFAULT_TTL_S,
+    LONGEST_TTL_S,
+    AccessListView,
+    Action,
+    Author,
+    CommandView,
+    ListedTransponder,
+)
 
 router = APIRouter(tags=["orders"])
 _ID = r"^[A-Za-z0-9._-]{1,64}$"
@@ -106,6 +115,20 @@ def read_versions(request: Request, lock: LockName, limit: Limit = 50) -> list[A
     """The newest versions first: since when, set by whom and why, how many transponders."""
     with services_of(request).sink.orders() as orders:
         return orders.access_lists(lock, limit)
+
+
+@router.get(
+    "/locks/{lock}/access-list/transponders",
+    dependencies=[Depends(require(Permission.PSEUDONYMS_READ))],
+    summary="Who is in an access list, by pseudonym",
+)
+def read_transponders(request: Request, lock: LockName) -> list[ListedTransponder]:
+    """The wanted list, at most 2,048 transponders in the order of their pseudonyms. 404 while nobody has set one."""
+    with services_of(request).sink.orders() as orders:
+        found = orders.access_list(lock)
+    if found is None:
+        raise NotThere(f"nobody has set an access list for lock {lock}")
+    return list(found.transponders)
 
 
 @router.post("/locks/{lock}/access-list/release", summary="Let a held list through")

@@ -119,6 +119,7 @@ TABLE = {
     "POST /api/v1/commands/{command_id}/withdrawal": LOCKS,
     "GET /api/v1/locks/{lock}/access-list": FLEET,
     "GET /api/v1/locks/{lock}/access-list/versions": FLEET,
+    "GET /api/v1/locks/{lock}/access-list/transponders": "oct",
     "POST /api/v1/locks/{lock}/access-list/release": LOCKS,
     "GET /api/v1/quality/locks": FLEET,
     "GET /api/v1/quality/reconciliation": FLEET,

@@ -142,6 +142,12 @@ def test_an_access_list_is_told_in_figures_and_by_pseudonyms_only_to_whom_may(
     with portal.machine(Role.READER) as reader, portal.machine(Role.TECHNICIAN) as technician:
         told, more = reader.get(f"{API}/access-list").json(), technician.get(f"{API}/access-list").json()
         versions = reader.get(f"{API}/access-list/versions").json()
+        assert reader.get(f"{API}/access-list/transponders").status_code == 403
+        listed = technician.get(f"{API}/access-list/transponders").json()
+        assert {each["credential"]: each["blocked"] for each in listed} == {
+            name: state == "blocked" for name, state in desk.list().items()
+        }
+        assert technician.get("/api/v1/locks/1f00ff/access-list/transponders").status_code == 404
     assert (told["admitted"], told["wanted"]["blocked"], told["masterdata_admitted"]) == (3, 1, 4)
     assert (told["state"], told["in_force"], told["unknown"], told["properties"]) == (
         "given",
