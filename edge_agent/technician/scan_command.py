@@ -104,12 +104,16 @@ def _plan(
 ) -> "Plan":
     from edge_agent.config import TcpBus
     from edge_agent.technician.scan_plan import SERIAL_ANSWER_S, Plan, serial_targets, tcp_targets
-    from edge_agent.technician.scanning import hosts_in, listening
+    from edge_agent.technician.scanning import hosts_in, listening, search_most_s
 
     wanted, addresses = _units(units), [_address(host) for host in hosts]
     if network is not None:
-        print(f"looking for Modbus TCP servers in {network} …", file=sys.stderr)
-        addresses += listening((address, 502) for address in hosts_in(network))
+        found = hosts_in(network)
+        print(
+            f"looking for Modbus TCP servers in {network}: at most {search_most_s(len(found)):.0f} s",
+            file=sys.stderr,
+        )
+        addresses += listening((address, 502) for address in found)
     if not (ports or hosts or network) and config is not None:
         addresses += [(bus.host, bus.port) for bus in config.buses if isinstance(bus, TcpBus)]
     wants_serial = bool(ports) or not (hosts or network)

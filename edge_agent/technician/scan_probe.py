@@ -43,6 +43,8 @@ class Look:
 
 def look(line: Line, unit: int, clock: Callable[[], float] = monotonic) -> Look:
     """Ask a unit for its identity. Raises LineDown where the line itself fails."""
+    if not line.is_open:
+        line.open()  # a connection closes itself after some silence, since it may be half-open
     request = read_request(unit, READ_INPUT, IDENTITY_ADDRESS, IDENTITY_WORDS)
     began = clock()
     try:

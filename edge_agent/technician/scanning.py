@@ -112,6 +112,11 @@ def hosts_in(network: str) -> list[str]:
     return [str(address) for address in found.hosts()]
 
 
+def search_most_s(hosts: int) -> float:
+    """Return how long looking for so many hosts takes at most."""
+    return -(-hosts // _AT_ONCE) * CONNECT_S
+
+
 def listening(hosts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     """Return those of these addresses where somebody takes a connection."""
     addresses = list(hosts)

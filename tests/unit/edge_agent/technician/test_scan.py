@@ -4,18 +4,23 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from edge_agent import line_tcp
 from edge_agent.commands import app
+from edge_agent.technician import scanning
+from edge_agent.technician.scan_plan import Plan, Target
 from edge_agent.technician.scan_probe import LOOKS, Heard, Look
 from edge_agent.technician.scan_verdicts import Verdict, judge
 from tests.support import wired_cli
 from tests.support.controller import Controller
 from tests.support.modbus_peers import TcpPeer
 from tests.support.ports import free_port
+from tests.support.scripted_tcp import ScriptedTcp
 from tests.support.terminal import Terminal
 from tests.support.wired_bus import WiredBus, WiredUnit
 from wastelock.registers import decode_identity
@@ -177,6 +182,22 @@ def test_tcp_servers_are_found_and_a_new_configuration_is_begun(tmp_path: Path) 
         '\n[[locks]]\nserial = "1f0101"\nbus = "line-1"\nunit = 1\n'
         '\n[[locks]]\nserial = "1f0107"\nbus = "line-1"\nunit = 7\n'
     )
+
+
+def test_behind_a_server_that_is_silent_for_absent_units_the_others_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scanning, "TCP_ANSWER_S", 0.03)
+    monkeypatch.setattr(line_tcp, "SILENCE_S", 0.03)
+    port = free_port()
+    with ScriptedTcp({6: Controller(serial=0x1F0106)}, port) as server:
+        server.script.extend([lambda _request, _answer: b""] * 5)
+        target = Target("server", host="127.0.0.1", port=port)
+        reports = scanning.scan(
+            Plan((target,), tuple(range(1, 7)), 0.1), nullcontext, lambda _done, _of: None
+        )
+    assert [(unit.unit, unit.verdict) for unit in reports[0].units] == [(6, Verdict.GOOD)]
+    assert server.connections > 1  # it was connected to anew, since silence may be a dead connection
 
 
 @pytest.mark.parametrize(
