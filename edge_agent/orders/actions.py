@@ -50,7 +50,10 @@ def carry_out(means: Means, target: Target, order: Order) -> Result:
     Raises BusError or SpoolUnavailable where it may be tried again, Refused and NotSupported where the lock said no,
     AgainstDesired and Interrupted.
     """
-    return _ACTIONS[order.action](means, target, order)
+    action = _ACTIONS.get(order.action)
+    if action is None:  # taken in by a newer release, before somebody went back to this one
+        return Result(State.REJECTED, f"this release of the agent doesn't know {order.action}")
+    return action(means, target, order)
 
 
 def look_for_result(means: Means, target: Target, order: Order) -> Result:

@@ -49,13 +49,17 @@ class OrderBook:
         self._guard = threading.Lock()
         self._waiting: dict[str, list[Order]] = {}
 
-    def load(self) -> None:
-        """Take up what an earlier run has accepted."""
+    def load(self, locks: Collection[str]) -> None:
+        """Take up what an earlier run has accepted; what was for a lock that isn't here any more ends now."""
         found = self._store.transact(memory.unfinished)
         with self._guard:
             self._waiting.clear()
             for order in found:
                 self._waiting.setdefault(order.lock, []).append(order)
+        for order in found:
+            if order.lock not in locks:
+                state = State.FAILED if order.state is State.STARTED else State.REJECTED
+                self.finish(order, state, "its lock was taken out of this gateway's configuration", None)
 
     def begin(self) -> None:
         """The clock can be trusted: from now on, at the latest, commands are remembered."""

@@ -59,9 +59,10 @@ class OrderDesk:
         self._book = OrderBook(store, clock.now)
         self._results = ResultSender(self._book, line, sealer, self._alarms, monotonic)
         identity = IdentityStore(config.identity.directory) if config.identity is not None else None
+        self._locks = frozenset(lock.lock for lock in config.locks)
         self._intake = OrderIntake(
             sealer.topics,
-            [lock.lock for lock in config.locks],
+            self._locks,
             OrderTrust(config.orders.keys, identity),
             store,
             self._book,
@@ -103,7 +104,7 @@ class OrderDesk:
 
     def _load(self) -> None:
         if not self._is_loaded:
-            self._book.load()
+            self._book.load(self._locks)
             self._intake.load()
             self._is_loaded = True
             self._wake_runners()

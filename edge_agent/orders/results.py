@@ -99,8 +99,7 @@ class ResultSender:
             self._may_have_more = True
 
     def _report(self, ack: Acknowledgement) -> None:
+        why = f"the broker refuses them ({ack.name})"
         if ack.code == NO_MATCHING_SUBSCRIBERS:
-            why = "nobody is subscribed to results of orders: does a sink with [orders] run?"
-        else:
-            why = f"the broker refuses results of orders: {ack.name}"
-        self._alarms.lasts(_ALARM, f"{why} They are kept and sent again")
+            why = "nobody is subscribed to them (does a sink with [orders] run?)"
+        self._alarms.lasts(_ALARM, f"results of orders are kept and sent again: {why}")

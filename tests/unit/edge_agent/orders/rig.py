@@ -103,6 +103,7 @@ class OrderRig:
         self.line = PlayedLine()
         self.alarms = Alarms()
         self.clock_is_set = True
+        self.locks: tuple[str, ...] = (LOCK,)
         self.waited: list[float] = []
 
     @contextmanager
@@ -124,7 +125,7 @@ class OrderRig:
         self.order_alarms = OrderAlarms(self.alarms, self.clock.monotonic)
         self.trust = OrderTrust([PUBLIC_ORDER_KEY], None)
         self.intake = OrderIntake(
-            TOPICS, [LOCK], self.trust, store, self.book, self.order_alarms, lambda: self.clock_is_set
+            TOPICS, self.locks, self.trust, store, self.book, self.order_alarms, lambda: self.clock_is_set
         )
         self.results = ResultSender(
             self.book, self.line, Sealer(TOPICS, KEY), self.order_alarms, self.clock.monotonic
@@ -136,7 +137,7 @@ class OrderRig:
         self.hastened = 0
         target = Target(LOCK, driver, self.lock.visitor, 1.0, self._hasten)
         self.runner = self.make_runner(target, Progress())
-        self.book.load()
+        self.book.load(self.locks)
         self.intake.load()
         if self.clock_is_set:
             self.book.begin()

@@ -190,6 +190,28 @@ def test_results_that_nobody_acknowledges_are_few_in_hand_and_kept_through_a_res
     assert len(rig.line.published) == 2 * IN_HAND_MAX
 
 
+def test_an_order_for_a_lock_that_was_taken_out_of_the_configuration_ends(tmp_path: Path) -> None:
+    rig = OrderRig(tmp_path / "other.db")
+    with rig.running():
+        rig.lock.visit()
+        rig.send(rig.command("orphan", "self_test"))
+    rig.locks = ("1f00a9",)
+    with rig.running():
+        rig.results.step()
+        rig.results.step()
+    assert rig.line.words("orphan") == ["accepted", "rejected"]
+    assert "taken out of this gateway's configuration" in str(rig.line.told("orphan")[-1].reason)
+
+
+def test_an_action_that_this_release_does_not_know_ends_the_order_and_not_the_agent(rig: OrderRig) -> None:
+    order = rig.command("newer", "self_test")
+    rig.send(order)
+    rig.spool.transact(lambda connection: connection.execute("UPDATE command SET action = 'open_sesame'"))
+    rig.book.load(rig.locks)
+    rig.work()
+    assert rig.line.words("newer") == ["accepted", "rejected"]
+
+
 def test_without_a_session_nothing_is_handed_over(rig: OrderRig) -> None:
     rig.line.is_connected = False
     rig.send(rig.command("offline", "read_now"))
