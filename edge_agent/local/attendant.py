@@ -156,6 +156,7 @@ class Attendant:
                 incarnation=sight.spool.incarnation,
                 clock=sight.clock.trust(),
                 stuck_loops=sight.watchdog.stuck(monotonic()),
+                machine=sight.machine.health,
             ),
             buses=sight.field.buses,
             locks={

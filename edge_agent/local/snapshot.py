@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from wastelock.messages import Instant, LockState
+from wastelock.messages import Instant, LockState, MachineHealth
 
 
 class _Part(BaseModel):
@@ -28,6 +28,9 @@ class GatewaySight(_Part):
     incarnation: int | None = None
     clock: Literal["ntp", "rtc", "unset"]
     stuck_loops: tuple[str, ...] = ()
+    machine: Annotated[MachineHealth | None, Field(description="as the running agent measured it last")] = (
+        None
+    )
 
 
 class BrokerSight(_Part):

@@ -57,9 +57,13 @@ class UnitFigures:
         return 1000 * self.broken // self.requests if self.requests else 0
 
     @property
-    def lost_permille(self) -> int:
+    def lost(self) -> int:
         """Requests that brought nothing usable."""
-        return 1000 * (self.timeouts + self.broken) // self.requests if self.requests else 0
+        return self.timeouts + self.broken
+
+    @property
+    def lost_permille(self) -> int:
+        return 1000 * self.lost // self.requests if self.requests else 0
 
     @property
     def better(self) -> Trial | None:

@@ -183,7 +183,7 @@ def _other_settings(bus: BusFigures, area: str, units: Sequence[UnitFigures]) ->
 
 
 def _noise(bus: BusFigures, area: str, asked: Sequence[UnitFigures]) -> Iterator[Finding]:
-    enough = [unit for unit in asked if unit.speaks and unit.requests >= _ENOUGH]
+    enough = [unit for unit in asked if unit.speaks and unit.requests >= _ENOUGH and unit.lost > 1]
     noisy = [unit for unit in enough if unit.lost_permille >= _NOISE_PERMILLE]
     twice = [unit for unit in asked if _collides(unit, asked)]
     for unit in twice:

@@ -29,7 +29,12 @@ from edge_agent.technician.doctor.gateway_looking import (
     look_at_service,
     measure_machine,
 )
-from edge_agent.technician.doctor.machine_verdicts import MachineFigures, judge_clock, judge_machine
+from edge_agent.technician.doctor.machine_verdicts import (
+    MachineFigures,
+    judge_clock,
+    judge_machine,
+    with_agents_view,
+)
 from edge_agent.technician.doctor.trust_verdicts import judge_broker
 from wastelock.page import format_instant
 
@@ -118,6 +123,7 @@ class Examination:
         self._tell("agent and spool")
         snapshot = access.snapshot()
         self._findings += judge_custody(snapshot)
+        machine = with_agents_view(machine, snapshot.gateway.machine)
         self._judge_gateway(machine, snapshot)
         for settings in self._config.buses:
             if self._stop.is_set():

@@ -1,7 +1,7 @@
 """What the machine's figures mean: supply, heat, memory, disk, mount options, clock. Pure: figures -> findings."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_agent.clock import ClockTrust
 from edge_agent.machine.conditions import CONDITIONS
@@ -45,6 +45,15 @@ class MachineFigures:
     health: MachineHealth
     mount: Mount | None
     card: str | None = None
+
+
+def with_agents_view(figures: MachineFigures, seen: MachineHealth | None) -> MachineFigures:
+    """Return the figures with what only the running agent knows: dips of the voltage, whether it can write."""
+    if seen is None:
+        return figures
+    known = {"undervoltage", "undervoltage_seen", "disk_read_only"}
+    told = seen.model_dump(include=known, exclude_none=True)
+    return replace(figures, health=figures.health.model_copy(update=told))
 
 
 def judge_machine(figures: MachineFigures, alarms: frozenset[str] = frozenset()) -> list[Finding]:

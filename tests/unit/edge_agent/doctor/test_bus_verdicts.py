@@ -180,8 +180,9 @@ def test_what_is_no_trouble_is_a_notice(figures: BusFigures, name: str) -> None:
 
 
 def test_one_broken_answer_of_many_is_no_trouble() -> None:
-    [finding] = judge_bus(bus(unit(1, requests=100, answered=99, broken=1, broken_crc=1), unit(2)))
-    assert finding.level is Level.GOOD
+    for figures in (unit(1, answered=23, broken=1, broken_crc=1), unit(1, answered=23, timeouts=1)):
+        [finding] = judge_bus(bus(figures, unit(2)))
+        assert finding.level is Level.GOOD
 
 
 def test_a_lock_that_was_mixed_up_is_told_where_it_is_configured() -> None:

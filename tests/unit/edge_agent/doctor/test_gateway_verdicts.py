@@ -11,7 +11,12 @@ from edge_agent.machine.storage import Mount
 from edge_agent.technician.doctor.custody_verdicts import judge_custody
 from edge_agent.technician.doctor.findings import Finding, Level, has_trouble
 from edge_agent.technician.doctor.gateway_looking import judge_service
-from edge_agent.technician.doctor.machine_verdicts import MachineFigures, judge_clock, judge_machine
+from edge_agent.technician.doctor.machine_verdicts import (
+    MachineFigures,
+    judge_clock,
+    judge_machine,
+    with_agents_view,
+)
 from edge_agent.technician.doctor.trust_verdicts import CertificateFigures, judge_certificate, judge_orders
 from wastelock.messages import LockState, MachineHealth
 
@@ -75,6 +80,13 @@ def test_what_is_worth_knowing_of_the_machine_is_no_trouble(
 ) -> None:
     found = judge_machine(figures)
     assert notices(found) == expected and not has_trouble(found)
+
+
+def test_what_only_the_agent_can_know_counts() -> None:
+    seen = MachineHealth(undervoltage=True, undervoltage_seen=True, disk_read_only=True, temperature_dc=999)
+    found = judge_machine(with_agents_view(machine(), seen))
+    assert troubles(found) == ["power_low", "disk_read-only"]
+    assert judge_machine(with_agents_view(machine(), None)) == judge_machine(machine())
 
 
 def test_what_the_agent_has_raised_already_isnt_told_twice() -> None:
