@@ -22,7 +22,7 @@ from wastelock.page import SigningKey
 from wastelock.topics import GatewayTopics
 
 _log = structlog.get_logger(__name__)
-_LOOK_AT_ONCE = 50  # gateways looked at in one step
+_LOOK_AT_ONCE = 20  # gateways looked at in one step
 _PUBLISH_AT_ONCE = 20
 _PLACES_EVERY = timedelta(seconds=5)
 _CHECK_EVERY = timedelta(seconds=60)
