@@ -182,7 +182,8 @@ class AgentAccess:
         finally:
             done.set()
             renewal.join()
-            self._client.ask(GiveBackRequest(bus=bus), Answer)
+            with suppress(AgentOutOfReach):  # it has ended: there is nobody to give it back to
+                self._client.ask(GiveBackRequest(bus=bus), Answer)
 
     def snapshot(self) -> Snapshot:
         return self._client.ask(SnapshotRequest(), Snapshot)

@@ -1,6 +1,8 @@
 """A bus seen by a person: any unit may be asked, now; each unit's requests are counted; a lent line is left alone."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_agent.bus import Bus
 from edge_agent.errors import BrokenAnswer, BusError, LineDown, NoAnswer, Refused, UnitResting
@@ -66,6 +68,38 @@ def test_each_request_is_counted_once_and_by_its_unit(bus: Bus, line: PlayedLine
     assert counts[2].round_trip_s == pytest.approx(TRANSACTION_S)
     assert one.slowest_s is not None and one.slowest_s < TIME_OUT_S  # of answers only
     assert (bus.times_opened, bus.times_broken) == (2, 1)
+
+
+OUTCOMES = st.sampled_from(["answered", "refused", "silent", "broken", "line down"])
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), OUTCOMES, st.booleans()), max_size=60))
+def test_counts_of_units_add_up_whatever_happens(asked: list[tuple[int, str, bool]]) -> None:
+    clock = HandClock()
+    line = PlayedLine(clock)
+    bus = Bus("yard", line, clock.monotonic)
+    errors = {
+        "refused": Refused(2, "reading"),
+        "silent": NoAnswer(""),
+        "broken": BrokenAnswer(""),
+        "line down": LineDown(""),
+    }
+    for unit, outcome, is_guest in asked:
+        line.script.append(errors.get(outcome))
+        try:
+            (bus.guest(unit) if is_guest else bus.unit(unit)).write(0x108, [1])
+        except UnitResting:
+            line.script.pop()
+        except BusError:
+            bus.take_back()
+    counts, bus_counts = bus.unit_counts(), bus.counts()
+    for one in counts.values():
+        outcomes = (one.answered, one.exceptions, one.timeouts, one.broken, one.line_downs)
+        assert one.requests == sum(outcomes)
+        assert (one.round_trip_s is None) == (one.answered + one.exceptions == 0)
+    assert sum(one.requests for one in counts.values()) == bus_counts.requests == len(line.asked)
+    assert sum(one.timeouts for one in counts.values()) == bus_counts.timeouts
+    assert sum(one.exceptions for one in counts.values()) == bus_counts.exceptions
 
 
 def test_what_the_line_counts_during_a_request_is_its_units(bus: Bus, line: PlayedLine) -> None:

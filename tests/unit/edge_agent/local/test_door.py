@@ -5,11 +5,13 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from edge_agent.alarms import Alarms
@@ -22,7 +24,7 @@ from edge_agent.local.address import connect, door_of, doors_of, short_address
 from edge_agent.local.attendant import Attendant
 from edge_agent.local.door import PLACES, Door
 from edge_agent.local.loans import Loans
-from edge_agent.local.protocol import MAX_REQUEST_BYTES
+from edge_agent.local.protocol import MAX_REQUEST_BYTES, parse_request
 from tests.support.controller import Controller
 from tests.support.modbus_peers import TcpPeer
 from tests.support.ports import free_port
@@ -85,6 +87,12 @@ def test_what_isnt_understood_is_refused_and_the_talk_goes_on(door: Path, line: 
     _, refusal, after = say(door, line, b'{"v":1,"op":"snapshot"}\n')
     assert refusal["error"] == "NotAllowed"
     assert after["error"] == "TryLater"  # there is no run behind this door
+
+
+@given(st.one_of(st.binary(max_size=300), st.text(max_size=200).map(str.encode)))
+def test_no_line_is_more_than_a_request_or_a_refusal(line: bytes) -> None:
+    with suppress(ValueError):  # pydantic's ValidationError is one
+        parse_request(line)
 
 
 def test_a_line_without_end_ends_the_talk(door: Path) -> None:
