@@ -93,6 +93,7 @@ class OrderRunner:
             if self._clock_is_set():
                 for target in self._targets:
                     pause_s = min(pause_s, self._serve(target))
+                    self._progress.note()
             wishes = self._means.wishes()
             for target in self._targets:
                 self._menders[target.lock].follow(wishes.of(target.lock))
