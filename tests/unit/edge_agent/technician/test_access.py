@@ -21,6 +21,7 @@ from edge_agent.errors import (
     UnknownName,
     WrongController,
 )
+from edge_agent.spool_lock import SpoolLock
 from edge_agent.technician.access import FieldAccess, open_field
 from tests.support.broker import Broker
 from tests.support.controller import Controller
@@ -201,6 +202,22 @@ def test_a_door_that_a_killed_agent_left_is_no_door(stopped: Site) -> None:
         wait_until(lambda: log.read_text().count("the local door is open") == 2, 20, "the new door")
         with open_field(stopped.config) as field:
             assert field.via == "agent"
+
+
+def test_a_user_outside_the_group_is_told_how_to_get_in(
+    stopped: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, timeout_s: float) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("edge_agent.technician.by_agent.connect", refuse)
+    lock = SpoolLock(stopped.config.spool.path)
+    lock.acquire()  # as a running agent has it
+    try:
+        with pytest.raises(AgentOutOfReach, match="sudo adduser .* wastelock"), open_field(stopped.config):
+            pass
+    finally:
+        lock.release()
 
 
 def test_a_spool_directory_that_this_user_may_not_write_to_is_told_with_the_remedy(
