@@ -214,7 +214,7 @@ def test_a_user_outside_the_group_is_told_how_to_get_in(
     lock = SpoolLock(stopped.config.spool.path)
     lock.acquire()  # as a running agent has it
     try:
-        with pytest.raises(AgentOutOfReach, match="sudo adduser .* wastelock"), open_field(stopped.config):
+        with pytest.raises(AgentOutOfReach, match=r"sudo adduser .* wastelock"), open_field(stopped.config):
             pass
     finally:
         lock.release()
