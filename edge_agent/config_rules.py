@@ -215,7 +215,7 @@ def _check_spool_path(path: Path, problems: Problems) -> None:
         problems.add(
             "spool.path", f"{path.parent} isn't there", "a directory that exists", f"mkdir -p {path.parent}"
         )
-    elif not os.access(path.parent, os.W_OK | os.X_OK):
+    elif not os.access(path.parent, os.W_OK | os.X_OK) and not _is_read_only(path.parent):
         problems.add(
             "spool.path", f"{path.parent} can't be written", "a directory this user may write", "chown it"
         )
@@ -226,6 +226,11 @@ def _check_socket(path: Path, problems: Problems) -> None:
         problems.add(
             "local.socket", f"{path.parent} isn't there", "a directory that exists", f"mkdir -p {path.parent}"
         )
+
+
+def _is_read_only(directory: Path) -> bool:
+    """Whether nobody can write there now: the disk's fault, not the configuration's, and a restart may help."""
+    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
 
 
 def _check_mqtt(mqtt: MqttSettings, problems: Problems) -> None:
