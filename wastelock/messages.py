@@ -159,7 +159,7 @@ class MachineHealth(BaseModel):
     memory_available_bytes: int | None = None
     temperature_dc: Annotated[int | None, Field(description="processor, 0.1 °C")] = None
     undervoltage: Annotated[bool | None, Field(description="now")] = None
-    undervoltage_seen: Annotated[bool | None, Field(description="since the machine started")] = None
+    undervoltage_seen: Annotated[bool | None, Field(description="since the agent started")] = None
     disk_total_bytes: int | None = None
     disk_free_permille: int | None = None
     disk_read_only: Annotated[bool | None, Field(description="nothing can be written where the spool is")] = (
