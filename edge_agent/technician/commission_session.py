@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from edge_agent.clock import utc_now
 from edge_agent.config import AgentConfig
-from edge_agent.errors import NotReady
+from edge_agent.errors import JournalGone, NotReady
 from edge_agent.technician.access import open_field
 from edge_agent.technician.commissioning import Commissioning, Plan
 from edge_agent.technician.places import find_lock
@@ -62,6 +62,7 @@ class CommissionSession:
                 test = Commissioning(field.driver(name), plan, utc_now)
                 goes_on = test.begin(kept.opening if kept else None)
                 assert test.opening is not None
+                self._require_ready(test)
                 if kept is None or not goes_on:
                     began_at = utc_now()
                     kept = _Kept(
@@ -74,6 +75,8 @@ class CommissionSession:
                 kept_in.write_text(kept.model_dump_json(), encoding="utf-8")
                 self._tell_beginning(name, test, field.via)
                 protocol = self._test(test, kept, plan, dict(measured_ml), technician, remark)
+        except JournalGone as error:
+            raise NotReady(f"{error}: begin again with --anew") from error
         except KeyboardInterrupt:
             self._say(f"\ninterrupted: nothing was changed; the same command goes on from here ({kept_in})")
             raise typer.Exit(1) from None
@@ -91,9 +94,6 @@ class CommissionSession:
         technician: str | None,
         remark: str,
     ) -> Protocol:
-        if test.findings and not self._anyway:
-            wrong = "\n".join(f"- {say(finding, 'en')}" for finding in test.findings)
-            raise NotReady(f"the lock isn't ready to be tested (--anyway tests it all the same):\n{wrong}")
         self._say(
             f"Make {plan.pours_per_chamber} pours with each of the chambers {', '.join(map(str, test.chambers))}, with "
             "the service transponder or any other. What others pour meanwhile counts, too."
@@ -124,6 +124,11 @@ class CommissionSession:
             findings=tuple(test.findings),
             notes=tuple(test.notes),
         )
+
+    def _require_ready(self, test: Commissioning) -> None:
+        if test.findings and not self._anyway:
+            wrong = "\n".join(f"- {say(finding, 'en')}" for finding in test.findings)
+            raise NotReady(f"the lock isn't ready to be tested (--anyway tests it all the same):\n{wrong}")
 
     def _ask_for_volumes(self, test: Commissioning, measured_ml: dict[int, int]) -> None:
         for chamber in test.chambers:

@@ -197,14 +197,12 @@ class Commissioning:
     def _read_up_to(self, status: Status, seen: Callable[[Record], object]) -> int:
         assert self.opening is not None
         if status.epoch != self.opening.epoch:
-            raise JournalGone(
-                "the controller began a new journal in the middle of the test: begin with --anew"
-            )
+            raise JournalGone("the controller began a new journal in the middle of the test")
         position = self.records[-1].seq if self.records else self.opening.newest_seq
         came = 0
         for record in read_records(self._driver, position, status.newest_seq, self._sleep):
             if len(self.records) >= _RECORDS_MAX:
-                raise JournalGone(f"more than {_RECORDS_MAX} records came meanwhile: begin with --anew")
+                raise JournalGone(f"more than {_RECORDS_MAX} records came meanwhile")
             self.records.append(record)
             seen(record)
             came += 1

@@ -18,6 +18,8 @@ from wastelock.archive import Manifest
 from wastelock.protocol import Finding, Reading
 from wastelock.registers import State, lock_id
 
+_TRIES = 5
+
 
 class Decommissioning:
     """One lock's. `notes`: what is worth knowing of how it went."""
@@ -51,31 +53,36 @@ class Decommissioning:
 
     def drain(self) -> Reading:
         """Return the closing reading once everything up to it is on this disk. NotReady, BusError."""
-        _, _, reading = read_now(self._driver, self._now)
-        await_disk(self._spool, reading, self._waiting)
-        self._require_same(reading)
-        return reading
+        return self._settle(lambda _reading: None)
 
     def close(self, exports: Sequence[tuple[Path, Manifest]]) -> Reading:
         """Return the closing reading once everything up to it is safe elsewhere. NotReady, BusError."""
-        reading = self.drain()
-        exported = await_ledger(self._spool, reading.lock, exports, self._waiting)
+        exported: list[tuple[str, Path]] = []
+
+        def leave(reading: Reading) -> None:
+            exported[:] = await_ledger(self._spool, reading.lock, exports, self._waiting)
+
+        reading = self._settle(leave)
         for file in sorted({file for _, file in exported}):
             self._note("exported", lock=reading.lock, file=file.name)
         if not exported:
             self._note("received", lock=reading.lock, seq=reading.newest_seq)
-        self._require_same(reading)
         return reading
 
-    def _require_same(self, reading: Reading) -> None:
-        """Nothing may have come since the reading, or it isn't the closing one."""
-        status = self._driver.read_status()
-        if (status.epoch, status.newest_seq) != (reading.epoch, reading.newest_seq):
-            raise NotReady(
-                f"lock {reading.lock} has recorded something since (record {status.newest_seq}): begin again; where "
-                "its chambers were switched on again, take back what the cloud wants: `cloud-sink lock desire "
-                f"{reading.lock} enable_mask 0 --config FILE`"
-            )
+    def _settle(self, leave: Callable[[Reading], None]) -> Reading:
+        """Read, wait until all of it is on disk and has left; again, where something was recorded meanwhile."""
+        for _ in range(_TRIES):
+            _, _, reading = read_now(self._driver, self._now)
+            await_disk(self._spool, reading, self._waiting)
+            leave(reading)
+            status = self._driver.read_status()
+            if (status.epoch, status.newest_seq) == (reading.epoch, reading.newest_seq):
+                return reading  # else somebody held a transponder to it
+        raise NotReady(
+            f"lock {reading.lock} goes on recording (record {status.newest_seq}): begin again at a quieter time; where "
+            "its chambers were switched on again, take back what the cloud wants: `cloud-sink lock desire "
+            f"{reading.lock} enable_mask 0 --config FILE`"
+        )
 
     def _is_at_rest(self) -> bool:
         return self._driver.read_status().state in (State.LOCKED, State.OUT_OF_SERVICE, State.MAINTENANCE)

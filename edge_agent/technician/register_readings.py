@@ -93,7 +93,9 @@ def read_records(
             seq = record.seq + 1
         reads = 0 if seq > before else reads + 1
         if reads == _READS_MAX:
-            raise BrokenAnswer(f"record {seq} can't be read: its CRC never holds")
+            raise BrokenAnswer(
+                f"record {seq} can't be read, its CRC never holds: have the controller's memory checked"
+            )
         if reads:
             sleep(_PAUSE_S)
 

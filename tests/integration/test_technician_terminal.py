@@ -81,6 +81,24 @@ def test_a_controller_is_swapped_while_the_command_waits_for_it(site: Site) -> N
     assert "Nothing is known of lock 1f00a1 before the swap" in shown
 
 
+def test_the_spool_is_shown_and_carried_away(site: Site, tmp_path: Path) -> None:
+    site.installation.seal(1, 3)
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    shown = {
+        ("ls", "--unreceived"): "waits",
+        ("show", "2"): "(withheld)",
+        ("verify",): "3 signatures hold",
+        ("export", "--to", str(stick)): "read back and good",
+    }
+    for words, said in shown.items():
+        with site.edge_agent("spool", *words, columns=120) as terminal:
+            terminal.wait_for(said)
+            assert terminal.exit_code() == 0
+            assert terminal.settings == terminal.settings_before
+    assert len(list(stick.glob("*.wlpages"))) == 1
+
+
 def test_ctrl_c_leaves_a_lock_and_the_configuration_as_they_were(site: Site) -> None:
     before = site.installation.config.read_text()
     site.units[1].state = 3  # a pour is under way and doesn't end

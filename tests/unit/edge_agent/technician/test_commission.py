@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pypdfium2 import PdfDocument  # type: ignore[import-untyped]
 from typer.testing import CliRunner, Result
 
 from edge_agent.commands import app
@@ -152,6 +153,31 @@ def test_what_does_not_agree_fails_and_says_what_to_do(site: Site) -> None:
     text = next(site.out.glob("*.txt")).read_text()
     assert "NICHT BESTANDEN" in text
     assert "Nicht in Betrieb nehmen" in " ".join(text.split())
+
+
+def test_a_controller_that_loses_its_journal_in_the_middle_is_begun_with_anew(site: Site) -> None:
+    def lose() -> bool:
+        site.lock.begin_epoch(8)
+        return True
+
+    with site.pouring(1, after=lose):
+        result = site.commission()
+    assert result.exit_code == 1
+    assert "began a new journal in the middle of the test: begin again with --anew" in result.output
+    assert not list(site.out.glob("*.wlprotocol"))
+
+
+def test_the_paper_says_what_the_signed_file_says(site: Site) -> None:
+    with site.pouring(1, 1, 2, 2):
+        assert site.commission("--language", "de", "--technician", "Jörg Öchsle").exit_code == 0
+    protocol = site.protocol()
+    (file,) = site.out.glob("*.pdf")
+    document = PdfDocument(file)
+    text = "".join(page.get_textpage().get_text_range() for page in document)
+    document.close()
+    for said in (protocol.reference, "BESTANDEN", "Jörg Öchsle", "Zählerstände", "Müllschleuse", KEY.kid):
+        assert said in text
+        assert said in next(site.out.glob("*.txt")).read_text()
 
 
 def test_a_lock_that_is_not_ready_is_not_tested(site: Site) -> None:

@@ -1,5 +1,6 @@
 """`edge-agent decommission` and `replace`: what is taken out or swapped leaves no pour behind."""
 
+import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.commands import app
+from edge_agent.drivers.wlc_1 import Wlc1Driver
+from edge_agent.errors import NotReady
+from edge_agent.technician.custody_waiting import Waiting
+from edge_agent.technician.decommissioning import Decommissioning
 from tests.support.broker import Broker
 from tests.support.controller import Controller
+from tests.support.lock_rig import DirectRegisters, HandClock
 from tests.support.modbus_peers import TcpPeer
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -17,6 +23,8 @@ from tests.unit.edge_agent.gateway import KEY, TOPICS, make_spool, opened
 from tests.unit.edge_agent.installation import Installation
 from tests.unit.edge_agent.ledger import Ledger
 from wastelock.protocol import Protocol
+from wastelock.record import Kind
+from wastelock.registers import STATUS_ADDRESS
 from wastelock.signed_file import check_signature, read_file
 
 _ONE = '[{ serial = "1f00a1", bus = "street", unit = 1, poll_interval_s = 0.2 }]'
@@ -106,6 +114,46 @@ def test_without_a_network_an_export_counts(running: tuple[Site, Ledger], tmp_pa
     assert result.exit_code == 0, result.output
     assert [note.code for note in site.protocol().notes] == ["locked", "exported"]
     assert site.serials() == ["1f00a1", "1f00a2"]
+
+
+def test_a_lock_is_commissioned_while_the_agent_reads_and_confirms_it(running: tuple[Site, Ledger]) -> None:
+    site, _ = running
+
+    def pour() -> None:
+        wait_until(lambda: any(site.out.glob(".commissioning-*.json")), 20, "the test begins")
+        for chamber in (1, 2):
+            site.first.pour(chamber=chamber)
+
+    somebody = threading.Thread(target=pour)
+    somebody.start()
+    result = site.run("commission", "1f00a1", "--pours", "1", "--no-ask")
+    somebody.join()
+    assert result.exit_code == 0, result.output
+    assert "through the running agent" in result.output
+    assert [(check.moved, check.pours) for check in site.protocol().registers] == [(1, 1), (1, 1)]
+    wait_until(lambda: site.first.confirmed == 4, 10, "the agent confirms, and nobody else")
+
+
+def test_what_somebody_does_at_a_locked_lock_is_drained_as_well(tmp_path: Path) -> None:
+    clock, controller, spool = HandClock(), Controller(), tmp_path / "spool.db"
+    controller.wall = clock.unix_s
+    controller.pour()
+    seal(spool, controller)
+    registers = DirectRegisters(controller, clock)
+    comes_at = iter([False, True])  # between the reading and the look whether anything came since
+
+    def before_read(address: int, _count: int) -> None:
+        if address == STATUS_ADDRESS and next(comes_at, False):
+            controller.add(kind=Kind.ACCESS_DENIED, result=1, uid=1)
+            seal(spool, controller)
+
+    registers.before_read = before_read
+    driver = Wlc1Driver(registers, controller.serial, clock.monotonic, clock.sleep)
+    work = Decommissioning(driver, spool, clock.utc, Waiting(0.0, clock.monotonic, clock.sleep))
+    assert work.drain().newest_seq == 2
+    comes_at = iter([False, True] * 5)
+    with pytest.raises(NotReady, match="goes on recording"):
+        work.drain()
 
 
 def test_records_that_are_only_in_the_controller_keep_it_in_service(site: Site) -> None:
