@@ -22,7 +22,7 @@ def begin(rig: OrderRig, action: str) -> Command:
 def carry_on_after_a_cut(path: Path, action: str, cut_at: int) -> bool:
     """Cut the power at that instant, then let the gateway go on; False if all had been done before it came."""
     rig, was_cut = OrderRig(path), False
-    with rig.running(instants := Instants()):
+    with rig.running_quickly(instants := Instants()):
         command = begin(rig, action)
         instants.cut_at = instants.passed + cut_at
         try:
@@ -30,7 +30,7 @@ def carry_on_after_a_cut(path: Path, action: str, cut_at: int) -> bool:
             rig.work(3)
         except PowerCut:
             was_cut = True
-    with rig.running():
+    with rig.running_quickly():
         rig.clock.seconds += 5
         rig.send(command.model_copy(update={"attempt": 2}))  # the cloud asks until it knows
         rig.work(5)
@@ -61,7 +61,7 @@ def test_after_a_cut_a_command_that_somebody_elses_followed_is_told_as_unknown_a
     tmp_path: Path,
 ) -> None:
     rig = OrderRig(tmp_path / "spool.db")
-    with rig.running(instants := Instants()):
+    with rig.running_quickly(instants := Instants()):
         rig.registers.after_write = lambda _address: cut()  # it has arrived, nobody knows
 
         def cut() -> None:
@@ -71,7 +71,7 @@ def test_after_a_cut_a_command_that_somebody_elses_followed_is_told_as_unknown_a
         with pytest.raises(PowerCut):
             rig.work(3)
     rig.controller.last_command = (4711, 0)  # a technician's
-    with rig.running(instants):
+    with rig.running_quickly(instants):
         rig.work(3)
     told = rig.line.told("followed")[-1]
     assert told.outcome == "failed" and "has had another command since" in str(told.reason)
@@ -83,7 +83,7 @@ def test_a_command_whose_time_runs_out_while_the_gateway_is_dark_is_looked_for_a
 ) -> None:
     def ends_as(cut_at: int) -> tuple[str, int]:
         rig = OrderRig(tmp_path / f"{cut_at}.db")
-        with rig.running(instants := Instants()):
+        with rig.running_quickly(instants := Instants()):
             command = rig.command("late", "self_test", ttl_s=60)
             instants.cut_at = instants.passed + cut_at
             try:
@@ -91,7 +91,7 @@ def test_a_command_whose_time_runs_out_while_the_gateway_is_dark_is_looked_for_a
                 rig.work(3)
             except PowerCut:
                 pass
-        with rig.running():
+        with rig.running_quickly():
             rig.clock.seconds += 3600
             rig.work(3)
         return rig.line.words("late")[-1] if rig.line.words("late") else "never came", len(
