@@ -130,7 +130,8 @@ class BusLook:
         """Of most failures the counts tell."""
         if isinstance(error, Refused):
             heard.answers += 1
-            heard.codes.add(error.code)
+            if error.code != wlc.ExceptionCode.BUSY:  # it says who it is another time
+                heard.codes.add(error.code)
         elif isinstance(error, NoAnswer):
             heard.by_server = heard.by_server or SAID_BY_SERVER in str(error)
 

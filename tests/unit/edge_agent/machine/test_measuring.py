@@ -158,6 +158,18 @@ def test_this_machine_is_measured_too(tmp_path: Path) -> None:
     assert mount is not None and not mount.is_read_only
 
 
+def test_the_service_may_see_what_is_measured() -> None:
+    unit = (Path(__file__).parents[4] / "systemd" / "wastelock-edge-agent.service").read_text()
+    hidden = (
+        "ProcSubset=pid",
+        "PrivateMounts=no",
+        "InaccessiblePaths",
+        "TemporaryFileSystem",
+        "RootDirectory",
+    )
+    assert [line for line in unit.splitlines() if line.startswith(hidden)] == []
+
+
 _ON_A_MOUNT = """
 import json, sys
 from pathlib import Path
