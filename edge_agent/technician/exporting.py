@@ -38,6 +38,7 @@ from wastelock.topics import GatewayTopics
 MIB = 1024 * 1024
 PART_BYTES = 64 * MIB
 _PAGES_AT_ONCE = 500
+_PASSING = ".part"
 _LAST_LINES_BYTES = 2 * MAX_PAGE_BYTES + 4 * MIB  # a page more, and the manifest
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -148,7 +149,9 @@ class Export:
             return None
 
     def _earlier(self) -> Iterator[Manifest]:
-        """Yield what whole files of this gateway in the directory hold already."""
+        """Yield what whole files of this gateway in the directory hold already; what was cut off half-way goes."""
+        for leftover in self._target.glob(f".{self._sealer.topics.site}_*{ARCHIVE_SUFFIX}{_PASSING}"):
+            leftover.unlink(missing_ok=True)
         for file in sorted(self._target.glob(f"*{ARCHIVE_SUFFIX}")):
             try:
                 yield self._check(file)
@@ -220,7 +223,7 @@ class Export:
 @contextmanager
 def _part(final: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """A file that gets its name only once it is whole; else it leaves nothing."""
-    temporary = final.with_name(f".{final.name}.part")
+    temporary = final.with_name(f".{final.name}{_PASSING}")
     try:
         try:
             with temporary.open("wb") as file:

@@ -17,9 +17,11 @@ from cloud_sink.orders.signing_key import make_signing_key, public_text
 from cloud_sink.reading import LedgerReader
 from edge_agent.commands import app as agent_app
 from edge_agent.spool_reader import SpoolReader
+from tests.support.controller import Controller
+from tests.support.modbus_peers import TcpPeer
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
-from tests.unit.edge_agent.gateway import KEY, TOPICS, all_pages, make_spool, opened, visit
+from tests.unit.edge_agent.gateway import KEY, TOPICS, all_pages, keep_all, make_spool, opened, visit
 from tests.unit.edge_agent.installation import Installation
 from tests.unit.edge_agent.running_gateway import Gateway
 from wastelock.page import SigningKey, to_base64url
@@ -32,7 +34,8 @@ class Estate:
     def __init__(self, directory: Path, order_key: SigningKey) -> None:
         self.key = order_key
         keys = f'orders = {{ keys = ["{public_text(order_key)}"] }}'
-        self.gateway = Installation(directory, free_port(), more=keys)
+        self.bus_port = free_port()
+        self.gateway = Installation(directory, free_port(), self.bus_port, more=keys)
         self.stick = directory / "stick"
         self.stick.mkdir()
         self.ledger = f"sqlite:///{directory / 'ledger.sqlite'}"
@@ -170,6 +173,29 @@ def test_an_old_cards_spool_is_taken_over_even_where_it_is_damaged(estate: Estat
         wait_until(lambda: estate.waiting() == 19, 10, "what is whole in it")
         wait_until(lambda: not list(tmp_path.glob("spool.db.brought-*")), 10, "the copy to be gone")
     assert card.exists()
+
+
+def test_a_protocol_and_the_pages_of_its_pours_agree_in_the_ledger(estate: Estate) -> None:
+    lock = Controller()
+    for chamber in (1, 2):
+        lock.pour(chamber=chamber)
+    words = ["commission", "1f00a1", "--no-ask", "--pours", "1", "--out", str(estate.stick), "--wait", "0.01"]
+    with TcpPeer({1: lock}, estate.bus_port):
+        command = [*words, "--config", str(estate.gateway.config)]
+        assert CliRunner().invoke(agent_app, command).exit_code == 1, "nobody pours"
+        for chamber in (1, 2):
+            lock.pour(chamber=chamber)
+        opening = CliRunner().invoke(agent_app, [*command, "--anyway"])
+    assert "NOT passed" in opening.output, "the pours came before the opening reading"
+    keep_all(estate.gateway.spool, lock)
+    assert estate.agent("export", "--to", str(estate.stick)).exit_code == 0
+    taken = estate.cloud(str(estate.stick), "--json")
+    assert taken.exit_code == 0, taken.output
+    archive, *protocols = json.loads(taken.stdout)
+    assert archive["new"] == 1
+    assert [(each["passed"], each["agreeing"], each["differing"]) for each in protocols] == [
+        (False, 4, [])
+    ] * 2
 
 
 def test_what_is_here_already_or_somebody_elses_is_not_taken(estate: Estate, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from edge_agent.custody import JournalRecord, Visit
 from edge_agent.spool import Spool, SpoolLimits
 from edge_agent.spool_pages import Sealer
 from edge_agent.spool_reader import JournalView, SpoolReader, StoredPage
+from tests.support.controller import Controller
 from wastelock.messages import Receipt
 from wastelock.page import SigningKey, page_hash, parse_page
 from wastelock.record import Kind, Record, encode_record
@@ -80,6 +81,15 @@ def make_spool(
     return Spool(
         path, limits, Sealer(TOPICS, KEY), clock.now, lambda: "ntp", on_sealed=on_sealed, alarms=alarms
     )
+
+
+def keep_all(path: Path, controller: Controller) -> None:
+    """Have all that a controller's ring holds in a spool, as one visit more."""
+    records = [
+        JournalRecord(seq, controller.raw(seq)) for seq in range(controller.oldest, controller.newest + 1)
+    ]
+    with opened(make_spool(path)) as spool:
+        spool.seal(Visit(f"{controller.serial:06x}", "wlc-1", controller.epoch, records, START, 0))
 
 
 @contextmanager

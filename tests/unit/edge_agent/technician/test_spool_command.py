@@ -171,10 +171,13 @@ def test_the_same_export_again_writes_only_what_is_new(gateway: Installation, tm
     assert told(gateway, "export", "--to", str(stick))["pages"] == 2
     for file in stick.iterdir():
         checked(file)
-    first = min(stick.iterdir())
+    half = stick / ".site-1_gw-0001_20261122T090000_01.wlpages.part"
+    half.write_bytes(b"the stick was pulled out here")
+    first = min(stick.glob("*.wlpages"))
     first.write_bytes(first.read_bytes().replace(b'"kid"', b'"kiD"', 1))
     mended = told(gateway, "export", "--to", str(stick))
     assert (mended["pages"], mended["spoilt"]) == (3, [str(first)])
+    assert not half.exists()
 
 
 def test_an_export_that_was_interrupted_goes_on_where_it_was(gateway: Installation, tmp_path: Path) -> None:

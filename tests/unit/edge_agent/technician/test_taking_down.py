@@ -19,7 +19,7 @@ from tests.support.lock_rig import DirectRegisters, HandClock
 from tests.support.modbus_peers import TcpPeer
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
-from tests.unit.edge_agent.gateway import KEY, TOPICS, make_spool, opened
+from tests.unit.edge_agent.gateway import KEY, TOPICS, keep_all
 from tests.unit.edge_agent.installation import Installation
 from tests.unit.edge_agent.ledger import Ledger
 from wastelock.protocol import Protocol
@@ -138,14 +138,14 @@ def test_what_somebody_does_at_a_locked_lock_is_drained_as_well(tmp_path: Path) 
     clock, controller, spool = HandClock(), Controller(), tmp_path / "spool.db"
     controller.wall = clock.unix_s
     controller.pour()
-    seal(spool, controller)
+    keep_all(spool, controller)
     registers = DirectRegisters(controller, clock)
     comes_at = iter([False, True])  # between the reading and the look whether anything came since
 
     def before_read(address: int, _count: int) -> None:
         if address == STATUS_ADDRESS and next(comes_at, False):
             controller.add(kind=Kind.ACCESS_DENIED, result=1, uid=1)
-            seal(spool, controller)
+            keep_all(spool, controller)
 
     registers.before_read = before_read
     driver = Wlc1Driver(registers, controller.serial, clock.monotonic, clock.sleep)
@@ -226,7 +226,7 @@ def test_a_new_gateway_finds_every_pour_since_the_old_one(site: Site, tmp_path: 
     old.parent.mkdir()
     for _ in range(3):
         site.first.pour()
-    seal(old, site.first)
+    keep_all(old, site.first)
     site.first.confirmed = 3
     site.first.pour(chamber=2)
     site.second.pour()
@@ -248,7 +248,7 @@ def test_a_new_gateway_finds_every_pour_since_the_old_one(site: Site, tmp_path: 
 def test_a_new_gateway_tells_what_does_not_fit(site: Site, tmp_path: Path) -> None:
     site.first.pour()
     old = tmp_path / "old.db"
-    seal(old, site.first)
+    keep_all(old, site.first)
     site.first.registers[0] += 3
     site.first.pour()
     del site.units[2]
@@ -268,13 +268,3 @@ def test_without_anything_of_the_old_gateway_what_was_confirmed_counts(site: Sit
         ("1f00a1", "confirmed", 3)
     ]
     assert [(check.opening, check.closing, check.pours) for check in protocol.registers] == [(3, 4, 1)]
-
-
-def seal(path: Path, controller: Controller) -> None:
-    """Have all that a controller knows in a spool."""
-    from edge_agent.custody import JournalRecord, Visit
-    from tests.unit.edge_agent.gateway import START
-
-    records = [JournalRecord(seq, controller.raw(seq)) for seq in range(1, controller.newest + 1)]
-    with opened(make_spool(path)) as spool:
-        spool.seal(Visit(f"{controller.serial:06x}", "wlc-1", controller.epoch, records, START, 0))
