@@ -10,6 +10,7 @@ One thread each: every poller, the spool's writer, forwarder, uplink, reporter, 
 is full at the start), the agent does so by itself, in this process.
 """
 
+import gc
 import os
 import signal
 import threading
@@ -272,6 +273,8 @@ def _run_again_and_again(config: AgentConfig, stop: threading.Event, alarms: Ala
             tell("WATCHDOG=1")  # who tries again in good order isn't stuck: a restart would change nothing
             stop.wait(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+        # What a run leaves behind refers to itself in circles: its sockets are closed now, not at some later time.
+        gc.collect()
 
 
 def _start_monitoring(config: AgentConfig, stop: threading.Event, alarms: Alarms) -> Show:
