@@ -3,6 +3,8 @@
 import json
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,9 +52,8 @@ def doctor(
     from edge_agent.technician.doctor.examination import Examination, Options, longest_s
     from edge_agent.technician.doctor.findings import has_trouble
 
-    with exit_codes():
-        loaded, stop = load_config(config, check_files=False), _stop_on_interrupt()
-        options = Options(seconds, borrow)
+    with exit_codes(), _stopped_by_interrupt() as stop:
+        loaded, options = load_config(config, check_files=False), Options(seconds, borrow)
         with said_on_stderr(f"at most {longest_s(loaded, options):.0f} s") as tell:
             report = Examination(loaded, options, tell, stop).run()
     if as_json:
@@ -62,16 +63,20 @@ def doctor(
     raise typer.Exit(int(has_trouble(report.findings)))
 
 
-def _stop_on_interrupt() -> threading.Event:
-    """Ctrl-C ends it with what is known by then; a second one ends it at once."""
+@contextmanager
+def _stopped_by_interrupt() -> Iterator[threading.Event]:
+    """Within it Ctrl-C ends the examination with what is known by then; a second one ends it at once."""
     stop = threading.Event()
 
     def end(_number: int, _frame: object) -> None:
         stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    signal.signal(signal.SIGINT, end)
-    return stop
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _MARKS = {"trouble": ("✗", "red"), "notice": ("!", "yellow"), "good": ("✓", "green")}

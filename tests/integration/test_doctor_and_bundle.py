@@ -1,7 +1,6 @@
 """`edge-agent doctor` and `bundle` as programs: agent running, stopped, no broker; and nothing private gets out."""
 
 import json
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -10,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from edge_agent.commands import app
+from edge_agent.technician.bundle import contents
+from edge_agent.technician.doctor import bus_looking
 from tests.support.broker import Broker
 from tests.support.controller import Controller
 from tests.support.modbus_peers import PtyPeer
@@ -35,16 +36,8 @@ class Site:
     broker_port: int
     peer: PtyPeer
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "edge_agent.cli",
-            *arguments,
-            "--config",
-            str(self.installation.config),
-        ]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(app, [*arguments, "--config", str(self.installation.config)])
 
     @property
     def starts(self) -> int:
@@ -52,10 +45,18 @@ class Site:
         log = self.installation.log
         return log.read_text().count('"agent runs"') if log.exists() else 0
 
-    def doctor(self, *options: str) -> tuple[int, dict[str, Any]]:
-        done = self.run("doctor", "--json", "--seconds", "1", *options)
+    def doctor(self) -> tuple[int, dict[str, Any]]:
+        done = self.run("doctor", "--json", "--seconds", "1")
         assert done.stdout, done.stderr
-        return done.returncode, json.loads(done.stdout)
+        return done.exit_code, json.loads(done.stdout)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peers on this machine answer at once or never."""
+    monkeypatch.setattr(bus_looking, "_LONG_TIMEOUT_MS", 400)
+    monkeypatch.setattr(bus_looking, "_SETTINGS", ((9_600, "N"),))
+    monkeypatch.setattr(contents, "_DOCTOR_S", 1.0)
 
 
 def installation(directory: Path, broker_port: int) -> Installation:
@@ -182,7 +183,7 @@ def test_a_bundle_has_everything_but_transponders_and_secrets(site: Site) -> Non
     log, out = site.directory / "planted.log", site.directory / "bundle.tar.gz"
     log.write_text(planted(UIDS))
     done = site.run("bundle", "--json", "--out", str(out), "--log", str(log))
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["bytes"] == out.stat().st_size < 200_000
     assert out.stat().st_mode & 0o077 == 0

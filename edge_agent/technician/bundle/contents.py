@@ -27,6 +27,7 @@ from edge_agent.technician.doctor.gateway_looking import UNIT, measure_machine
 _PIECE_BYTES_MAX = 4 << 20
 _LOG_LINES = 5_000
 _COMMAND_S = 20.0
+_DOCTOR_S = 5.0  # for each bus
 # Of a journal's lines only these fields: systemd adds much that tells nothing of this program.
 _FIELDS = ("__REALTIME_TIMESTAMP", "PRIORITY", "SYSLOG_IDENTIFIER", "_PID", "MESSAGE")
 _ALARM_EVENTS = ("alarm", "alarm is over")
@@ -135,7 +136,7 @@ class Contents:
             return access.snapshot().model_dump_json(indent=1, exclude_none=True)
 
     def _doctor(self, tell: Callable[[str], None]) -> str:
-        options = Options(seconds=5.0, may_borrow=False)
+        options = Options(_DOCTOR_S, may_borrow=False)
         report = Examination(self._config, options, tell, Event(), self._sources).run()
         return _json(report.to_json())
 

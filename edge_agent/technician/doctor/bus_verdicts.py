@@ -95,8 +95,8 @@ def _cant_open(bus: BusFigures, area: str, why: str) -> Finding:
         )  # fmt: skip
     if os.strerror(errno.EACCES) in why:
         return trouble(
-            area, "adapter_forbidden", f"{device} may not be opened by this user", why,
-            "put the user into the group dialout: adduser NAME dialout",
+            area, "adapter_forbidden", f"{device} may not be opened", why,
+            "put the agent's user (or yours) into the group dialout: adduser wastelock dialout",
         )  # fmt: skip
     if os.strerror(errno.EBUSY) in why or "exclusively lock" in why:
         return trouble(
