@@ -57,14 +57,14 @@ def test_a_lost_transponder_is_refused_within_a_minute_and_the_others_pour_on(
         wait_until(lambda: list_in_force(orders), 60, chain.story)
         orders.close()
         assert try_to_pour(chain.control, LOST) == "authorised"
-        with others_pouring(chain) as refused:
+        with others_pouring(chain) as answers:
             done = run_program(
                 [*program("billing-aggregator"), "transponder", "block", pseudonyms[LOST], "--actor", "c.lerk",
                  "--reason", "lost, by phone", "--config", str(chain.layout.billing_config)]
             )  # fmt: skip
             assert pseudonyms[LOST] in done.decode()
             wait_until(lambda: try_to_pour(chain.control, LOST) == "blocked", REFUSED_WITHIN_S, chain.story)
-        assert refused == [], "somebody else was refused, or had to wait"
+        assert set(answers) == {"authorised"} and len(answers) >= 2 * len(OTHERS), "somebody else was refused"
         portal.check()
     send_everybody_home(chain)
     assert_ledger_is_truth(chain, at_least=20)
@@ -81,21 +81,19 @@ def try_to_pour(control: Control, uid: str) -> str:
 
 @contextmanager
 def others_pouring(chain: Chain) -> Iterator[list[str]]:
-    """All others come, one after the other, all the time; yields what the lock answered if it didn't let one in."""
-    stop, refused = threading.Event(), list[str]()
+    """All others come, one after the other, all the time; yields what the lock answers them."""
+    stop, answers = threading.Event(), list[str]()
 
     def come() -> None:
         while not stop.is_set():
             for uid in OTHERS:
-                answer = try_to_pour(chain.control, uid)
-                if answer != "authorised":
-                    refused.append(answer)
+                answers.append(try_to_pour(chain.control, uid))
             stop.wait(0.05)
 
     thread = threading.Thread(target=come)
     thread.start()
     try:
-        yield refused
+        yield answers
     finally:
         stop.set()
         thread.join(30)
