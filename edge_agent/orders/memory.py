@@ -27,9 +27,9 @@ TOLD = "DELETE FROM outcome WHERE id = ?"
 COUNT = "SELECT count(*) FROM command"
 OLD = """
 SELECT id, expires_at FROM command WHERE expires_at < ? AND state NOT IN ('accepted', 'started')
-    ORDER BY expires_at LIMIT ?
+    AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.command = command.id) ORDER BY expires_at LIMIT ?
 """
-FORGET = ("DELETE FROM command WHERE id = ?", "DELETE FROM outcome WHERE command = ?")
+FORGET = "DELETE FROM command WHERE id = ?"
 MARK = "SELECT value FROM counter WHERE name = ?"
 SET_MARK_ONCE = "INSERT OR IGNORE INTO counter (name, value) VALUES (?, ?)"
 RAISE_MARK = """
@@ -176,14 +176,13 @@ def note_told(connection: sqlite3.Connection, outcomes: list[int]) -> None:
 
 
 def forget_old(connection: sqlite3.Connection, now_ms: int) -> int:
-    """Forget some of what expired long ago; return how many. Nothing that might still be carried out."""
+    """Forget some of what expired long ago; return how many. Nothing that may still be carried out, or isn't told."""
     (count,) = connection.execute(COUNT).fetchone()
     kept_ms = LEAST_KEPT_MS if count >= MOST_REMEMBERED else KEPT_MS
     old = connection.execute(OLD, (now_ms - kept_ms, _FORGET_AT_ONCE)).fetchall()
     for command, expires_at in old:
         connection.execute(RAISE_MARK, (_FORGOTTEN_UNTIL, expires_at))
-        for statement in FORGET:
-            connection.execute(statement, (command,))
+        connection.execute(FORGET, (command,))
     return len(old)
 
 

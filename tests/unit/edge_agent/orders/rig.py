@@ -13,6 +13,7 @@ from edge_agent.drivers.wlc_1 import Wlc1Driver
 from edge_agent.orders.actions import Means
 from edge_agent.orders.book import OrderBook, Store
 from edge_agent.orders.intake import OrderIntake
+from edge_agent.orders.memory import Order
 from edge_agent.orders.order_alarms import OrderAlarms
 from edge_agent.orders.results import ResultSender
 from edge_agent.orders.runner import OrderRunner
@@ -106,6 +107,19 @@ class PlayedLine:
         return [outcome.outcome for outcome in self.told(number)]
 
 
+class WatchedBook(OrderBook):
+    """Notes which order goes by which token."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime], started: dict[int, str]) -> None:
+        super().__init__(store, now)
+        self._started = started
+
+    def start(self, order: Order, token: int | None = None, token_before: int | None = None) -> Order:
+        if token is not None:
+            self._started[token] = order.id
+        return super().start(order, token, token_before)
+
+
 class OrderRig:
     """Context manager `on(directory)`. `restart` is a new agent on the same spool; the lock and the line stay."""
 
@@ -118,6 +132,8 @@ class OrderRig:
         self.alarms = Alarms()
         self.clock_is_set = True
         self.locks: tuple[str, ...] = (LOCK,)
+        self.off_by_s = 0.0
+        self.started: dict[int, str] = {}  # which order the controller knows by which token
         self.waited: list[float] = []
 
     @contextmanager
@@ -146,7 +162,7 @@ class OrderRig:
         self.registers.before_read = lambda _address, _count: instants.pass_one()
         self.registers.before_write = lambda _address, _words: instants.pass_one()
         self.registers.after_write = lambda _address: instants.pass_one()
-        self.book = OrderBook(store, self.clock.utc)
+        self.book = WatchedBook(store, self.utc, self.started)
         self.order_alarms = OrderAlarms(self.alarms, self.clock.monotonic)
         self.trust = OrderTrust([PUBLIC_ORDER_KEY], None)
         self.intake = OrderIntake(
@@ -156,7 +172,7 @@ class OrderRig:
             self.book, self.line, Sealer(TOPICS, KEY), self.order_alarms, self.clock.monotonic
         )
         self.means = Means(
-            self.book, lambda: self.intake.wishes, self.clock.utc, self.clock.monotonic, self.clock.sleep
+            self.book, lambda: self.intake.wishes, self.utc, self.clock.monotonic, self.clock.sleep
         )
         driver = Wlc1Driver(self.registers, self.controller.serial, self.clock.monotonic, self.clock.sleep)
         self.hastened = 0
@@ -166,6 +182,10 @@ class OrderRig:
         self.intake.load()
         if self.clock_is_set:
             self.book.begin()
+
+    def utc(self) -> datetime:
+        """Return what the gateway takes for the time; the cloud's clock is right."""
+        return self.clock.utc() + timedelta(seconds=self.off_by_s)
 
     def make_runner(self, target: Target, progress: Progress) -> OrderRunner:
         return OrderRunner(
