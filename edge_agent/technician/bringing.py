@@ -19,12 +19,12 @@ from typing import BinaryIO
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from edge_agent.config import AgentConfig
-from edge_agent.errors import NotReady, NotTaken
+from edge_agent.errors import NotReady, NotTaken, SpoolCorrupt, SpoolUnavailable
 from edge_agent.identity import IdentityStore
 from edge_agent.orders.trust import OrderTrust
 from edge_agent.receipt_drop import ReceiptDrop, own_like
 from edge_agent.spool_opening import brought_path
-from edge_agent.spool_reader import SpoolReader, open_for_reading
+from edge_agent.spool_reader import JournalView, SpoolReader, open_for_reading
 from edge_agent.spool_receipts import Verdict, judge_receipt
 from edge_agent.spool_room import DATABASE_ERRORS, named_error
 from edge_agent.spool_schema import connect, migrate
@@ -36,6 +36,7 @@ from wastelock.topics import GatewayTopics
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 _FREE_BYTES = 16 * 1024 * 1024
+_TO_THE_CLOUD = "`edge-agent spool export --spool FILE --to DIR`, and import that in the cloud"
 _INSERT_JOURNAL = """
 INSERT INTO journal (uuid, gateway, site, state, reason, began_at) VALUES (?, ?, ?, 'retired', 'brought along', 0)
     RETURNING id
@@ -89,10 +90,14 @@ class Bringing:
         manifest = check_own_archive(file, key, another_key=another_key)
         if (manifest.site, manifest.gateway) != (self._topics.site, self._topics.gateway):
             raise NotTaken(f"{file}: is of gateway {manifest.gateway}, site {manifest.site}, not of this one")
-        in_use = self._journal_in_use()
-        taken = [each.journal for each in manifest.journals if each.journal != in_use]
+        own = self._own_journals()
+        in_use = {uuid for uuid, view in own.items() if view.state != "retired"}
+        taken = [each.journal for each in manifest.journals if each.journal not in in_use]
         if not taken:
-            raise NotTaken(f"{file}: holds only pages of the journal in use here: they are here already")
+            raise NotTaken(
+                f"{file}: holds only pages of a journal that is in use here: they are here already; what isn't goes to "
+                "the cloud from this file: cloud-sink import"
+            )
         self._need_room(file)
 
         def make() -> None:
@@ -117,6 +122,7 @@ class Bringing:
         if file.resolve() == self._spool.resolve():
             raise NotTaken(f"{file}: is the spool in use")
         self._need_room(file)
+        left = self._left_to_the_cloud(file)
 
         def copy() -> None:
             target = brought_path(self._spool, self._now())
@@ -132,9 +138,8 @@ class Bringing:
                 passing.unlink(missing_ok=True)
 
         self._lay(copy)
-        return Brought(
-            "spool", (f"what gateway {self._topics.gateway} sealed in it goes to the ledger from here",)
-        )
+        taken = f"what gateway {self._topics.gateway} sealed in it goes to the ledger from here"
+        return Brought("spool", (taken, *left))
 
     def _order_keys(self) -> dict[str, Ed25519PublicKey]:
         identity = self._config.identity
@@ -145,6 +150,7 @@ class Bringing:
         """Return what each receipt will do here."""
         if not self._spool.exists():
             raise NotReady(f"{self._spool} isn't there yet: let the agent run once, then bring the receipts")
+        known = {view.uuid: view.committed_through for view in self._own_journals().values()}
         notes = []
         with closing(open_for_reading(self._spool)) as connection:
             for receipt in receipts.receipts:
@@ -152,22 +158,38 @@ class Bringing:
                     judgement = judge_receipt(connection, receipt)
                 except DATABASE_ERRORS as error:
                     raise named_error(error, self._spool) from error
-                through = (
-                    f"journal {receipt.journal}: the ledger has all up to page {receipt.committed_through}"
-                )
-                told = (
-                    ""
-                    if judgement.verdict is Verdict.ACCEPTED
-                    else f"; {judgement.verdict.value}: {judgement.why}"
-                )
-                notes.append(through + told)
+                told = f"journal {receipt.journal}: the ledger has all up to page {receipt.committed_through}"
+                if receipt.committed_through < known.get(receipt.journal, 0):
+                    told += f"; up to page {known[receipt.journal]} is known already: it changes nothing"
+                elif judgement.verdict is not Verdict.ACCEPTED:
+                    told += f"; {judgement.verdict.value}: {judgement.why}"
+                notes.append(told)
         return tuple(notes)
 
-    def _journal_in_use(self) -> str | None:
+    def _left_to_the_cloud(self, file: Path) -> tuple[str, ...]:
+        """Return what of another card's spool isn't taken over here; NotTaken where that is all of it."""
+        try:
+            with closing(SpoolReader(file)) as reader:
+                views = reader.journals()
+        except (SpoolCorrupt, SpoolUnavailable):
+            return ()  # it is damaged: each page that is whole will say whose it is
+        if views and all(view.gateway != self._topics.gateway for view in views):
+            raise NotTaken(
+                f"{file}: is the spool of gateway {views[0].gateway}, not of this one: {_TO_THE_CLOUD}"
+            )
+        own = self._own_journals()
+        here = [view.uuid for view in views if view.uuid in own and own[view.uuid].state != "retired"]
+        if views and len(here) == len(views):
+            raise NotTaken(f"{file}: its journals are in use here, too, a copy of this card: {_TO_THE_CLOUD}")
+        return tuple(
+            f"journal {uuid} is in use here, too, and isn't taken over: {_TO_THE_CLOUD}" for uuid in here
+        )
+
+    def _own_journals(self) -> dict[str, JournalView]:
         if not self._spool.exists():
-            return None
+            return {}
         with closing(SpoolReader(self._spool)) as reader:
-            return next((view.uuid for view in reader.journals() if view.state == "active"), None)
+            return {view.uuid: view for view in reader.journals()}
 
     def _need_room(self, file: Path) -> None:
         try:

@@ -106,6 +106,24 @@ def test_a_running_agent_takes_receipts_up_at_once(estate: Estate) -> None:
         assert len(all_pages(estate.gateway.spool)) == 3, "kept for a while"
 
 
+def test_receipts_that_come_late_on_their_stick_take_nothing_back(estate: Estate) -> None:
+    with Gateway(estate.gateway.spool, free_port(), keep_days=0).running() as gateway:
+        late: list[Path] = []
+        for first in (1, 4):
+            gateway.seal(first, first + 2)
+            assert estate.agent("export", "--to", str(estate.stick)).exit_code == 0
+            newest = max(estate.stick.glob("*.wlpages"), key=lambda file: file.stat().st_mtime_ns)
+            assert estate.cloud(str(newest)).exit_code == 0
+            late.insert(0, newest.with_suffix(".wlreceipts"))
+        for receipts, says in zip(late, ("up to page 6", "it changes nothing"), strict=True):
+            brought = estate.agent("import", str(receipts))
+            assert says in brought.output
+            wait_until(lambda: not all_pages(estate.gateway.spool), 10, "the pages to be pruned")
+            wait_until(lambda: not list(estate.stick.parent.glob("*receipts-*")), 10, "the receipts taken")
+        assert gateway.alarms.texts() == ()
+        assert list(estate.journals().values()) == ["active"]
+
+
 def test_receipts_that_the_cloud_has_not_signed_for_this_gateway_are_not_believed(carried: Estate) -> None:
     file = carried.receipts()
     true = read_file(file.read_bytes(), "receipts")
@@ -173,6 +191,18 @@ def test_an_old_cards_spool_is_taken_over_even_where_it_is_damaged(estate: Estat
         wait_until(lambda: estate.waiting() == 19, 10, "what is whole in it")
         wait_until(lambda: not list(tmp_path.glob("spool.db.brought-*")), 10, "the copy to be gone")
     assert card.exists()
+
+
+def test_a_copy_of_this_very_card_goes_to_the_cloud_instead(estate: Estate, tmp_path: Path) -> None:
+    estate.gateway.seal(1, 3)
+    copy = tmp_path / "copy.db"
+    shutil.copy(estate.gateway.spool, copy)
+    refused = estate.agent("import", str(copy))
+    assert refused.exit_code == 1
+    assert "a copy of this card: `edge-agent spool export --spool FILE --to DIR`" in refused.output
+    exported = estate.agent("export", "--spool", str(copy), "--to", str(estate.stick))
+    assert exported.exit_code == 0, exported.output
+    assert "3 pages, 3 new" in estate.cloud(str(estate.stick)).output
 
 
 def test_a_protocol_and_the_pages_of_its_pours_agree_in_the_ledger(estate: Estate) -> None:
