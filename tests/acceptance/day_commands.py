@@ -9,6 +9,7 @@ from cloud_sink.orders.model import Action, CommandState, CommandView
 from cloud_sink.orders.ordering import Ordering
 
 _AUTHOR = Author("operator", "the day")
+_DONE_AT_LEAST = 0.9  # the gateway's spool may be lost with what it was to do, and a reboot meet a pour
 # Chamber 2 is out of use for a while, and comes back.
 _TURNS: tuple[tuple[Action, int | None], ...] = (
     (Action.READ_NOW, None),
@@ -56,7 +57,7 @@ class DayCommands:
         return Counter(f"{view.action.value} {view.state.value}" for view in self.all())
 
     def shortcomings(self) -> list[str]:
-        """Return commands without an answer, answers without a reason, and actions that never got done."""
+        """Return commands without an answer, answers without a reason, and what got done too seldom or never."""
         views = self.all()
         found = []
         for view in views:
@@ -66,6 +67,9 @@ class DayCommands:
                 found.append(
                     f"command {view.id} ({view.action} of lock {view.lock}): {view.state}, nobody says why"
                 )
+        well = sum(view.state is CommandState.DONE for view in views)
+        if well < _DONE_AT_LEAST * len(views):
+            found.append(f"only {well} of {len(views)} commands were done")
         done = {view.action for view in views if view.state is CommandState.DONE}
         found += [f"{action}: ordered, never done" for action in {view.action for view in views} - done]
         return found

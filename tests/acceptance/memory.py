@@ -3,12 +3,17 @@
 A leak goes on for as long as there is work; what else moves a process's memory comes to rest. So the samples of a life
 are judged from its end: the medians of its last two thirds of the time are compared, and the slope of a line through
 them (Theil and Sen's: the median of the slopes between any two samples, which no outlier moves) is carried on for a
-week. What is left to noise: glibc gives pages back late and keeps an arena for each thread, SQLite's page cache and a
-write-ahead log grow up to their bounds, a batch after an outage is larger than others.
+day. What is left to noise, as measured in the processes themselves:
+
+cyclic garbage     Python looks for it once a quarter of all objects is new: the sink takes up to 10 MiB until it has
+                   done so for the first time, and uses them again ever after
+SQLite             the agent's page cache grows with the spool up to 2 MiB; each checkpoint and each run begins anew
+glibc              gives back late, in an arena for each thread; a batch after an outage is larger than others
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import psutil
@@ -16,6 +21,7 @@ import psutil
 from bench.usage import MIB, memory
 
 NOISE_MIB = 1.0
+NOISE_FILES = 2
 QUARTERS = 4
 
 
@@ -24,6 +30,7 @@ class Sample:
     """What a process and its children held at one instant of the day (hours since it began), in MiB.
 
     `own_mib`: of PSS what belongs to no file; only that is judged, for it isn't moved by others who share a library.
+    `files`: how many are open, sockets included.
     """
 
     at_h: float
@@ -31,11 +38,12 @@ class Sample:
     pss_mib: float
     rss_mib: float
     own_mib: float
+    files: int
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`grew_mib`: from the second third of the time to the last one; `per_day_mib`: the slope over both."""
+    """`grew_mib`, `more_files`: from the second third of the time to the last; `per_day_mib`: the slope over both."""
 
     program: str
     samples: int
@@ -43,16 +51,21 @@ class Verdict:
     until_h: float
     grew_mib: float
     per_day_mib: float
+    more_files: float
 
     @property
     def flat(self) -> bool:
-        return self.grew_mib <= NOISE_MIB and self.per_day_mib <= 2 * NOISE_MIB
+        return (
+            self.grew_mib <= NOISE_MIB
+            and self.per_day_mib <= 2 * NOISE_MIB
+            and self.more_files <= NOISE_FILES
+        )
 
     def __str__(self) -> str:
         return (
             f"{self.program} is {'flat' if self.flat else 'NOT flat'}: {self.samples} samples from {self.from_h:.1f} h "
             f"to {self.until_h:.1f} h, {self.grew_mib:+.2f} MiB from the second third to the last one, "
-            f"{self.per_day_mib:+.2f} MiB a day"
+            f"{self.per_day_mib:+.2f} MiB a day; {self.more_files:+g} open files"
         )
 
 
@@ -61,10 +74,11 @@ def take_sample(at_h: float, pid: int) -> Sample | None:
     try:
         family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
         found = [memory(one) for one in family]
+        files = sum(1 for one in family for _ in Path(f"/proc/{one}/fd").iterdir())
     except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, KeyError):
         return None
     pss, rss, own = (sum(sizes) / MIB for sizes in zip(*((m.pss, m.rss, m.own) for m in found), strict=True))
-    return Sample(at_h, pid, pss, rss, own)
+    return Sample(at_h, pid, pss, rss, own, files)
 
 
 def last_life(samples: Sequence[Sample]) -> list[Sample]:
@@ -78,14 +92,14 @@ def judge(program: str, samples: Sequence[Sample]) -> Verdict:
     third_h = (ends - begins) / 3
     middle = [sample for sample in samples if begins + third_h <= sample.at_h < begins + 2 * third_h]
     late = [sample for sample in samples if sample.at_h >= begins + 2 * third_h]
-    grew_mib = median(each.own_mib for each in late) - median(each.own_mib for each in middle)
     return Verdict(
-        program,
-        len(samples),
-        begins,
-        ends,
-        grew_mib,
-        24 * _slope([(s.at_h, s.own_mib) for s in middle + late]),
+        program=program,
+        samples=len(samples),
+        from_h=begins,
+        until_h=ends,
+        grew_mib=median(each.own_mib for each in late) - median(each.own_mib for each in middle),
+        per_day_mib=24 * _slope([(each.at_h, each.own_mib) for each in middle + late]),
+        more_files=median(each.files for each in late) - median(each.files for each in middle),
     )
 
 

@@ -65,14 +65,16 @@ def life(growth: str, seed: int = 1) -> list[Sample]:
             "leak": 0.12 * at_h,
             "to a bound": min(at_h, 5.0),
             "late": max(0.0, at_h - 9) * 0.3,
+            "files": 0.0,
         }
         pss = 40 + grown[growth] + rng.uniform(-0.15, 0.15) + (3 if rng.random() < 0.05 else 0)
-        samples.append(Sample(6 + at_h, 1, pss + 3, pss + 20, pss))
+        files = 20 + (round(at_h) if growth == "files" else 0) + (3 if rng.random() < 0.05 else 0)
+        samples.append(Sample(6 + at_h, 1, pss + 3, pss + 20, pss, files))
     return samples
 
 
 @pytest.mark.parametrize(
-    "growth,flat", [("none", True), ("to a bound", True), ("leak", False), ("late", False)]
+    "growth,flat", [("none", True), ("to a bound", True), ("leak", False), ("late", False), ("files", False)]
 )
 def test_a_leak_is_told_from_noise_and_from_what_fills_up_to_its_bound(growth: str, flat: bool) -> None:
     for seed in range(5):
@@ -80,13 +82,14 @@ def test_a_leak_is_told_from_noise_and_from_what_fills_up_to_its_bound(growth: s
 
 
 def test_only_the_life_of_the_process_that_ran_last_is_judged() -> None:
-    first = [Sample(float(hour), 1, 90.0, 100.0, 85.0) for hour in range(4)]
-    second = [Sample(hour + 10.0, 2, 40.0, 60.0, 38.0) for hour in range(9)]
+    first = [Sample(float(hour), 1, 90.0, 100.0, 85.0, 20) for hour in range(4)]
+    second = [Sample(hour + 10.0, 2, 40.0, 60.0, 38.0, 20) for hour in range(9)]
     assert last_life([*first, *second]) == second
     assert [sample.at_h for sample in at_quarters(second)] == [10, 12, 14, 16, 18]
 
 
 def test_a_process_is_measured_with_its_children_and_one_that_is_gone_is_not() -> None:
     sample = take_sample(1.0, os.getpid())
-    assert sample is not None and 1 < sample.own_mib < sample.pss_mib <= sample.rss_mib
+    assert sample is not None and sample.files > 2
+    assert 1 < sample.own_mib < sample.pss_mib <= sample.rss_mib
     assert take_sample(1.0, 2**22 + 1) is None
