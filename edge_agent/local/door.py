@@ -78,14 +78,17 @@ class Door:
         with suppress(ConnectionRefusedError, FileNotFoundError):
             connect(self._path, _SEND_S).close()
             raise OSError("another agent is there; give each a [local] socket of its own")
-        self._path.unlink(missing_ok=True)
+        # Under another name until somebody listens: a command that finds the door must be able to come in.
+        fresh = self._path.with_name(f".{self._path.name}")
+        fresh.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with short_address(self._path) as address:
+            with short_address(fresh) as address:
                 listener.bind(address)
-            self._path.chmod(0o660)
+            fresh.chmod(0o660)
             listener.listen(PLACES)
             listener.settimeout(_LOOK_S)
+            fresh.replace(self._path)
         except OSError:
             listener.close()
             raise

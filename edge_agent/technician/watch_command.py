@@ -1,5 +1,6 @@
 """`edge-agent watch`: all locks on one screen, live, for as long as somebody looks."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -91,7 +92,9 @@ def _show_live(watcher: "Watcher") -> None:
     from edge_agent.technician.quality import Quality
     from edge_agent.technician.watch_screen import Wish, draw
 
-    console, quality, wish = Console(highlight=False), Quality(), Wish()
+    # Somebody's exported COLUMNS would hide that the terminal has become larger or smaller.
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    console, quality, wish = Console(highlight=False, _environ=environment), Quality(), Wish()
     quality.feed(watcher.newest)
     drawn: object = None
     with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:

@@ -146,7 +146,7 @@ def test_in_a_terminal_it_shows_progress_and_writes_what_is_new_and_corrects_onl
     ]
     units = [WiredUnit(n, Controller(serial=0x1F0100 + n)) for n in (1, 2, 3)]
     with WiredBus(device, units):
-        with Terminal([*PROGRAM, *options], 100, 40) as terminal:
+        with Terminal([*PROGRAM, *options], 200, 40) as terminal:
             screen = terminal.wait_for("not written: lock 1f0102")
             assert terminal.exit_code() == 1
         assert "configured 9600 8E1, but its locks answer at 19200 8E1" in screen
@@ -154,14 +154,14 @@ def test_in_a_terminal_it_shows_progress_and_writes_what_is_new_and_corrects_onl
         assert "written: lock 1f0103: wall 3" in screen
         added = '\n[[locks]]\nserial = "1f0103"\nbus = "wall"\nunit = 3\n'
         assert config.read_text() == GATEWAY.format(device=device) + added
-        with Terminal([*PROGRAM, *options, "--correct"], 100, 40) as terminal:
+        with Terminal([*PROGRAM, *options, "--correct"], 200, 40) as terminal:
             terminal.wait_for("written: lock 1f0102: wall 2 instead of wall 40")
             assert terminal.exit_code() == 1  # what was found was wrong
         corrected = (
             GATEWAY.replace("9600", "19200").replace("unit = 40", "unit = 2").format(device=device) + added
         )
         assert config.read_text() == corrected
-        with Terminal([*PROGRAM, *options], 100, 40) as terminal:
+        with Terminal([*PROGRAM, *options], 200, 40) as terminal:
             terminal.wait_for("nothing to add")
             assert terminal.exit_code() == 0
     kept = sorted(tmp_path.glob("edge-agent.toml.before-*"))
