@@ -93,7 +93,7 @@ def _print(report: "Report") -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.soft_wrap = not console.is_terminal
 
     def tell(indent: int, text: Text) -> None:

@@ -1,10 +1,10 @@
 """What a snapshot says of agent, spool, receipts, alarms and single locks. Pure: snapshot -> findings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from edge_agent.local.snapshot import LockSight, Snapshot, SpoolSight
-from edge_agent.technician.doctor.findings import Finding, Sure, good, notice, trouble
+from edge_agent.technician.doctor.findings import Finding, Level, Sure, good, notice, trouble
 
 _RECEIPT_LATE_S = 900
 _NEARLY_FULL_PERMILLE = 800
@@ -16,11 +16,14 @@ def alarm_names(snapshot: Snapshot) -> frozenset[str]:
 
 
 def judge_custody(snapshot: Snapshot) -> list[Finding]:
-    """Return what is to be said of how pours come from the locks' rings to the ledger."""
-    found = [*_agent(snapshot), *_spool(snapshot.spool), *_receipts(snapshot)]
-    for lock in snapshot.locks:
-        found += _lock(lock)
-    return found
+    """Return what is to be said of how pours come from the gateway to the ledger."""
+    return [*_agent(snapshot), *_spool(snapshot.spool), *_receipts(snapshot)]
+
+
+def judge_locks(snapshot: Snapshot, of_buses: Sequence[Finding]) -> list[Finding]:
+    """Return what is to be said of single locks, but of those that the verdicts on their buses name already."""
+    named = " ".join(finding.what for finding in of_buses if finding.level is Level.TROUBLE)
+    return [finding for lock in snapshot.locks if lock.lock not in named for finding in _lock(lock)]
 
 
 def _agent(snapshot: Snapshot) -> Iterator[Finding]:

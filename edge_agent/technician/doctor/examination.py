@@ -21,7 +21,7 @@ from edge_agent.technician.doctor import bus_looking
 from edge_agent.technician.doctor.broker_looking import look_at_broker
 from edge_agent.technician.doctor.bus_looking import ROUNDS, BusLook
 from edge_agent.technician.doctor.bus_verdicts import judge_bus
-from edge_agent.technician.doctor.custody_verdicts import alarm_names, judge_custody
+from edge_agent.technician.doctor.custody_verdicts import alarm_names, judge_custody, judge_locks
 from edge_agent.technician.doctor.findings import Finding, notice, trouble
 from edge_agent.technician.doctor.gateway_looking import (
     look_at_configuration,
@@ -125,10 +125,11 @@ class Examination:
         self._findings += judge_custody(snapshot)
         machine = with_agents_view(machine, snapshot.gateway.machine)
         self._judge_gateway(machine, snapshot)
+        of_buses: list[Finding] = []
         for settings in self._config.buses:
-            if self._stop.is_set():
-                return
-            self._findings += self._look_at_bus(access, settings, machine)
+            if not self._stop.is_set():
+                of_buses += self._look_at_bus(access, settings, machine)
+        self._findings += [*of_buses, *judge_locks(snapshot, of_buses)]
 
     def _without_field(self, error: EdgeAgentError, machine: MachineFigures) -> None:
         what, _, remedy = str(error).partition("; remedy: ")

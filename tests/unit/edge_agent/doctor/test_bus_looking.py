@@ -29,7 +29,7 @@ mqtt = {{ host = "127.0.0.1" }}
 buses = [{{ name = "yard", {bus} }}]
 locks = [{locks}]
 """
-RTU = 'kind = "rtu", device = "yard", answer_timeout_ms = 50'
+RTU = 'kind = "rtu", device = "yard", answer_timeout_ms = 100'
 
 
 @pytest.fixture(autouse=True)

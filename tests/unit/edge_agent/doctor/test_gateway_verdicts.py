@@ -8,8 +8,8 @@ import pytest
 
 from edge_agent.local.snapshot import BrokerSight, GatewaySight, LockSight, Snapshot, SpoolSight
 from edge_agent.machine.storage import Mount
-from edge_agent.technician.doctor.custody_verdicts import judge_custody
-from edge_agent.technician.doctor.findings import Finding, Level, has_trouble
+from edge_agent.technician.doctor.custody_verdicts import judge_custody, judge_locks
+from edge_agent.technician.doctor.findings import Finding, Level, has_trouble, trouble
 from edge_agent.technician.doctor.gateway_looking import judge_service
 from edge_agent.technician.doctor.machine_verdicts import (
     MachineFigures,
@@ -94,7 +94,7 @@ def test_what_the_agent_has_raised_already_isnt_told_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trust", "offsets", "trouble", "notice"),
+    ("trust", "offsets", "wrong", "notice"),
     [
         ("ntp", [1, -2, 0], [], []),
         ("unset", [], ["clock_unset"], []),
@@ -106,10 +106,10 @@ def test_what_the_agent_has_raised_already_isnt_told_twice() -> None:
     ],
 )
 def test_a_clock_that_all_locks_contradict_is_suspected(
-    trust: Any, offsets: list[int], trouble: list[str], notice: list[str]
+    trust: Any, offsets: list[int], wrong: list[str], notice: list[str]
 ) -> None:
     found = judge_clock(trust, "timesyncd", offsets)
-    assert (troubles(found), notices(found)) == (trouble, notice)
+    assert (troubles(found), notices(found)) == (wrong, notice)
 
 
 def certificate(**changes: Any) -> CertificateFigures:
@@ -121,7 +121,7 @@ def certificate(**changes: Any) -> CertificateFigures:
 
 
 @pytest.mark.parametrize(
-    ("figures", "trouble", "notice"),
+    ("figures", "wrong", "notice"),
     [
         (certificate(), [], []),
         (certificate(common_name="gw-0002"), ["certificate_of_another"], []),
@@ -137,10 +137,10 @@ def certificate(**changes: Any) -> CertificateFigures:
     ],
 )  # fmt: skip
 def test_a_certificate_is_judged_by_name_and_days(
-    figures: CertificateFigures, trouble: list[str], notice: list[str]
+    figures: CertificateFigures, wrong: list[str], notice: list[str]
 ) -> None:
     found = judge_certificate(figures, "gw-0001", NOW)
-    assert (troubles(found), notices(found)) == (trouble, notice)
+    assert (troubles(found), notices(found)) == (wrong, notice)
 
 
 def test_orders_without_keys_are_refused_and_that_is_said() -> None:
@@ -153,7 +153,7 @@ def test_orders_without_keys_are_refused_and_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "trouble", "notice"),
+    ("unit", "wrong", "notice"),
     [
         ({}, [], []),
         ({"ActiveState": "failed"}, ["service_down"], []),
@@ -163,13 +163,13 @@ def test_orders_without_keys_are_refused_and_that_is_said() -> None:
         ({"LoadState": "not-found"}, [], ["no_service"]),
     ],
 )
-def test_what_systemd_says_of_the_agent(unit: dict[str, str], trouble: list[str], notice: list[str]) -> None:
+def test_what_systemd_says_of_the_agent(unit: dict[str, str], wrong: list[str], notice: list[str]) -> None:
     good = {
         "LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "NRestarts": "0",
         "Result": "success", "ExecMainStatus": "0",
     }  # fmt: skip
     found = judge_service(good | unit)
-    assert (troubles(found), notices(found)) == (trouble, notice)
+    assert (troubles(found), notices(found)) == (wrong, notice)
 
 
 def snapshot(
@@ -217,7 +217,7 @@ WAITING: dict[str, Any] = {"unreceipted_pages": 40, "oldest_unreceipted_at": NOW
 
 
 @pytest.mark.parametrize(
-    ("seen", "trouble", "notice"),
+    ("seen", "wrong", "notice"),
     [
         (snapshot(), [], []),
         (snapshot(via="direct"), [], ["agent_stopped"]),
@@ -237,7 +237,14 @@ WAITING: dict[str, Any] = {"unreceipted_pages": 40, "oldest_unreceipted_at": NOW
     ],
 )
 def test_what_a_snapshot_says_of_the_way_of_the_pours(
-    seen: Snapshot, trouble: list[str], notice: list[str]
+    seen: Snapshot, wrong: list[str], notice: list[str]
 ) -> None:
-    found = judge_custody(seen)
-    assert (troubles(found), notices(found)) == (trouble, notice)
+    found = [*judge_custody(seen), *judge_locks(seen, [])]
+    assert (troubles(found), notices(found)) == (wrong, notice)
+
+
+def test_a_lock_of_which_its_buss_verdict_tells_isnt_told_of_twice() -> None:
+    seen = snapshot(state=lock(problem="lock 1f00b7 answers where 1f00a1 is configured"))
+    of_bus = trouble("bus yard", "wrong_lock", "another lock answers as unit 1 (1f00a1): 1f00b7", "e", "r")
+    assert judge_locks(seen, [of_bus]) == []
+    assert [finding.name for finding in judge_locks(seen, [])] == ["lock_problem"]
