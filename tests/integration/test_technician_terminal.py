@@ -21,7 +21,7 @@ class Site:
         self.out = directory / "out"
 
     @contextmanager
-    def edge_agent(self, *words: str, columns: int = 100) -> Iterator[Terminal]:
+    def edge_agent(self, *words: str, columns: int = 240) -> Iterator[Terminal]:
         command = [sys.executable, "-m", "edge_agent.cli", *words, "--config", str(self.installation.config)]
         with Terminal(command, columns=columns, lines=40) as terminal:
             yield terminal

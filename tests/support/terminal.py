@@ -31,7 +31,9 @@ class Terminal:
     ) -> None:
         self._command = list(command)
         self._size = (columns, lines)
-        self._environment = dict(environment or os.environ) | {"TERM": "xterm-256color"}
+        # The size of whatever terminal the tests run in is none of the program's business.
+        inherited = {k: v for k, v in (environment or os.environ).items() if k not in ("COLUMNS", "LINES")}
+        self._environment = inherited | {"TERM": "xterm-256color"}
         self._screen = pyte.HistoryScreen(columns, lines, history=1000)
         self._stream = pyte.ByteStream(self._screen)
         self._guard = threading.Lock()
