@@ -71,8 +71,6 @@ POURS_PER_DAY = 150  # of each lock: as many as 150 dwellings make
 POLL_EVERY_S, TELEMETRY_EVERY_S, STATE_EVERY_S = 5, 60, 300  # of the day's time
 CERTIFICATE_H = 12
 SAMPLES_PER_H = 6
-COMMAND_TTL_S = 120  # real
-SETTLE_S = 240.0  # real: a command that got lost is sent again after up to a minute
 WARM_UP_H = 2.0
 _MUST_CLOSE = ("list_drift_overdue", "desired_overdue", "records_missing", "records_lost", "register_gap")
 _TICK_S = 0.05
@@ -88,6 +86,8 @@ class Day:
         self._hours, self._hour_s = hours, 3600 / speed
         self._seed, self._say = seed, say
         self._is_short = hours < SHORT_H
+        # Real time: a command that got lost is sent again after up to a minute.
+        self._ttl_s, self._settle_s = (45, 60.0) if self._is_short else (120, 240.0)
         self._estate: Estate = small_estate(tcp_locks=3, capacity=2047, pours_per_day=POURS_PER_DAY)
         self._deeds = draw_day(seed, hours, self._hour_s, self._estate)
         layout = TrustedLayout(directory, self._estate, free_port)
@@ -143,7 +143,7 @@ class Day:
         self._access = DayAccess(self._chain, self._seed, ordering, pseudonyms)
         wait_until(self._access.begin, 30, "the gateway to report its locks", poll_s=0.2)
         locks = [lock.name for lock in self._estate.locks]
-        self._commands = DayCommands(ordering, locks, COMMAND_TTL_S, self._seed)
+        self._commands = DayCommands(ordering, locks, self._ttl_s, self._seed)
 
     def _live(self) -> None:
         due = list(self._deeds)
@@ -210,10 +210,10 @@ class Day:
 
     def _wait(self, reached: Callable[[], bool], what: str) -> None:
         """Wait while everything heals; what isn't reached in time is told, and shows as a shortcoming."""
-        end = time.monotonic() + SETTLE_S
+        end = time.monotonic() + self._settle_s
         while not reached():
             if time.monotonic() > end:
-                self._say(f"{what}: not after {SETTLE_S:g} s\n{self._chain.story()}")
+                self._say(f"{what}: not after {self._settle_s:g} s\n{self._chain.story()}")
                 return
             self._tend(heal_everything=True)
             time.sleep(_TICK_S)
