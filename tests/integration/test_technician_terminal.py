@@ -47,6 +47,7 @@ def test_a_commissioning_is_interrupted_gone_on_with_and_asks_for_what_was_measu
         terminal.wait_for("the same command goes on from here")
         assert terminal.exit_code() == 1
         assert terminal.settings == terminal.settings_before
+    site.units[1].pour(chamber=2)
     with site.edge_agent(*words) as terminal:
         terminal.wait_for("The test was interrupted, and gone on with")
         site.units[1].pour(chamber=1)
@@ -56,6 +57,7 @@ def test_a_commissioning_is_interrupted_gone_on_with_and_asks_for_what_was_measu
         terminal.press("\n")
         shown = terminal.wait_for("next, in the cloud")
         assert terminal.exit_code() == 0
+    assert "chamber 2: register 1 -> 3, 2 pours: agrees" in shown, "what came before and meanwhile counts"
     assert "chamber 1: 5000 ml, measured 4990 ml (-0.2 %)" in shown
     assert "chamber 2: 20000 ml, not measured" in shown
     assert "passed" in shown

@@ -114,28 +114,16 @@ def test_no_transponder_stands_in_a_protocol(site: Site) -> None:
     assert {file.suffix for file in site.out.iterdir()} == {".wlprotocol", ".pdf", ".txt"}
 
 
-def test_an_interrupted_test_goes_on_where_it_was(site: Site) -> None:
-    with site.pouring(1, 2):
-        first = site.commission("--wait", "0.02")
-    assert first.exit_code == 1
-    assert "1 of 2 test pours weren't made" in first.output
-    for file in site.out.iterdir():
-        file.unlink()
-    process = start(site)
-    wait_until(lambda: any(site.out.glob(".commissioning-*.json")), 20, "the test begins")
-    site.lock.pour(chamber=1)
-    time.sleep(0.7)
-    process.send_signal(2)
-    out, err = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert "the same command goes on from here" in out, err
-    site.lock.pour(chamber=2)
-    with site.pouring(1, 2):
-        result = site.commission()
-    assert result.exit_code == 0, result.output
+def test_pours_that_nobody_makes_are_missing_in_the_protocol(site: Site) -> None:
+    with site.pouring(1, 2, 2):
+        result = site.commission("--wait", "0.02")
+    assert result.exit_code == 1
+    assert "Chamber 1: 1 of 2 test pours weren't made" in result.output
     protocol = site.protocol()
-    assert len(protocol.pours) == 4, "those before the interruption and meanwhile count"
-    assert [note.code for note in protocol.notes] == ["no_access_list", "gone_on"]
+    assert [(finding.code, finding.values["chamber"]) for finding in protocol.findings] == [
+        ("pours_missing", 1)
+    ]
+    assert len(protocol.pours) == 3
 
 
 def test_what_does_not_agree_fails_and_says_what_to_do(site: Site) -> None:
@@ -210,14 +198,3 @@ def test_findings_say_the_same_in_both_languages(code: str) -> None:
     assert sorted(part.split("}")[0] for part in english.split("{")[1:]) == sorted(
         part.split("}")[0] for part in german.split("{")[1:]
     )
-
-
-def start(site: Site) -> Any:
-    import subprocess
-    import sys
-
-    return subprocess.Popen(
-        [sys.executable, "-m", "edge_agent.cli", "commission", "1f00a1", "--out", str(site.out), "--no-ask",
-         "--config", str(site.installation.config)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
