@@ -43,7 +43,7 @@ def doctor(
 ) -> None:
     """Find what is wrong: wiring, settings, unit ids, adapter, clock, disk, certificate, broker, receipts.
 
-    Only reads, beside a running agent too. Exit code 0: nothing is wrong; 1: something is; 78: the configuration
+    Changes nothing, beside a running agent too. Exit code 0: nothing is wrong; 1: something is; 78: the configuration
     can't be read.
 
     Example: edge-agent doctor --config /etc/wastelock/edge-agent.toml --json
