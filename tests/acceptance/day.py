@@ -99,9 +99,9 @@ class Day:
             leave_out=("edge-agent", "cloud-sink"), with_views=not self._is_short,
         )  # fmt: skip
         self._supervisor = Supervisor(self._chain)
-        watched = (self._chain.agent, self._chain.sink, *([] if self._is_short else [self._chain.projector]))
-        self._memory: dict[str, list[Sample]] = {child.name: [] for child in watched}
-        self._watched = watched
+        views = [] if self._is_short else [self._chain.projector]
+        self._watched = [self._chain.agent, self._chain.sink, *views]
+        self._memory: dict[str, list[Sample]] = {child.name: [] for child in self._watched}
         self._lived_from_s = self._lived_until_s = 0.0
         self._began_s = self._look_at_s = self._sample_at_h = 0.0
 
