@@ -8,6 +8,18 @@ from collections.abc import Callable
 
 from edge_agent.alarms import Alarms
 
+# What tells of something that happened, and what tells of something that is so.
+HAPPENED = (
+    "order expired",
+    "order forged",
+    "order not understood",
+    "order rejected",
+    "order replayed",
+    "orders too many",
+    "orders without keys",
+)
+IS_SO = ("desired not in force", "desired unknown locks", "order keys", "results not taken")
+
 LASTS_S = 3600.0
 _REWORDED_AFTER_S = 60.0
 
@@ -19,12 +31,16 @@ class OrderAlarms:
         self._alarms = alarms
         self._clock = clock
         self._guard = threading.Lock()
-        self._happened: dict[str, float] = {}
         self._worded: dict[str, float] = {}
         self._outside: dict[str, str] = {}
+        # The agent may have begun afresh: what happened before ends by itself, too, what is still so is told again.
+        self._happened = {name: clock() for name in alarms.names() if name in HAPPENED}
+        for name in IS_SO:
+            alarms.clear(name)
 
     def happened(self, name: str, text: str) -> None:
         """Something happened that somebody should look at; the alarm stays for an hour after the last time."""
+        assert name in HAPPENED
         with self._guard:
             now = self._clock()
             self._happened[name] = now
@@ -35,6 +51,7 @@ class OrderAlarms:
 
     def lasts(self, name: str, text: str | None) -> None:
         """Something is so, or (None) no longer."""
+        assert name in IS_SO
         if text is None:
             self._alarms.clear(name)
         else:
@@ -56,6 +73,7 @@ class OrderAlarms:
             before = self._clock() - LASTS_S
             over = [name for name, at in self._happened.items() if at < before]
             for name in over:
-                del self._happened[name], self._worded[name]
+                del self._happened[name]
+                self._worded.pop(name, None)
         for name in over:
             self._alarms.clear(name)

@@ -11,7 +11,7 @@ from edge_agent.arrival import Arrival
 from edge_agent.errors import SpoolUnavailable
 from edge_agent.orders.inbox import OrderInbox
 from edge_agent.orders.intake import COMMAND_BYTES_MAX, DESIRED_BYTES_MAX
-from edge_agent.orders.order_alarms import LASTS_S
+from edge_agent.orders.order_alarms import LASTS_S, OrderAlarms
 from edge_agent.orders.trust import OrderTrust
 from tests.support.order_issuer import FOREIGN_KEY, ORDER_KEY, entries
 from tests.unit.edge_agent.gateway import TOPICS
@@ -205,6 +205,17 @@ def test_an_alarm_of_something_that_happened_ends_an_hour_after_the_last_time(ri
         assert rig.alarm_names() == ("order forged",)
     rig.clock.seconds += 2
     rig.order_alarms.forget_old()
+    assert rig.alarm_names() == ()
+
+
+def test_alarms_of_an_agent_that_began_afresh_end_too(rig: OrderRig) -> None:
+    rig.intake.take(rig.arrival(rig.command("bad"), key=FOREIGN_KEY))
+    rig.send(rig.desired(1, lock="1f00a9", enable_mask=1))
+    assert rig.alarm_names() == ("desired unknown locks", "order forged")
+    again = OrderAlarms(rig.alarms, rig.clock.monotonic)
+    assert rig.alarm_names() == ("order forged",)
+    rig.clock.seconds += LASTS_S + 1
+    again.forget_old()
     assert rig.alarm_names() == ()
 
 
