@@ -17,6 +17,7 @@ from wastelock.archive import (
     check_archive,
 )
 from wastelock.page import PageRecord, SigningKey, page_hash, seal_page, signature_holds, to_base64url
+from wastelock.signed_file import InvalidFile, read_file
 from wastelock.topics import GatewayTopics
 
 KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(b"\1" * 32))
@@ -103,6 +104,19 @@ def test_lines_that_are_no_pages_are_passed_over_only_where_that_is_asked() -> N
     with pytest.raises(DamagedArchive, match="line 3"):
         list(archived_pages(lines))
     assert [each.header.page for each in archived_pages(lines, skip_damaged=True)] == [1, 3]
+
+
+@given(
+    st.lists(
+        st.binary(max_size=60)
+        | st.sampled_from([ARCHIVE_OPENING, b'{"manifest":"', b"\xff\xfe", b'"\\ud800"'])
+    )
+)
+def test_whatever_bytes_come_are_answered_with_why_they_are_none(parts: list[bytes]) -> None:
+    with pytest.raises((NotAnArchive, DamagedArchive, UntrustedArchive)):
+        check_archive(b"".join(parts).splitlines(keepends=True), key_of)
+    with pytest.raises(InvalidFile):
+        read_file(b"".join(parts), "protocol")
 
 
 def test_an_empty_file_and_other_files_are_no_archives() -> None:

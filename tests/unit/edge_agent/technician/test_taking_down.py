@@ -221,7 +221,8 @@ def test_somebody_else_at_the_address_changes_nothing(site: Site) -> None:
     assert site.serials() == ["1f00a1", "1f00a2"]
 
 
-def test_a_new_gateway_finds_every_pour_since_the_old_one(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("brought", ["--old-spool", "--archive"])
+def test_a_new_gateway_finds_every_pour_since_the_old_one(site: Site, tmp_path: Path, brought: str) -> None:
     old = tmp_path / "card" / "spool.db"
     old.parent.mkdir()
     for _ in range(3):
@@ -230,9 +231,13 @@ def test_a_new_gateway_finds_every_pour_since_the_old_one(site: Site, tmp_path: 
     site.first.confirmed = 3
     site.first.pour(chamber=2)
     site.second.pour()
-    result = site.run(
-        "replace", "gateway", "--old-spool", str(old), "--old-gateway", "gw-0000", "--id", "gw-0002"
-    )
+    if brought == "--archive":
+        archive = tmp_path / "old.wlpages"
+        words = ["spool", "export", "--spool", str(old), "--to", str(archive), "--config", str(site.config)]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        old = archive
+    named = ("--old-gateway", "gw-0000", "--id", "gw-0002")
+    result = site.run("replace", "gateway", brought, str(old), *named)
     assert result.exit_code == 0, result.output
     protocol = site.protocol()
     assert protocol.old_gateway == "gw-0000"
