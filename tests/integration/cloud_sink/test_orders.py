@@ -1,14 +1,14 @@
 """Orders on a real broker: signed on their way out, checked on their way in, kept in between; on both databases."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cloud_sink.cli import app
 from cloud_sink.keys import load_pseudonyms
 from cloud_sink.ledger import latest_reports
 from cloud_sink.ledger.database import Database
@@ -29,7 +29,6 @@ from tests.support.waiting import wait_until
 LOCK = FakeLock()
 ANNA = Author("anna", "it sticks")
 UIDS = (0xE0040150_00000001, 0xE0040150_00000002, 0x0A1B2C3D)
-_COMMAND = (sys.executable, "-c", "from cloud_sink.cli import main; main()")
 _ORDERS = '[orders]\nsigning_key = "orders.pem"\n'
 
 
@@ -107,10 +106,8 @@ def afresh(site: Site) -> None:
 
 def run(site: Site, *arguments: str) -> tuple[int, str]:
     """Run a command of the sink; return its exit code and what it prints."""
-    done = subprocess.run(
-        [*_COMMAND, *arguments, "--config", str(site.sink.config)], capture_output=True, text=True, timeout=60
-    )
-    return done.returncode, done.stdout
+    done = CliRunner().invoke(app, [*arguments, "--config", str(site.sink.config)])
+    return done.exit_code, done.stdout
 
 
 def test_a_command_goes_out_signed_and_what_became_of_it_is_waited_for(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cloud_sink.ledger.access_lists import entries_of, forget, list_in_force
@@ -14,6 +15,8 @@ from tests.unit.cloud_sink.orders.outbox import Outbox, desiring
 from wastelock.page import SigningKey, signature_holds
 
 KEY = SigningKey(Ed25519PrivateKey.generate())
+# What hangs on no database is shown on one.
+ANYWHERE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 UIDS = [0xE0040150_00000001, 0xE0040150_00000002, 0x0A1B2C3D]
 
 
@@ -36,6 +39,7 @@ def turn(work: Desiring) -> None:
     work.publish_due()
 
 
+@ANYWHERE
 def test_nothing_is_published_while_nothing_is_wished(rig: TwinRig) -> None:
     outbox = Outbox()
     turn(desiring(rig, outbox, KEY))
@@ -67,6 +71,7 @@ def test_a_wish_or_a_list_makes_a_higher_revision_and_the_same_again_none(
     assert envelope.expiry_s is None
 
 
+@ANYWHERE
 def test_a_sink_that_starts_finds_what_was_wished_before_and_says_it_in_the_same_bytes(
     rig: TwinRig, lock: FakeLock
 ) -> None:
@@ -78,6 +83,7 @@ def test_a_sink_that_starts_finds_what_was_wished_before_and_says_it_in_the_same
     assert [payload for _, payload, *_ in first.sent] == [payload for _, payload, *_ in second.sent]
 
 
+@ANYWHERE
 def test_a_revision_is_published_again_until_the_gateway_says_that_it_has_it(
     rig: TwinRig, gateway: FakeGateway, lock: FakeLock
 ) -> None:
@@ -101,6 +107,7 @@ def test_a_revision_is_published_again_until_the_gateway_says_that_it_has_it(
     assert len({payload for _, payload, *_ in outbox.sent}) == 1
 
 
+@ANYWHERE
 def test_a_gateway_that_knows_more_than_a_restored_ledger_gets_a_higher_revision(
     rig: TwinRig, gateway: FakeGateway, lock: FakeLock
 ) -> None:
@@ -118,6 +125,7 @@ def test_a_gateway_that_knows_more_than_a_restored_ledger_gets_a_higher_revision
     assert outbox.desired[-1].locks[lock.name].enable_mask == 1
 
 
+@ANYWHERE
 def test_a_lock_that_another_gateway_reads_is_told_to_that_one_and_no_longer_to_the_first(
     rig: TwinRig, gateway: FakeGateway, lock: FakeLock
 ) -> None:

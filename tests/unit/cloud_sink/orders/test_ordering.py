@@ -23,6 +23,8 @@ from wastelock.page import SigningKey
 
 LOCK = "1f00a1"
 ANNA = Author("anna", "it sticks")
+# What hangs on no database is shown on one.
+ANYWHERE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 UIDS = [0xE0040150_00000001, 0xE0040150_00000002, 0x0A1B2C3D]
 
 
@@ -54,6 +56,7 @@ def test_a_command_waits_with_who_asked_and_why_until_it_is_sent(rig: TwinRig, o
     assert decided(rig) == [Ordered(id=view.id, action="read_now", expires_at=view.expires_at)]
 
 
+@ANYWHERE
 def test_the_same_id_orders_once_and_another_order_under_it_is_refused(
     rig: TwinRig, ordering: Ordering
 ) -> None:
@@ -65,12 +68,14 @@ def test_the_same_id_orders_once_and_another_order_under_it_is_refused(
     assert len(ordering.commands(LOCK)) == 1
 
 
+@ANYWHERE
 def test_switching_chambers_is_also_what_they_shall_be_from_now_on(rig: TwinRig, ordering: Ordering) -> None:
     view = ordering.request_command(LOCK, "enable_chambers", ANNA, enable_mask=2)
     _, wish = decided(rig)
     assert wish == Wish(property=WishedProperty.ENABLE_MASK, value=2, deadline_at=view.expires_at)
 
 
+@ANYWHERE
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
@@ -98,6 +103,7 @@ def test_text_that_no_database_keeps_is_refused(rig: TwinRig, ordering: Ordering
     assert decided(rig) == []
 
 
+@ANYWHERE
 def test_nothing_can_be_ordered_of_a_lock_that_no_gateway_has_reported(ordering: Ordering) -> None:
     with pytest.raises(NotPossible, match="no gateway has reported it"):
         ordering.request_command("1f00ff", "reboot", ANNA)
@@ -105,6 +111,7 @@ def test_nothing_can_be_ordered_of_a_lock_that_no_gateway_has_reported(ordering:
         ordering.set_access_list("1f00ff", [], ANNA)
 
 
+@ANYWHERE
 def test_a_lock_has_no_more_commands_under_way_than_can_be_overseen(rig: TwinRig, ordering: Ordering) -> None:
     for _ in range(20):
         ordering.request_command(LOCK, "read_now", ANNA)
@@ -132,6 +139,7 @@ def test_a_command_that_waits_can_be_taken_back_once(rig: TwinRig, ordering: Ord
     assert decided(rig)[1:] == [Withdrawn(id=view.id)]
 
 
+@ANYWHERE
 def test_a_command_that_nobody_answered_in_time_is_unanswered(rig: TwinRig, ordering: Ordering) -> None:
     view = ordering.request_command(LOCK, "reboot", ANNA, ttl_s=60)
     rig.clock.go_on(seconds=60)
@@ -162,6 +170,7 @@ def test_an_access_list_has_a_version_and_the_same_again_changes_nothing(
     assert wishes[-1].deadline_at == rig.clock.at + timedelta(minutes=10)
 
 
+@ANYWHERE
 def test_what_the_lock_has_stands_beside_what_is_wanted(rig: TwinRig, ordering: Ordering) -> None:
     assert ordering.access_list(LOCK) is None
     ordering.add_transponders(UIDS, rig.ledger.keys.pseudonyms)
@@ -188,6 +197,7 @@ def test_pseudonyms_without_a_number_are_left_out_and_told_until_somebody_adds_t
     assert (second.changed, second.unknown) == (True, ())
 
 
+@ANYWHERE
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
@@ -202,6 +212,7 @@ def test_a_wrong_list_is_refused(ordering: Ordering, entries: list[ListedTranspo
     assert ordering.access_list(LOCK) is None
 
 
+@ANYWHERE
 def test_an_empty_list_lets_nobody_in_and_is_a_list_all_the_same(ordering: Ordering) -> None:
     assert ordering.set_access_list(LOCK, [], ANNA).changed
     assert not ordering.set_access_list(LOCK, [], ANNA).changed

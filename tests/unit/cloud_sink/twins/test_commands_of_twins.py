@@ -41,15 +41,15 @@ def test_a_lock_shows_its_commands_with_their_deadline_and_what_became_of_them(
 
 
 def test_the_past_knows_of_a_command_what_was_known_then(
-    any_rig: TwinRig, gateway: FakeGateway, lock: FakeLock
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock
 ) -> None:
-    hear(any_rig, gateway, lock)
-    any_rig.clock.go_on(minutes=1)
-    command_id = any_rig.order(lock, "read_now", ttl_s=60)
-    asked_at = any_rig.clock.at
-    any_rig.answer(command_id, "accepted", "failed", reason="no answer")
-    any_rig.clock.go_on(hours=1)
-    twins = {seconds: any_rig.twin(lock, asked_at + timedelta(seconds=seconds)) for seconds in (0, 1, 2, 3)}
+    hear(rig, gateway, lock)
+    rig.clock.go_on(minutes=1)
+    command_id = rig.order(lock, "read_now", ttl_s=60)
+    asked_at = rig.clock.at
+    rig.answer(command_id, "accepted", "failed", reason="no answer")
+    rig.clock.go_on(hours=1)
+    twins = {seconds: rig.twin(lock, asked_at + timedelta(seconds=seconds)) for seconds in (0, 1, 2, 3)}
     states = {seconds: [(each.state, each.told) for each in twin.commands] for seconds, twin in twins.items()}
     assert states == {
         0: [(CommandState.WAITING, None)],
@@ -57,7 +57,7 @@ def test_the_past_knows_of_a_command_what_was_known_then(
         2: [(CommandState.FAILED, "no answer")],
         3: [(CommandState.FAILED, "no answer")],
     }
-    assert any_rig.twin(lock, asked_at - timedelta(seconds=1)).commands == ()
+    assert rig.twin(lock, asked_at - timedelta(seconds=1)).commands == ()
 
 
 def test_an_alarm_about_a_command_closes_when_the_same_is_ordered_again(
