@@ -6,7 +6,7 @@ N ?= 20
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo test lint format bench faults contract deb lock clean
+.PHONY: help setup setup-demo demo test lint format bench faults day contract deb lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: setup ## measure, with ratios to a baseline in the same run; ARGS chooses
 
 faults: setup ## N random faults from SEED against the running chain, then ledger against truth
 	@$(PYTHON_VENV) -m tests.acceptance.faults --n $(N) --seed $(SEED) $(ARGS)
+
+day: setup ## 24 simulated hours of an installation with its own authority, under faults, orders and renewals (25 minutes)
+	@$(PYTHON_VENV) -m tests.acceptance.day $(ARGS)
 
 contract: setup ## write docs/contract from the message models
 	@$(PYTHON_VENV) -m tools.contract

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer
@@ -22,7 +21,7 @@ from edge_agent.technician import (
     spool_command,
     watch_command,
 )
-from edge_agent.technician.terminal import progress_on_stderr
+from edge_agent.technician.terminal import DEFAULT_CONFIG, ConfigOption, JsonOption, progress_on_stderr
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,14 +29,11 @@ app = typer.Typer(
     help="Reads waste locks' journals, keeps every record safe, sends them to the ledger.\n\n"
     "Example: edge-agent run --config /etc/wastelock/edge-agent.toml",
 )
-ConfigOption = Annotated[
-    Path, typer.Option("--config", help="The configuration file (TOML).", metavar="FILE")
-]
 
 
 @app.command()
 def run(
-    config: ConfigOption,
+    config: ConfigOption = DEFAULT_CONFIG,
     log_format: Annotated[
         Literal["auto", "json", "logfmt"], typer.Option(help="auto: logfmt on a terminal, else JSON.")
     ] = "auto",
@@ -50,7 +46,7 @@ def run(
 
 
 @app.command("check-config")
-def check_config(config: ConfigOption) -> None:
+def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check the whole configuration and show all that is wrong with it at once; exit code 78 if anything is.
 
     Example: edge-agent check-config --config /etc/wastelock/edge-agent.toml
@@ -68,9 +64,7 @@ def check_config(config: ConfigOption) -> None:
 
 
 @app.command()
-def status(
-    config: ConfigOption, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
-) -> None:
+def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Show what is in the spool and how far each lock's journal is safe; works whether the agent runs or not.
 
     Example: edge-agent status --config /etc/wastelock/edge-agent.toml --json
@@ -92,7 +86,7 @@ def status(
 
 
 @app.command()
-def keygen(config: ConfigOption) -> None:
+def keygen(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Make the key that signs this gateway's pages; print what the sink has to know of it. Never overwrites one.
 
     Example: edge-agent keygen --config /etc/wastelock/edge-agent.toml
@@ -112,9 +106,7 @@ def keygen(config: ConfigOption) -> None:
 
 
 @app.command("rehearse")
-def rehearse_upgrade(
-    config: ConfigOption, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
-) -> None:
+def rehearse_upgrade(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Open a copy of the spool and replay it: whether this release can take it over. The spool is only read.
 
     Exit code 0: it can; 1: it can't, and why; 78: the configuration can't work with this release.

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
+from edge_agent.technician.terminal import DEFAULT_CONFIG, ConfigOption
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def enroll(
-    config: Annotated[Path, typer.Option("--config", help="The configuration file (TOML).", metavar="FILE")],
+    config: ConfigOption = DEFAULT_CONFIG,
     token: Annotated[
         str | None, typer.Option(help="Enrol with it: what `cloud-sink enroll token` printed.")
     ] = None,

@@ -144,16 +144,16 @@ def _run(plan: "Plan", config: "AgentConfig | None") -> "list[LineReport]":
 
 def _write(file: Path, reports: "list[LineReport]", correct: bool) -> list[str]:
     from edge_agent.technician.config_file import read_document, write_document
-    from edge_agent.technician.scan_writing import enter
+    from edge_agent.technician.scan_writing import begin_document, enter
 
-    document = read_document(file)
+    document = read_document(file) if file.exists() else begin_document()
     changes = enter(document, reports, correct=correct)
     said = []
     if changes.made:
         kept = write_document(file, document, datetime.now(UTC))
         said = [f"written: {each}" for each in changes.made]
         said.append(
-            f"{file}: the file before is {kept}" if kept else f"{file}: new; fill in [gateway] and [mqtt]"
+            f"{file}: the file before is {kept}" if kept else f"{file}: new; fill in what is empty there"
         )
     elif not changes.left:
         said = [f"{file}: nothing to add"]

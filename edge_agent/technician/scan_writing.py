@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import tomlkit
 from tomlkit import TOMLDocument
 from tomlkit.items import Table
 
@@ -21,6 +22,30 @@ from edge_agent.technician.scanning import LineReport
 
 _DEFAULT = PortSettings(19_200, "E")
 _TO_ENTER = (Verdict.GOOD, Verdict.OTHER_LOCK, Verdict.OTHER_UNIT)
+
+
+_BEGINNING = """\
+# Begun by `edge-agent scan`: fill in what is empty, then `edge-agent check-config` says what is missing. All settings
+# stand in edge-agent.toml.example beside this file.
+
+[gateway]
+id = ""  # as the cloud knows this gateway: "gw-0001"
+site = ""  # as the cloud knows the site: "lindenhof"
+
+[identity]
+directory = "/var/lib/wastelock/identity"  # `edge-agent enroll` makes what is in it
+
+[spool]
+path = "/var/lib/wastelock/spool.db"
+
+[mqtt]
+host = ""  # the broker's name
+"""
+
+
+def begin_document() -> TOMLDocument:
+    """Return what a new configuration file begins with: an enrolled gateway as the package lays it out."""
+    return tomlkit.parse(_BEGINNING)
 
 
 @dataclass(slots=True)

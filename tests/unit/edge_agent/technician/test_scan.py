@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from edge_agent import line_tcp
 from edge_agent.commands import app
+from edge_agent.config_rules import load_config
+from edge_agent.errors import ConfigError
 from edge_agent.technician import scanning
 from edge_agent.technician.scan_plan import Plan, Target
 from edge_agent.technician.scan_probe import LOOKS, Heard, Look
@@ -177,11 +179,18 @@ def test_tcp_servers_are_found_and_a_new_configuration_is_begun(tmp_path: Path) 
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "2 good, 0 not" in done.stdout
-    assert fresh.read_text() == (
-        f'[[buses]]\nname = "line-1"\nkind = "tcp"\nhost = "127.0.0.1"\nport = {port}\n'
+    assert fresh.read_text().endswith(
+        f'\n\n[[buses]]\nname = "line-1"\nkind = "tcp"\nhost = "127.0.0.1"\nport = {port}\n'
         '\n[[locks]]\nserial = "1f0101"\nbus = "line-1"\nunit = 1\n'
         '\n[[locks]]\nserial = "1f0107"\nbus = "line-1"\nunit = 7\n'
     )
+    with pytest.raises(ConfigError) as missing:
+        load_config(fresh, check_files=False)
+    empty = [line.split(": ")[1] for line in str(missing.value).splitlines()]
+    assert empty == ["gateway.id", "gateway.site", "mqtt.host"]
+    filled = fresh.read_text().replace('id = ""', 'id = "gw-1"').replace('site = ""', 'site = "s"')
+    fresh.write_text(filled.replace('host = ""', 'host = "broker"'))
+    assert len(load_config(fresh, check_files=False).locks) == 2
 
 
 def test_behind_a_server_that_is_silent_for_absent_units_the_others_are_found(
