@@ -7,6 +7,7 @@ Until the protocol is written everything can be taken back: whoever ends in the 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from wastelock.protocol import Finding, Reading
 from wastelock.registers import State, lock_id
 
 _TRIES = 5
+_REST_S = 60.0  # for a pour that is under way
 
 
 class Decommissioning:
@@ -43,7 +45,8 @@ class Decommissioning:
             yield
             return
         try:
-            if not self._waiting.until(self._is_at_rest, "the end of a pour"):
+            patience_s = max(self._waiting.patience_s, _REST_S)
+            if not replace(self._waiting, patience_s=patience_s).until(self._is_at_rest, "the end of a pour"):
                 raise NotReady(f"lock {lock} doesn't come to rest: see to its flap, then begin again")
             self._note("locked", lock=lock)
             yield

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
+from edge_agent.errors import EXIT_CONFIG, BusError, ConfigError, EdgeAgentError
+from edge_agent.technician.remedies import with_remedy
 
 # Where the package puts it, so that on site nobody has to type it.
 DEFAULT_CONFIG = Path("/etc/wastelock/edge-agent.toml")
@@ -29,7 +30,7 @@ def exit_codes() -> Iterator[None]:
         print(error, file=sys.stderr)
         raise typer.Exit(EXIT_CONFIG) from error
     except EdgeAgentError as error:
-        print(error, file=sys.stderr)
+        print(with_remedy(error) if isinstance(error, BusError) else error, file=sys.stderr)
         raise typer.Exit(1) from error
 
 

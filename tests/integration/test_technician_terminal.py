@@ -105,12 +105,18 @@ def test_ctrl_c_leaves_a_lock_and_the_configuration_as_they_were(site: Site) -> 
     before = site.installation.config.read_text()
     site.units[1].state = 3  # a pour is under way and doesn't end
     with site.edge_agent("decommission", "1f00a1", "--out", str(site.out)) as terminal:
-        terminal.wait_for("doesn't come to rest")
+        terminal.wait_for("waiting for the end of a pour")
+        terminal.press("\x03")
+        terminal.wait_for("nothing was removed, the chambers are as they were")
         assert terminal.exit_code() == 1
     assert site.units[1].enable_mask == 0b11
     site.units[1].state = 0
     with site.edge_agent("replace", "controller", "1f00a9", "--out", str(site.out)) as terminal:
         terminal.wait_for("there is no lock '1f00a9'")
+        assert terminal.exit_code() == 1
+    site.units.clear()
+    with site.edge_agent("decommission", "1f00a1", "--out", str(site.out)) as terminal:
+        assert "`edge-agent scan`" in terminal.wait_for("remedy:")
         assert terminal.exit_code() == 1
     with site.edge_agent("spool", "ls") as terminal:
         terminal.wait_for("isn't there yet")
