@@ -36,6 +36,7 @@ _TITLES = {
     ProtocolKind.CONTROLLER_REPLACEMENT: ("Replacement of a controller", "Tausch eines Steuergeräts"),
     ProtocolKind.GATEWAY_REPLACEMENT: ("Replacement of a gateway", "Tausch eines Gateways"),
 }
+_REPLACEMENTS = (ProtocolKind.CONTROLLER_REPLACEMENT, ProtocolKind.GATEWAY_REPLACEMENT)
 _WORDS: dict[str, tuple[str, str]] = {
     "passed": ("PASSED", "BESTANDEN"),
     "failed": ("NOT PASSED", "NICHT BESTANDEN"),
@@ -55,7 +56,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "at": ("Read", "Abgelesen"),
     "source": ("Source", "Quelle"),
     "firmware": ("Firmware", "Firmware"),
-    "records": ("Records", "Datensätze"),
+    "records": ("Epoch/record", "Epoche/Datensatz"),
     "clock": ("Clock", "Uhr"),
     "access_list": ("Access list", "Zugangsliste"),
     "entries": ("entries", "Einträge"),
@@ -108,13 +109,16 @@ class _Writer:
         self._language = language
 
     def document(self, protocol: Protocol, kid: str | None) -> Document:
-        sections = [self._about(protocol)]
-        sections += [self._reading("opening", reading) for reading in protocol.opening]
+        opening = [self._reading("opening", reading) for reading in protocol.opening]
+        closing = [self._reading("closing", reading) for reading in protocol.closing]
+        # In the order of time: what was replaced was read last before what replaces it was read first.
+        first, last = (closing, opening) if protocol.kind in _REPLACEMENTS else (opening, closing)
+        sections = [self._about(protocol), *first]
         if protocol.volumes:
             sections.append(self._volumes(protocol))
         if protocol.pours:
             sections.append(self._pours(protocol))
-        sections += [self._reading("closing", reading) for reading in protocol.closing]
+        sections += last
         if protocol.registers:
             sections.append(self._registers(protocol))
         if protocol.notes:
