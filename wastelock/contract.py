@@ -91,8 +91,8 @@ CHANNELS = (
     ),
     Channel(
         "command", _OF_GATEWAY.command, "Order to a lock",
-        "Executed at most once and never after `expires_at`; answered on up/result. The cloud hands it to the broker with "
-        "QoS 2, so that a broken connection makes no second copy of an attempt: that would look like a replay.",
+        "Executed at most once and never after `expires_at`; answered on up/result. The cloud hands it to the broker "
+        "with QoS 2, so that a broken connection makes no second copy of an attempt: that would look like a replay.",
         orders.Command, "cloud", ("gateway",), signed=True, correlated=True,
     ),
     Channel(
