@@ -33,6 +33,7 @@ CommandArgument = Annotated[
 ]
 _TTL = re.compile(r"(?P<number>[1-9]\d{0,5})(?P<unit>[smh]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_EXIT_INTERRUPTED = 130  # as shells have it for Ctrl-C
 _LOOK_EVERY_S = 0.5
 _ANSWER_TAKES_S = 5.0
 
@@ -82,7 +83,11 @@ def send(
                 "orders.signing_key isn't set here: it waits until a sink that has one sends it", err=True
             )
         if wait:
-            view = _wait(ordering, view)
+            try:
+                view = _wait(ordering, view)
+            except KeyboardInterrupt:
+                typer.echo(f"it goes on without you: `cloud-sink command show {view.id}`", err=True)
+                raise typer.Exit(_EXIT_INTERRUPTED) from None
     _print(view, json)
     if wait and view.state is not CommandState.DONE:
         raise typer.Exit(EXIT_REFUSED)

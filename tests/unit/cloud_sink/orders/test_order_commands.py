@@ -89,6 +89,18 @@ def test_whoever_waits_is_told_when_nobody_answers_in_time(
     assert result.stdout.startswith("unanswered") and "waiting …" in result.stderr
 
 
+def test_whoever_stops_waiting_is_told_how_to_ask_later(
+    config: str, lock: FakeLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloud_sink.commands.orders.time.sleep", interrupt)
+    told = do(config, "command", "send", lock.name, "read_now", "--wait", expect=130)
+    (left,) = json.loads(do(config, "command", "list", "--json"))
+    assert f"cloud-sink command show {left['id']}" in told and left["state"] == "waiting"
+
+
 def test_a_list_is_set_by_numbers_and_shown_by_pseudonyms(config: str, rig: TwinRig, lock: FakeLock) -> None:
     told = do(config, "access-list", "set", lock.name, "-", given=LIST)
     assert "is wanted from now on: 3 transponders" in told
