@@ -86,7 +86,7 @@ class GatewayState(Message):
     newest_page: int | None = None
     committed_through: int | None = None
     desired_revision: Annotated[
-        int | None, Field(description="newest desired state that it has; absent: none")
+        int | None, Field(ge=1, lt=2**53, description="newest desired state that it has; absent: none")
     ] = None
     locks: tuple[LockId, ...] = ()
     alarms: tuple[str, ...] = ()
@@ -122,6 +122,9 @@ class LockState(Message):
     clock_status: int | None = None
     clock_offset_s: int | None = None
     access_list_version: U32 | None = None
+    access_list_max: Annotated[
+        int | None, Field(ge=0, le=0xFFFF, description="most entries that it takes")
+    ] = None
     poll_interval_s: Annotated[float | None, Field(description="how often it is visited")] = None
     oldest_seq: U32 | None = None
     newest_seq: U32 | None = None

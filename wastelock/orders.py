@@ -110,6 +110,6 @@ class DesiredLock(BaseModel):
 class Desired(Message):
     """Desired state of a gateway's locks; retained, signed like a page. A lower revision than one seen is a replay."""
 
-    revision: Annotated[int, Field(ge=1, lt=2**63, description="rises with each change for this gateway")]
+    revision: Annotated[int, Field(ge=1, lt=2**53, description="rises with each change for this gateway")]
     at: Instant
     locks: dict[LockId, DesiredLock]
