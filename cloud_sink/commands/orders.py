@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ from cloud_sink.commands.terminal import (
 )
 from cloud_sink.config import Config, load_config
 from cloud_sink.errors import EXIT_REFUSED, NotPossible
-from cloud_sink.orders.model import Action, CommandState, CommandView
+from cloud_sink.orders.model import Action, CommandState, CommandView, how_often
 from cloud_sink.orders.ordering import DEFAULT_TTL_S, Ordering
 
 app = typer.Typer(no_args_is_help=True, help="What locks are ordered to do once, and what became of it.")
@@ -164,7 +164,7 @@ def _print(view: CommandView, as_json: bool) -> None:
 
 
 def _tell(view: CommandView) -> str:
-    """`done  h3Rk…  read_now of lock 1f00a1 (lindenhof/gw-0001), asked for 2026-… by anna: why; sent 1 times; …`"""
+    """`done  h3Rk…  read_now of lock 1f00a1 (lindenhof/gw-0001), asked for 2026-… by anna: why; sent once; …`"""
     mask = "" if view.enable_mask is None else f" {view.enable_mask}"
     why = f": {view.reason}" if view.reason else ""
     told = f"; {view.told}" if view.told else ""
@@ -176,7 +176,5 @@ def _tell(view: CommandView) -> str:
 
 
 def _times(view: CommandView) -> str:
-    def sent(at: datetime | None) -> str:
-        return "" if at is None else f", last {presenting.instant(at)}"
-
-    return "not sent" if view.attempt == 0 else f"sent {view.attempt} times{sent(view.last_sent_at)}"
+    last = "" if view.last_sent_at is None else f", last {presenting.instant(view.last_sent_at)}"
+    return f"{how_often(view.attempt)}{last}"

@@ -102,6 +102,13 @@ def state_of(outcome: str | None, attempt: int, expires_at: datetime, now: datet
     return CommandState.SENT if attempt else CommandState.WAITING
 
 
+def how_often(attempts: int) -> str:
+    """Return in words how often a command was sent."""
+    if attempts == 0:
+        return "not sent"
+    return "sent once" if attempts == 1 else f"sent {attempts} times"
+
+
 @dataclass(frozen=True, slots=True)
 class ListedTransponder:
     """A transponder in an access list. `service`: a technician's. `blocked`: known, and refused as such."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from cloud_sink.gaps import RecordGap, Whereabouts
 from cloud_sink.ledger.instants import from_ms
-from cloud_sink.orders.model import CommandState
+from cloud_sink.orders.model import CommandState, how_often
 from cloud_sink.projections.twins import judging
 from cloud_sink.projections.twins.alarm_rules import FAULT_SEVERITY, RULES
 from cloud_sink.projections.twins.facts import GatewayFacts, LockFacts
@@ -246,8 +246,7 @@ def _commands(lock: LockFacts, found: Found, now: datetime) -> Iterator[Conditio
     for command in lock.commands:
         overdue_at = command.expires_at + _ANSWER_TAKES
         if command.state is CommandState.UNANSWERED:
-            how = "not even sent" if command.attempt == 0 else f"sent {command.attempt} times"
-            detail = f"{command.action} ({command.id}): {how}"
+            detail = f"{command.action} ({command.id}): {how_often(command.attempt)}"
             if now >= overdue_at:
                 yield found(AlarmKind.COMMAND_UNANSWERED, overdue_at, detail, command.action.value)
         elif command.state.is_bad and command.ended_at is not None:
