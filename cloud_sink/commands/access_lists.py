@@ -50,7 +50,7 @@ def set_(
     else:
         what = "is wanted from now on" if effect.changed else "is wanted already, nothing changes"
         typer.echo(
-            f"{lock}: version {effect.version} {what}: {len(read.transponders) - len(effect.unknown)} transponders"
+            f"{lock}: version {effect.version} {what}: {_count(len(read.transponders) - len(effect.unknown))}"
         )
     for credential in effect.unknown:
         typer.echo(
@@ -134,6 +134,10 @@ def _tell(view: AccessListView) -> str:
     why = f": {view.reason}" if view.reason else ""
     until = "" if view.until_at is None else f", until {presenting.instant(view.until_at)}"
     return (
-        f"version {view.version}: {view.entries} transponders, {view.service} of service, {view.blocked} blocked; set "
+        f"version {view.version}: {_count(view.entries)}, {view.service} of service, {view.blocked} blocked; set "
         f"{presenting.instant(view.set_at)} by {view.set_by}{why}{until}"
     )
+
+
+def _count(transponders: int) -> str:
+    return f"{transponders} transponder{'' if transponders == 1 else 's'}"

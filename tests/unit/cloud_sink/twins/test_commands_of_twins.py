@@ -69,9 +69,7 @@ def test_an_alarm_about_a_command_closes_when_the_same_is_ordered_again(
     rig.clock.go_on(seconds=70)
     assert commands_open(rig) == {(FAILED, "self_test"), (UNANSWERED, "reboot")}
     details = {alarm.kind.value: alarm.detail for alarm in rig.reader.alarms()}
-    assert details[FAILED].endswith("failed: the flap is open") and details[UNANSWERED].endswith(
-        "not even sent"
-    )
+    assert details[FAILED].endswith("failed: the flap is open") and details[UNANSWERED].endswith("not sent")
     again = rig.order(lock, "self_test")
     assert commands_open(rig) == {(UNANSWERED, "reboot")}
     rig.answer(again, "done")
