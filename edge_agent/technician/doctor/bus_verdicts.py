@@ -51,7 +51,7 @@ def judge_bus(bus: BusFigures) -> list[Finding]:
     return [
         good(
             area,
-            f"{_units(len(bus.units))} answer at {bus.where}",
+            f"{_units(len(bus.units))} {'answers' if len(bus.units) == 1 else 'answer'} at {bus.where}",
             f"{requests} requests, {lost} without an answer",
         )
     ]
