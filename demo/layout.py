@@ -214,7 +214,7 @@ class Layout:
         for bus in self.estate.buses:
             where: dict[str, Any] = {"host": HOST, "port": self.tcp_ports.get(bus.name)}
             if bus.kind == "rtu":
-                where = {"device": str(self._device(bus)), "baudrate": bus.baudrate}
+                where = {"device": str(self.device(bus)), "baudrate": bus.baudrate}
             buses.append({"name": bus.name, "kind": bus.kind, **where, "pace": bus.pace})
         locks = [
             {
@@ -241,12 +241,12 @@ class Layout:
         return {
             "name": bus.name,
             "kind": "rtu",
-            "device": str(self._device(bus)),
+            "device": str(self.device(bus)),
             "baudrate": bus.baudrate,
             "parity": "N",
         }
 
-    def _device(self, bus: Bus) -> Path:
+    def device(self, bus: Bus) -> Path:
         return self.directory / f"tty-{bus.name}"
 
 
