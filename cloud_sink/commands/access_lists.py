@@ -28,6 +28,9 @@ def set_(
     lock: LockArgument,
     file: FileArgument,
     config: ConfigOption,
+    again: Annotated[
+        bool, typer.Option("--again", help="A new version even of the same: it is written to the lock anew.")
+    ] = False,
     reason: ReasonOption = "",
     actor: ActorOption = None,
     json: JsonOption = False,
@@ -44,7 +47,7 @@ def set_(
             read = read_access_list(source, pseudonyms)
         if read.uids:
             ordering.add_transponders(read.uids, pseudonyms)
-        effect = ordering.set_access_list(lock, read.transponders, make_author(actor, reason))
+        effect = ordering.set_access_list(lock, read.transponders, make_author(actor, reason), again=again)
     if json:
         typer.echo(presenting.to_json(effect))
     else:
@@ -126,7 +129,8 @@ def _tell_reported(found: AccessList) -> str:
         has = "it hasn't said which one it has"
     else:
         has = "it has that one" if reported == found.view.version else f"it still has version {reported}"
-    return f"lock {found.view.lock}: version {found.view.version} is wanted; {has}"
+    room = "" if found.most_entries is None else f"; it takes {_count(found.most_entries)}"
+    return f"lock {found.view.lock}: version {found.view.version} is wanted; {has}{room}"
 
 
 def _tell(view: AccessListView) -> str:

@@ -138,11 +138,12 @@ class AccessListView:
 
 @dataclass(frozen=True, slots=True)
 class AccessList:
-    """The list that is wanted of a lock, and which one the lock says it has (None: nothing was heard of that)."""
+    """The list that is wanted of a lock; which one it says it has, and how many entries it takes (None: not heard)."""
 
     view: AccessListView
     transponders: tuple[ListedTransponder, ...]
     reported_version: int | None
+    most_entries: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,11 +148,13 @@ class Ordering:
         entries: Sequence[ListedTransponder],
         author: Author,
         deadline_s: float = _LIST_DEADLINE.total_seconds(),
+        again: bool = False,
     ) -> AccessListEffect:
         """Say who may use a lock from now on: all of them; whoever isn't named may not, even in offline operation.
 
-        Pseudonyms that nobody has added a number for are left out and told. What is wanted already changes nothing.
-        The lock has `deadline_s` to come there, beyond that it is an alarm.
+        Pseudonyms that nobody has added a number for are left out and told. What is wanted already changes nothing,
+        unless `again`: then it is a new version of the same, for a lock that has other content under this one.
+        The lock has `deadline_s` to come there, beyond that it is an alarm. NotPossible: longer than the lock takes.
         """
         now = self._clock()
         refuse_nul((author.actor, author.reason))
@@ -164,8 +166,15 @@ class Ordering:
             unknown = tuple(name for name in wanted if bytes.fromhex(name) not in known)
             listed = tuple(each for name, each in wanted.items() if bytes.fromhex(name) in known)
             before = access_lists.list_in_force(connection, lock)
-            if before is not None and access_lists.entries_of(connection, before.list_no) == listed:
+            is_same = before is not None and access_lists.entries_of(connection, before.list_no) == listed
+            if before is not None and is_same and not again:
                 return AccessListEffect(before.version, changed=False, unknown=unknown)
+            room = _room_of(connection, lock)
+            if room is not None and len(listed) > room:
+                raise NotPossible(
+                    f"lock {lock}: {len(listed)} transponders, but its controller takes {room}: "
+                    "leave some out, blocked ones first"
+                )
             version = max(0 if before is None else before.version + 1, int(now.timestamp()))
             access_lists.add_list(connection, lock, version, listed, to_ms(now), author.actor, author.reason)
             wish = _wish(WishedProperty.ACCESS_LIST_VERSION, version, now + timedelta(seconds=deadline_s))
@@ -183,7 +192,13 @@ class Ordering:
                 access_lists.view_list(row),
                 access_lists.entries_of(connection, row.list_no),
                 None if heard is None else heard[2].access_list_version,
+                None if heard is None else heard[2].access_list_max,
             )
+
+    def most_entries(self, lock: str) -> int | None:
+        """Return how long a list the lock takes, as it last told; None if that isn't known."""
+        with self._database.reading() as connection:
+            return _room_of(connection, lock)
 
     def access_lists(self, lock: str, limit: int = 50) -> list[AccessListView]:
         """Return the versions of a lock's list, the newest first."""
@@ -219,6 +234,11 @@ class Ordering:
                 "is it in a gateway's configuration, and is that gateway online?"
             )
         return heard[0], heard[1]
+
+
+def _room_of(connection: Connection, lock: str) -> int | None:
+    heard = latest_reports.lock(connection, lock)
+    return None if heard is None else heard[2].access_list_max
 
 
 def _checked_command(lock: str, action: str, enable_mask: int | None, ttl_s: int, command_id: str) -> Action:

@@ -105,6 +105,7 @@ def test_a_list_is_set_by_numbers_and_shown_by_pseudonyms(config: str, rig: Twin
     told = do(config, "access-list", "set", lock.name, "-", given=LIST)
     assert "is wanted from now on: 3 transponders" in told
     assert "nothing changes" in do(config, "access-list", "set", lock.name, "-", given=LIST)
+    assert "is wanted from now on" in do(config, "access-list", "set", lock.name, "-", "--again", given=LIST)
     shown = do(config, "access-list", "show", lock.name).splitlines()
     assert shown[0].endswith("it still has version 7")
     assert "3 transponders, 1 of service, 1 blocked; set" in shown[1]

@@ -15,7 +15,7 @@ from cloud_sink.operating import Author
 from cloud_sink.operator_events import Ordered, Wish, WishedProperty, Withdrawn
 from cloud_sink.orders.model import CommandState, ListedTransponder
 from cloud_sink.orders.ordering import Ordering
-from tests.support.fake_gateway import FakeLock
+from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.twins import TwinRig
 from tests.unit.cloud_sink.orders.outbox import Outbox, commanding, desiring
 from tests.unit.cloud_sink.test_schema import assert_indexed, recorded_statements
@@ -168,6 +168,32 @@ def test_an_access_list_has_a_version_and_the_same_again_changes_nothing(
         ("access_list_version", version) for version in (first.version, second.version, third.version)
     ]
     assert wishes[-1].deadline_at == rig.clock.at + timedelta(minutes=10)
+
+
+@ANYWHERE
+def test_the_same_list_gets_a_new_version_where_that_is_asked_for(rig: TwinRig, ordering: Ordering) -> None:
+    ordering.add_transponders(UIDS, rig.ledger.keys.pseudonyms)
+    first = ordering.set_access_list(LOCK, listed(rig), ANNA)
+    second = ordering.set_access_list(LOCK, listed(rig), ANNA, again=True)
+    assert second.changed and second.version > first.version
+    found = ordering.access_list(LOCK)
+    assert found is not None
+    assert (found.view.version, set(found.transponders)) == (second.version, set(listed(rig)))
+
+
+@ANYWHERE
+def test_a_list_longer_than_the_lock_says_it_takes_is_refused_and_the_one_in_force_stays(
+    rig: TwinRig, ordering: Ordering, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    ordering.add_transponders(UIDS, rig.ledger.keys.pseudonyms)
+    assert ordering.most_entries(LOCK) is None
+    kept = ordering.set_access_list(LOCK, listed(rig)[:2], ANNA)
+    rig.hear_lock(lock, gateway, access_list_max=2)
+    assert ordering.most_entries(LOCK) == 2
+    with pytest.raises(NotPossible, match="3 transponders, but its controller takes 2"):
+        ordering.set_access_list(LOCK, listed(rig), ANNA)
+    found = ordering.access_list(LOCK)
+    assert found is not None and (found.view.version, found.most_entries) == (kept.version, 2)
 
 
 @ANYWHERE
