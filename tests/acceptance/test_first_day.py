@@ -56,7 +56,7 @@ def test_a_fresh_gateway_and_a_row_of_locks_become_a_trusted_site_that_counts(si
         file = commission(site, lock.name)
         site.wait_equal(60)  # so that its registers can be compared with the ledger's
         site.layout.cloud_sink("lock", "describe", lock.name, "--site", site.layout.estate.site)
-        assert "in_service; 2 registers agree with the ledger" in site.layout.cloud_sink("import", str(file))
+        assert "in_service; 4 registers agree with the ledger" in site.layout.cloud_sink("import", str(file))
     assert_ledger_is_truth(site, at_least=3 * 4)
     locks = json.loads(site.layout.cloud_sink("lock", "list", "--json"))
     assert [each["lifecycle"] for each in locks] == ["in_service"] * 3
