@@ -69,9 +69,17 @@ class TwinRig:
         )
 
     def hear_lock(
-        self, lock: FakeLock, gateway: FakeGateway, heard_at: datetime | None = None, **fields: Any
+        self,
+        lock: FakeLock,
+        gateway: FakeGateway,
+        heard_at: datetime | None = None,
+        retained: bool = False,
+        **fields: Any,
     ) -> LockState:
-        """A lock's state, as its gateway tells it; by default it is locked, well, and knows its own journal."""
+        """A lock's state, as its gateway tells it; by default it is locked, well, and knows its own journal.
+
+        `retained`: the broker had kept it.
+        """
         at = heard_at or self.clock.at
         chamber = ChamberState(number=1, volume_ml=5000, register_count=lock.register, enabled=True)
         known: dict[str, Any] = {
@@ -81,7 +89,7 @@ class TwinRig:
             "spooled_seq": lock.seq, "chambers": (chamber,), **fields,
         }  # fmt: skip
         state = LockState(**known)
-        self._hear(Report(ReportKind.LOCK, gateway.site, gateway.gateway, lock.name, state, at))
+        self._hear(Report(ReportKind.LOCK, gateway.site, gateway.gateway, lock.name, state, at, retained))
         return state
 
     def hear_gateway(self, gateway: FakeGateway, heard_at: datetime | None = None, **fields: Any) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from cloud_sink.ledger.commands import latest_commands, view_command
 from cloud_sink.ledger.instants import from_ms, to_ms
-from cloud_sink.ledger.tables import disputes, hearings, journals, quarantine, seq_spans
+from cloud_sink.ledger.tables import disputes, hearings, journals, lock_reports, quarantine, seq_spans
 from cloud_sink.operator_events import LockDescription, SiteDescription, SubjectKind
 from cloud_sink.projections.twins import tables as t
 from cloud_sink.projections.twins.facts import Emptying, FleetFacts, GatewayFacts, LockFacts, Wished
@@ -82,9 +82,15 @@ class Loading:
         return sa.true() if self._names is None else column.in_(list(self._by_no))
 
     def _heard(self) -> None:
-        """What was heard last, of gateways (all of them: they are few) and of locks."""
-        h = hearings.c
-        query = sa.select(hearings).where(sa.or_(h.lock == "", self._wanted(h.lock))).order_by(h.heard_ms)
+        """What was heard last, of gateways (all of them: they are few) and of locks: from the gateway that has each."""
+        h, r = hearings.c, lock_reports.c
+        is_its = sa.and_(r.site == h.site, r.gateway == h.gateway)
+        query = (
+            sa.select(hearings)
+            .outerjoin(lock_reports, r.lock == h.lock)
+            .where(sa.or_(h.lock == "", self._wanted(h.lock)))
+            .order_by(sa.case((is_its, 1), else_=0), h.heard_ms)
+        )
         for row in self._ledger.execute(query):
             gateway = self._gateway(row.site, row.gateway)
             heard_at = from_ms(row.heard_ms)
@@ -93,7 +99,6 @@ class Loading:
                 lock.site = lock.gateway_site = row.site
                 lock.gateway, lock.heard_at = row.gateway, heard_at
                 lock.state = LockState.model_validate_json(row.report)
-                gateway.seen_at = heard_at
             else:
                 _hear_gateway(gateway, row, heard_at)
         lately = sa.select(h.site, h.gateway, sa.func.max(h.heard_ms)).group_by(h.site, h.gateway)

@@ -31,6 +31,7 @@ from wastelock.messages import GatewayState, LockState, Telemetry
 RECORD, REPORT, EVENT = "record", "report", "event"
 # What moves little by little: kept as it is now, but each step is no change that anybody wants to read.
 _FILL = "fill_permille"
+_GATEWAY = "gateway"
 _EVERYTHING = ("",)
 _BY_STATE = (LifecycleEvent.FAILED, LifecycleEvent.SERVICE_BEGUN)
 
@@ -68,7 +69,9 @@ def note_observations(observations: Iterable[Observation], before: Mapping[str, 
         if isinstance(observation.state, AnsweredCommand):
             noted.changes.append(_answered(observation.state, at_ms, observation.observation_no))
             continue
-        number, mine = observation.observation_no, known.setdefault(subject_of(observation), {})
+        number, mine = observation.observation_no, known.setdefault(subject, {})
+        if _is_of_no_account(observation, mine):
+            continue
         news = _news(observation, mine)
         if isinstance(observation.state, LockState):
             noted.heard[subject, at_ms, number] = None
@@ -83,6 +86,14 @@ def note_observations(observations: Iterable[Observation], before: Mapping[str, 
     return noted
 
 
+def _is_of_no_account(observation: Observation, before: Values) -> bool:
+    """True if a gateway tells of a lock that it can't reach, and that another one was the last to tell of."""
+    state = observation.state
+    if not isinstance(state, LockState) or state.reachable:
+        return False
+    return before.get(_GATEWAY, mine := f"{observation.site}/{observation.gateway}") != mine
+
+
 def _answered(told: AnsweredCommand, at_ms: int, number: int) -> ChangeRow:
     value = told.outcome if told.reason is None else f"{told.outcome}: {told.reason}"
     name = f"command.{told.action}"
@@ -92,7 +103,7 @@ def _answered(told: AnsweredCommand, at_ms: int, number: int) -> ChangeRow:
 def _news(observation: Observation, before: Values) -> Values:
     state = observation.state
     if isinstance(state, LockState):
-        told = lock_properties(state) | {"gateway": f"{observation.site}/{observation.gateway}"}
+        told = lock_properties(state) | {_GATEWAY: f"{observation.site}/{observation.gateway}"}
         if state.epoch is not None:
             told["condition"] = condition_of(state)
         if state.fill_permille is not None:
