@@ -163,7 +163,9 @@ class Agent:
             incarnation=spool.incarnation,
         )
         max_bytes = self._config.spool.max_mib * _MIB
-        self._show(Sight(spool, max_bytes, uplink, forwarder, field, watchdog, self._clock, self._machine))
+        self._show(
+            Sight(spool, max_bytes, uplink, forwarder, field, watchdog, self._clock, self._machine, desk)
+        )
         self._watch(spool)
         if self._stop.is_set():  # else it begins afresh, and systemd mustn't wait for an end
             watchdog.stopping()
@@ -206,9 +208,7 @@ class Agent:
 
     def _build_desk(self, spool: Spool, uplink: Uplink, field: Field, beats: dict[str, Beat]) -> OrderDesk:
         sealer = Sealer(self._topics, self._key)
-        desk = OrderDesk(
-            self._config, self._inbox, spool, uplink, sealer, field, self._alarms, self._clock, self._halt
-        )
+        desk = OrderDesk(self._config, self._inbox, spool, uplink, sealer, field, self._alarms, self._clock)
         beats["orders"] = Beat(lambda: desk.progressed_at, STUCK_AFTER_S)
         for runner in desk.runners:
             beats[f"orders {runner.bus}"] = _runner_beat(runner)

@@ -19,6 +19,10 @@ class NoAnswer(BusError):
     """The unit stayed silent for the whole answer time."""
 
 
+class StillRunning(NoAnswer):
+    """A command has no result yet. Look again: it is known by its token and won't be executed twice."""
+
+
 class BrokenAnswer(BusError):
     """Something came back that can't be the answer: CRC, length, unit, function or echo. The line was drained."""
 
@@ -117,10 +121,6 @@ class UntrustedOrder(EdgeAgentError):
 
 class AgainstDesired(EdgeAgentError):
     """The desired state would undo this order at once. Wait a moment for a newer one, then reject the order."""
-
-
-class Interrupted(EdgeAgentError):
-    """The agent was asked to stop in the midst of an order. It is taken up from what is on disk at the next start."""
 
 
 class AnswerRejected(EdgeAgentError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic, sleep
+from time import monotonic
 
 from edge_agent.bus import Bus
 from edge_agent.clock import GatewayClock
@@ -80,15 +80,10 @@ def build_line(settings: BusSettings) -> Line:
     return TcpLine(settings.host, settings.port, answer_timeout_s)
 
 
-def build_driver(
-    lock: LockSettings,
-    registers: Registers,
-    clock: GatewayClock,
-    wait: Callable[[float], object] = sleep,
-) -> Driver:
-    """Return a driver for this lock; one belongs to one thread. `wait`: how it waits for a command's result."""
+def build_driver(lock: LockSettings, registers: Registers, clock: GatewayClock) -> Driver:
+    """Return a driver for this lock; one belongs to one thread."""
     if not isinstance(lock, CounterLock):
-        return Wlc1Driver(registers, lock.serial_number, sleep=wait)
+        return Wlc1Driver(registers, lock.serial_number)
     chambers = [
         CounterRegister(
             chamber.number,

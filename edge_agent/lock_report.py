@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from wastelock.messages import ChamberState, LockState
-from wastelock.registers import Fault, Identity, State, Status
+from wastelock.registers import Capability, Fault, Identity, State, Status
 
 # Counters that move with each record: in a drain they are reported once in a while, not with each page.
 PROGRESS_INTERVAL_S = 2.0
@@ -97,6 +97,8 @@ def lock_state(view: LockView, at: datetime) -> LockState:
     said = _told_by_controller(status) if status is not None and view.has_journal else {}
     if identity is not None and view.has_journal:
         said |= {"model": identity.model, "firmware": identity.firmware}
+        if identity.capabilities & Capability.ACCESS_LIST:
+            said["access_list_max"] = identity.access_list_max
     if status is not None:
         said |= {
             "epoch": status.epoch,

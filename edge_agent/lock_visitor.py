@@ -109,8 +109,11 @@ class LockVisitor:
             identity = None
         if identity is None or self._time.clock() - self._identified_at >= IDENTITY_INTERVAL_S:
             status, identity = self._identify(status)
-        self._is_met, self.met_at = True, self._time.clock()
         self._view.status = status
+        self._is_met, self.met_at = (
+            True,
+            self._time.clock(),
+        )  # last: whoever waits for it looks at the view then
         self._note_clock(status)
         return status, identity
 

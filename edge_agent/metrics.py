@@ -26,6 +26,7 @@ from edge_agent.errors import SpoolCorrupt, SpoolFull, SpoolUnavailable
 from edge_agent.lock_report import lock_state
 from edge_agent.lock_visitor import LockVisitor
 from edge_agent.metrics_machine import machine_figures
+from edge_agent.metrics_orders import order_figures
 from edge_agent.poller import Poller
 from edge_agent.sight import Sight
 from edge_agent.spool_reader import SpoolReader
@@ -81,6 +82,7 @@ class Monitor:
         yield from machine_figures(sight.machine.health)
         yield from _buses(sight.field.buses)
         yield from _locks(sight.field.pollers, self._now_s())
+        yield from order_figures(sight.desk)
         ages = sight.watchdog.ages_s(self._now_s())
         yield _labelled(
             _gauge("loop_idle_seconds", "How long ago each loop last came round.", labels=["loop"]),

@@ -7,6 +7,7 @@ from edge_agent.clock import GatewayClock
 from edge_agent.field import Field
 from edge_agent.forwarder import Forwarder
 from edge_agent.machine.keeper import MachineKeeper
+from edge_agent.orders.desk import OrderDesk
 from edge_agent.spool import Spool
 from edge_agent.uplink import Uplink
 from edge_agent.watchdog import Watchdog
@@ -24,6 +25,7 @@ class Sight:
     watchdog: Watchdog
     clock: GatewayClock
     machine: MachineKeeper
+    desk: OrderDesk
 
 
 Show = Callable[[Sight | None], object]

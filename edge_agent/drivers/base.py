@@ -152,5 +152,8 @@ class Driver(Protocol):
         ...
 
     def run_command(self, token: int, command: CommandCode, timeout_s: float) -> int:
-        """Run a command at most once per token; return its result (CommandResult.OK, REFUSED or FAILED)."""
+        """Run a command at most once per token; return its result (CommandResult.OK, REFUSED or FAILED).
+
+        Raises StillRunning where there is none within `timeout_s` (0: one look): call it again, with the same token.
+        """
         ...

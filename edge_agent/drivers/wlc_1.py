@@ -20,7 +20,15 @@ from edge_agent.drivers.base import (
     Registers,
     pack_list,
 )
-from edge_agent.errors import BrokenAnswer, BusError, NoAnswer, NotSupported, Refused, WrongController
+from edge_agent.errors import (
+    BrokenAnswer,
+    BusError,
+    NoAnswer,
+    NotSupported,
+    Refused,
+    StillRunning,
+    WrongController,
+)
 from wastelock import registers as wlc
 from wastelock.record import RECORD_BYTES, RECORD_WORDS, crc_holds
 from wastelock.registers import Capability, CommandCode, CommandResult, Identity, Status, lock_id
@@ -161,7 +169,7 @@ class Wlc1Driver:
         deadline = self._clock() + timeout_s
         before = self.read_status().command_token
         arrived = before == token
-        while self._clock() < deadline:
+        while True:
             if not arrived:
                 self._send_command(token, command)
             status = self._status_or_none()
@@ -173,8 +181,9 @@ class Wlc1Driver:
                 raise BrokenAnswer(
                     f"command {token} was followed by {status.command_token}, its result is lost"
                 )
+            if self._clock() + _COMMAND_LOOK_S > deadline:
+                raise StillRunning(f"command {token} brought no result within {timeout_s:g} s")
             self._sleep(_COMMAND_LOOK_S)
-        raise NoAnswer(f"command {token} brought no result within {timeout_s:g} s")
 
     def _send_command(self, token: int, command: CommandCode) -> None:
         """Send a command; a lost answer, or another command that still runs, is settled by the next look."""

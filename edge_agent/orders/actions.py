@@ -1,5 +1,7 @@
 """How each command is carried out on a lock, so that a power cut at any instant leads to one execution, not to two.
 
+None of it waits for a controller that is at it: it is looked at once, and again at a later turn.
+
 Before the first write the book notes `started`, with the token by which the controller knows the command: it doesn't
 execute a token twice. After a restart a started command is looked for at the controller before anything is written.
 
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edge_agent.drivers.base import unpack_list
-from edge_agent.errors import AgainstDesired, BrokenAnswer, NoAnswer
+from edge_agent.errors import AgainstDesired, BrokenAnswer, NoAnswer, StillRunning
 from edge_agent.orders.book import OrderBook
 from edge_agent.orders.memory import Order, State
 from edge_agent.orders.target import Target
@@ -19,10 +21,8 @@ from edge_agent.orders.wishes import Wishes
 from wastelock.record import ClockStatus
 from wastelock.registers import CommandCode, CommandResult
 
-COMMAND_TIMEOUT_S = 30.0  # a self test or a reboot takes seconds
-VISIT_TIMEOUT_S = 20.0
 _CLOCK_RIGHT_S = 1
-_LOOK_S = 0.2
+_LOOKED_FOR_S = 60.0  # after its expiry, for the result of a command that was begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,46 +35,55 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What carrying out needs. `wait` sleeps so many s, or raises Interrupted; `clock` is monotonic s, `now` UTC."""
+    """What carrying out needs. `clock` is monotonic s, `now` UTC."""
 
     book: OrderBook
     wishes: Callable[[], Wishes]
     now: Callable[[], datetime]
     clock: Callable[[], float]
-    wait: Callable[[float], None]
 
 
-def carry_out(means: Means, target: Target, order: Order) -> Result:
-    """Carry an order out; return what became of it.
+def carry_out(means: Means, target: Target, order: Order, asked_at: float) -> Result | None:
+    """Carry an order out; return what became of it, None while it is under way: call it again soon.
 
-    Raises BusError or SpoolUnavailable where it may be tried again, Refused and NotSupported where the lock said no,
-    AgainstDesired and Interrupted.
+    `asked_at`: when its turn came (monotonic s). Raises BusError or SpoolUnavailable where it may be tried again,
+    Refused and NotSupported where the lock said no, AgainstDesired.
     """
     action = _ACTIONS.get(order.action)
     if action is None:  # taken in by a newer release, before somebody went back to this one
         return Result(State.REJECTED, f"this release of the agent doesn't know {order.action}")
-    return action(means, target, order)
+    if not target.driver.has_journal and action is not _read_now:
+        return _cannot(order)
+    return action(means, target, order, asked_at)
 
 
-def look_for_result(means: Means, target: Target, order: Order) -> Result:
-    """Find out what became of a started command whose time is over: nothing is sent any more. Raises BusError."""
+def look_for_result(means: Means, target: Target, order: Order) -> Result | None:
+    """Find out what became of a started command whose time is over: nothing is sent any more. Raises BusError.
+
+    None while the controller is still at it and it may yet end.
+    """
+    if not target.driver.has_journal:
+        return _cannot(order)
     if order.token is None:
         return Result(State.FAILED, "it was begun, but didn't end in its time")
-    until = means.clock() + COMMAND_TIMEOUT_S
-    while True:
-        status = target.driver.read_status()
-        if status.command_token == order.token_before:
-            return Result(State.EXPIRED, "it didn't reach the lock in its time")
-        if status.command_token != order.token:
-            return _lost()
-        if status.command_result != CommandResult.RUNNING:
-            return _judged(status.command_result)
-        if means.clock() >= until:
-            return Result(State.FAILED, "it was begun in time, but hasn't ended since")
-        means.wait(_LOOK_S)
+    status = target.driver.read_status()
+    if status.command_token == order.token_before:
+        return Result(State.EXPIRED, "it didn't reach the lock in its time")
+    if status.command_token != order.token:
+        return _lost()
+    if status.command_result != CommandResult.RUNNING:
+        return _judged(status.command_result)
+    if is_given_up(means, order):
+        return Result(State.FAILED, "it was begun in time, but hasn't ended since")
+    return None
 
 
-def _sync_clock(means: Means, target: Target, order: Order) -> Result:
+def is_given_up(means: Means, order: Order) -> bool:
+    """True if a command expired so long ago that its result isn't looked for any more."""
+    return means.now().timestamp() - order.expires_at_ms / 1000 >= _LOOKED_FOR_S
+
+
+def _sync_clock(means: Means, target: Target, order: Order, _asked_at: float) -> Result:
     if order.state is State.STARTED:
         status = target.driver.read_status()
         off_s = status.clock_s - means.now().timestamp()
@@ -85,7 +94,7 @@ def _sync_clock(means: Means, target: Target, order: Order) -> Result:
     return Result(State.DONE)
 
 
-def _write_access_list(means: Means, target: Target, order: Order) -> Result:
+def _write_access_list(means: Means, target: Target, order: Order, _asked_at: float) -> Result:
     wish = means.wishes().of(target.lock)
     if wish.list_mark is None:
         return Result(State.REJECTED, "no access list is desired for this lock: set one first")
@@ -94,8 +103,9 @@ def _write_access_list(means: Means, target: Target, order: Order) -> Result:
     return Result(State.DONE, f"access list {wish.list_mark}")
 
 
-def _enable_chambers(means: Means, target: Target, order: Order) -> Result:
-    assert order.enable_mask is not None
+def _enable_chambers(means: Means, target: Target, order: Order, _asked_at: float) -> Result:
+    if order.enable_mask is None:
+        return Result(State.REJECTED, "it doesn't say which chambers")
     wanted = means.wishes().of(target.lock).enable_mask
     if wanted is not None and wanted != order.enable_mask:
         raise AgainstDesired(
@@ -106,38 +116,43 @@ def _enable_chambers(means: Means, target: Target, order: Order) -> Result:
     return Result(State.DONE)
 
 
-def _read_now(means: Means, target: Target, _order: Order) -> Result:
-    """Have the lock read; the state that goes with the result is what was found."""
+def _read_now(_means: Means, target: Target, _order: Order, asked_at: float) -> Result:
+    """Have the lock read; the state that goes with the result is what was found.
+
+    A bare counter is read by the poller alone, which derives its pours from what it reads.
+    """
     if target.driver.has_journal:
         target.driver.read_status()
         return Result(State.DONE)
-    asked_at, visitor = means.clock(), target.visitor
+    if target.visitor.met_at is not None and target.visitor.met_at > asked_at:
+        return Result(State.DONE)
     target.hasten()
-    while visitor.met_at is None or visitor.met_at <= asked_at:
-        if means.clock() - asked_at > VISIT_TIMEOUT_S:
-            raise NoAnswer(f"the lock wasn't read within {VISIT_TIMEOUT_S:g} s")
-        means.wait(_LOOK_S)
-    return Result(State.DONE)
+    raise NoAnswer("the lock hasn't been read since")
 
 
-def _command(code: CommandCode) -> Callable[[Means, Target, Order], Result]:
-    def run(means: Means, target: Target, order: Order) -> Result:
-        last = target.driver.read_status().command_token if target.driver.has_journal else 0
+def _command(code: CommandCode) -> Callable[[Means, Target, Order, float], Result | None]:
+    def run(means: Means, target: Target, order: Order, _asked_at: float) -> Result | None:
+        status = target.driver.read_status()
+        last = status.command_token
         if order.token is None:
             order = means.book.start(order, token=_next_token(last), token_before=last)
-        elif last not in (order.token, order.token_before):
+        elif last == order.token:
+            is_running = status.command_result == CommandResult.RUNNING
+            return None if is_running else _judged(status.command_result)
+        elif last != order.token_before:
             return _lost()
-        left_s = order.expires_at_ms / 1000 - means.now().timestamp()
-        return _run(target, order, code, max(0.0, min(COMMAND_TIMEOUT_S, left_s)))
+        return _run(target, order, code)
 
     return run
 
 
-def _run(target: Target, order: Order, code: CommandCode, timeout_s: float) -> Result:
-    """Have the controller run a command by its token, unless it has done so, and wait for its result."""
+def _run(target: Target, order: Order, code: CommandCode) -> Result | None:
+    """Give the controller a command by its token, and look once how it is getting on."""
     assert order.token is not None
     try:
-        result = target.driver.run_command(order.token, code, timeout_s)
+        result = target.driver.run_command(order.token, code, timeout_s=0.0)
+    except StillRunning:
+        return None
     except BrokenAnswer as error:
         if target.driver.read_status().command_token in (order.token, order.token_before):
             raise
@@ -158,6 +173,16 @@ def _next_token(last: int) -> int:
     return last % 0xFFFF + 1
 
 
+def _cannot(order: Order) -> Result:
+    """A bare counter: nothing is begun. An order that was begun went to the controller that was here before it."""
+    if order.state is State.STARTED:
+        return Result(
+            State.FAILED,
+            "its lock is a legacy counter now, so whether the controller before it carried it out isn't known",
+        )
+    return Result(State.REJECTED, "its lock is a legacy counter, which can only be read")
+
+
 def _lost() -> Result:
     return Result(
         State.FAILED,
@@ -165,7 +190,7 @@ def _lost() -> Result:
     )
 
 
-_ACTIONS: dict[str, Callable[[Means, Target, Order], Result]] = {
+_ACTIONS: dict[str, Callable[[Means, Target, Order, float], Result | None]] = {
     "sync_clock": _sync_clock,
     "write_access_list": _write_access_list,
     "enable_chambers": _enable_chambers,

@@ -10,12 +10,16 @@ from datetime import datetime
 from sqlite3 import Connection
 from typing import Literal, Protocol, TypeVar
 
+import structlog
+
 from edge_agent.orders import memory
 from edge_agent.orders.judging import Judgement, Verdict, judge
-from edge_agent.orders.memory import Order, State, Untold
+from edge_agent.orders.memory import TRANSITIONS, Order, State, Untold
 from edge_agent.spool_pages import to_ms
 from wastelock.messages import LockState
 from wastelock.orders import CommandOutcome
+
+_log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -48,22 +52,34 @@ class OrderBook:
         self._now = now
         self._guard = threading.Lock()
         self._waiting: dict[str, list[Order]] = {}
+        self._ended = {state: 0 for state, steps in TRANSITIONS.items() if not steps}
 
     def load(self, locks: Collection[str]) -> None:
-        """Take up what an earlier run has accepted; what was for a lock that isn't here any more ends now."""
+        """Take up what an earlier run has accepted; what was for a lock that isn't here any more ends now.
+
+        May be repeated where it raised: the runners see an order only once all has been read and written.
+        """
         found = self._store.transact(memory.unfinished)
-        with self._guard:
-            self._waiting.clear()
-            for order in found:
-                self._waiting.setdefault(order.lock, []).append(order)
         for order in found:
             if order.lock not in locks:
                 state = State.FAILED if order.state is State.STARTED else State.REJECTED
-                self.finish(order, state, "its lock was taken out of this gateway's configuration", None)
+                self._note_end(order, state, "its lock was taken out of this gateway's configuration", None)
+        with self._guard:
+            self._waiting = {lock: [order for order in found if order.lock == lock] for lock in locks}
 
-    def begin(self) -> None:
-        """The clock can be trusted: from now on, at the latest, commands are remembered."""
-        self._store.transact(lambda connection: memory.begin_memory(connection, to_ms(self._now())))
+    def begin(self, is_certain: bool) -> None:
+        """The clock can be trusted: from now on, at the latest, commands are remembered.
+
+        `is_certain`: a time source has the clock.
+        """
+        now_ms = to_ms(self._now())
+        ahead_ms = self._store.transact(
+            lambda connection: memory.begin_memory(connection, now_ms, is_certain)
+        )
+        if ahead_ms is not None:
+            _log.info(
+                "the memory of orders begins now that the clock is certain", was_ahead_s=ahead_ms // 1000
+            )
 
     def take_in(self, order: Order, dup: bool, clock_is_set: bool, locks: Collection[str]) -> Judgement:
         """Judge a command, and remember it with the outcome that is told of it now."""
@@ -81,9 +97,11 @@ class OrderBook:
             return judgement
 
         judgement = self._store.transact(work)
-        if judgement.verdict is Verdict.ACCEPT:
-            with self._guard:
+        with self._guard:
+            if judgement.verdict is Verdict.ACCEPT:
                 self._waiting.setdefault(order.lock, []).append(order)
+            elif state := _REMEMBERED.get(judgement.verdict):
+                self._ended[state] += 1
         return judgement
 
     def next_for(self, lock: str) -> Order | None:
@@ -104,10 +122,19 @@ class OrderBook:
 
     def finish(self, order: Order, state: State, why: str | None, lock_state: LockState | None) -> None:
         """Note what became of an order, and tell it."""
-        payload = self._outcome(order, state, why, lock_state)
-        self._store.transact(lambda connection: memory.finish(connection, order.id, state, payload))
+        self._note_end(order, state, why, lock_state)
         with self._guard:
             self._waiting[order.lock].pop(0)
+
+    def waiting(self) -> int:
+        """Return how many commands are accepted and haven't ended."""
+        with self._guard:
+            return sum(map(len, self._waiting.values()))
+
+    def ended(self) -> dict[str, int]:
+        """Return how many commands have ended since the start, by their outcome."""
+        with self._guard:
+            return {_SAID[state]: count for state, count in self._ended.items()}
 
     def untold(self, limit: int) -> list[Untold]:
         """Return outcomes that the broker hasn't taken, oldest first."""
@@ -120,6 +147,12 @@ class OrderBook:
     def forget_old(self) -> int:
         """Forget some of what expired long ago; return how many."""
         return self._store.transact(lambda connection: memory.forget_old(connection, to_ms(self._now())))
+
+    def _note_end(self, order: Order, state: State, why: str | None, lock_state: LockState | None) -> None:
+        payload = self._outcome(order, state, why, lock_state)
+        self._store.transact(lambda connection: memory.finish(connection, order.id, state, payload))
+        with self._guard:
+            self._ended[state] += 1
 
     def _outcome(self, order: Order, state: State, why: str | None, lock: LockState | None = None) -> bytes:
         outcome = CommandOutcome(

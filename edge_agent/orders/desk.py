@@ -8,7 +8,7 @@ One thread here, one for each bus. Everything that counts is on disk before it i
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from time import monotonic
 
@@ -18,7 +18,7 @@ from edge_agent.alarms import Alarms
 from edge_agent.arrival import Arrival
 from edge_agent.clock import GatewayClock
 from edge_agent.config import AgentConfig
-from edge_agent.errors import Interrupted, SpoolFull, SpoolUnavailable
+from edge_agent.errors import SpoolFull, SpoolUnavailable
 from edge_agent.field import Field, build_driver
 from edge_agent.identity import IdentityStore
 from edge_agent.orders.actions import Means
@@ -39,7 +39,10 @@ _FORGET_EVERY_S = 600.0
 
 
 class OrderDesk:
-    """`run` is the thread; `runners` are those of the buses, each to be run in a thread of its own."""
+    """`run` is the thread; `runners` are those of the buses, each to be run in a thread of its own.
+
+    `book` and `alarms` may be looked at by others.
+    """
 
     def __init__(
         self,
@@ -51,13 +54,12 @@ class OrderDesk:
         field: Field,
         alarms: Alarms,
         clock: GatewayClock,
-        stop: threading.Event,
     ) -> None:
         self._inbox = inbox
         self._clock = clock
-        self._alarms = OrderAlarms(alarms, monotonic)
-        self._book = OrderBook(store, clock.now)
-        self._results = ResultSender(self._book, line, sealer, self._alarms, monotonic)
+        self.alarms = OrderAlarms(alarms, monotonic)
+        self.book = OrderBook(store, clock.now)
+        self._results = ResultSender(self.book, line, sealer, self.alarms, monotonic)
         identity = IdentityStore(config.identity.directory) if config.identity is not None else None
         self._locks = frozenset(lock.lock for lock in config.locks)
         self._intake = OrderIntake(
@@ -65,13 +67,14 @@ class OrderDesk:
             self._locks,
             OrderTrust(config.orders.keys, identity),
             store,
-            self._book,
-            self._alarms,
+            self.book,
+            self.alarms,
             self._clock_is_set,
         )
-        means = Means(self._book, lambda: self._intake.wishes, clock.now, monotonic, _wait(stop))
+        means = Means(self.book, lambda: self._intake.wishes, clock.now, monotonic)
         self.runners = tuple(self._build_runners(config, field, means))
-        self._is_loaded = self._has_begun = self._spool_fails = False
+        self._is_loaded = self._spool_fails = False
+        self._begun_by: str | None = None  # with a clock of this trust
         self._forget_due_s = 0.0
         self.progressed_at = monotonic()
 
@@ -100,17 +103,18 @@ class OrderDesk:
             if not self._spool_fails:
                 _log.warning("orders wait: the spool can't be written", why=str(error))
             self._spool_fails = True
-        self._alarms.forget_old()
+        self.alarms.forget_old()
 
     def _load(self) -> None:
         if not self._is_loaded:
-            self._book.load(self._locks)
             self._intake.load()
+            self.book.load(self._locks)
             self._is_loaded = True
             self._wake_runners()
-        if not self._has_begun and self._clock_is_set():
-            self._book.begin()
-            self._has_begun = True
+        trust = self._clock.trust()
+        if trust != "unset" and self._begun_by not in ("ntp", trust):
+            self.book.begin(is_certain=trust == "ntp")
+            self._begun_by = trust
 
     def _take(self, arrival: Arrival) -> None:
         try:
@@ -123,7 +127,7 @@ class OrderDesk:
             self._wake_runners()
 
     def _forget(self) -> None:
-        if self._clock_is_set() and monotonic() >= self._forget_due_s and not self._book.forget_old():
+        if self._clock_is_set() and monotonic() >= self._forget_due_s and not self.book.forget_old():
             self._forget_due_s = monotonic() + _FORGET_EVERY_S
 
     def _wake_runners(self) -> None:
@@ -145,19 +149,9 @@ class OrderDesk:
             progress, targets = Progress(), []
             for lock in (lock for lock in config.locks if lock.bus == poller.bus):
                 registers = WatchedRegisters(buses[poller.bus].unit(lock.unit, urgent=True), progress)
-                driver = build_driver(lock, registers, self._clock, means.wait)
+                driver = build_driver(lock, registers, self._clock)
                 hasten = partial(poller.hasten, lock.lock)
                 targets.append(Target(lock.lock, driver, visitors[lock.lock], lock.poll_interval_s, hasten))
             yield OrderRunner(
-                poller.bus, targets, means, self._alarms, self._clock_is_set, self._note_outcome, progress
+                poller.bus, targets, means, self.alarms, self._clock_is_set, self._note_outcome, progress
             )
-
-
-def _wait(stop: threading.Event) -> Callable[[float], None]:
-    """Return what sleeps so many s, but raises Interrupted as soon as the agent is asked to stop."""
-
-    def wait(seconds: float) -> None:
-        if stop.wait(seconds):
-            raise Interrupted("the agent was asked to stop in the midst of an order")
-
-    return wait

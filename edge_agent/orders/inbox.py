@@ -17,6 +17,7 @@ class OrderInbox:
     def __init__(self, topics: GatewayTopics) -> None:
         self.wake = threading.Event()
         self._topics = topics
+        self._guard = threading.Lock()  # held for a moment only
         self._commands: deque[Arrival] = deque(maxlen=_INBOX_MAX)
         self._desired: deque[Arrival] = deque(maxlen=_DESIRED_MAX)
         self.listeners: Mapping[str, Callable[[Arrival], None]] = {
@@ -26,20 +27,26 @@ class OrderInbox:
 
     def next(self) -> Arrival | None:
         """Return what came first, desired states before commands."""
-        for queue in (self._desired, self._commands):
-            if queue:
-                return queue.popleft()
+        with self._guard:
+            for queue in (self._desired, self._commands):
+                if queue:
+                    return queue.popleft()
         return None
 
     def put_back(self, arrival: Arrival) -> None:
-        """It couldn't be taken in now."""
-        (self._desired if arrival.topic == self._topics.desired else self._commands).appendleft(arrival)
+        """It couldn't be taken in now; it is dropped where later ones have taken its place."""
+        queue = self._desired if arrival.topic == self._topics.desired else self._commands
+        with self._guard:
+            if len(queue) != queue.maxlen:
+                queue.appendleft(arrival)
 
     def _put_command(self, arrival: Arrival) -> None:
-        if len(self._commands) < _INBOX_MAX:
-            self._commands.append(arrival)
+        with self._guard:
+            if len(self._commands) < _INBOX_MAX:
+                self._commands.append(arrival)
         self.wake.set()
 
     def _put_desired(self, arrival: Arrival) -> None:
-        self._desired.append(arrival)
+        with self._guard:
+            self._desired.append(arrival)
         self.wake.set()

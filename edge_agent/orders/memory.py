@@ -32,10 +32,15 @@ SELECT id, expires_at FROM command WHERE expires_at < ? AND state NOT IN ('accep
 FORGET = "DELETE FROM command WHERE id = ?"
 MARK = "SELECT value FROM counter WHERE name = ?"
 SET_MARK_ONCE = "INSERT OR IGNORE INTO counter (name, value) VALUES (?, ?)"
+SET_MARK = "UPDATE counter SET value = ? WHERE name = ?"
 RAISE_MARK = """
 INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)
 """
-_SINCE, _FORGOTTEN_UNTIL = "orders since", "orders forgotten until"
+_SINCE, _SINCE_IS_CERTAIN, _FORGOTTEN_UNTIL = (
+    "orders since",
+    "orders since is certain",
+    "orders forgotten until",
+)
 
 MOST_REMEMBERED = 2000
 KEPT_MS = 24 * 3_600_000  # after they expired: the cloud may still ask what became of them
@@ -109,9 +114,25 @@ class Untold:
     correlation: bytes | None
 
 
-def begin_memory(connection: sqlite3.Connection, now_ms: int) -> None:
-    """From now on commands are remembered; what was issued before may have been carried out already."""
+def begin_memory(connection: sqlite3.Connection, now_ms: int, is_certain: bool) -> int | None:
+    """From now on commands are remembered; what was issued before may have been carried out already.
+
+    `is_certain`: a time source has the clock. A battery-backed one may have been wrong when the memory began: ahead,
+    all commands would be rejected until that date; behind, some that an earlier spool has carried out would be taken.
+    So the first time that the clock is certain, the begin becomes that instant; return by how many ms it was ahead,
+    None where it stays as it is.
+
+    Replays gain nothing by that. What an earlier spool may have carried out was issued before this one began, so
+    before now; what this one has taken in or forgotten is known by its id and by a mark of its own. And it happens
+    once for a spool: whoever turns a time source back later finds the begin certain.
+    """
     connection.execute(SET_MARK_ONCE, (_SINCE, now_ms))
+    if not is_certain or _mark(connection, _SINCE_IS_CERTAIN):
+        return None
+    began_ms = _mark(connection, _SINCE) or now_ms
+    connection.execute(SET_MARK, (now_ms, _SINCE))
+    connection.execute(SET_MARK_ONCE, (_SINCE_IS_CERTAIN, 1))
+    return began_ms - now_ms if began_ms != now_ms else None
 
 
 def horizon(connection: sqlite3.Connection) -> Horizon:

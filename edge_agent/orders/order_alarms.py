@@ -33,6 +33,7 @@ class OrderAlarms:
         self._guard = threading.Lock()
         self._worded: dict[str, float] = {}
         self._outside: dict[str, str] = {}
+        self._counts = dict.fromkeys(HAPPENED, 0)
         # The agent may have begun afresh: what happened before ends by itself, too, what is still so is told again.
         self._happened = {name: clock() for name in alarms.names() if name in HAPPENED}
         for name in IS_SO:
@@ -43,11 +44,17 @@ class OrderAlarms:
         assert name in HAPPENED
         with self._guard:
             now = self._clock()
+            self._counts[name] += 1
             self._happened[name] = now
             if now - self._worded.get(name, -_REWORDED_AFTER_S) < _REWORDED_AFTER_S:
                 return
             self._worded[name] = now
         self._alarms.raise_(name, text)
+
+    def counts(self) -> dict[str, int]:
+        """Return how often each thing has happened since the start."""
+        with self._guard:
+            return dict(self._counts)
 
     def lasts(self, name: str, text: str | None) -> None:
         """Something is so, or (None) no longer."""

@@ -2,6 +2,9 @@
 
 Its transactions go before the polls' next one, and hold back while a visit records what it found (arbiter.py). A lock
 out of reach is tried again until the order expires; one order of a lock after the other, so each result can be read.
+
+What is desired goes first: before each order that is served all locks are looked at, and no order is waited for while
+the controller is at it. So a transponder is blocked soon, however many commands wait.
 """
 
 import threading
@@ -13,14 +16,15 @@ import structlog
 from edge_agent.errors import (
     AgainstDesired,
     BusError,
-    Interrupted,
+    ClockUntrusted,
+    EdgeAgentError,
     NotSupported,
     Refused,
     SpoolFull,
     SpoolUnavailable,
     UnitResting,
 )
-from edge_agent.orders.actions import Means, Result, carry_out, look_for_result
+from edge_agent.orders.actions import Means, Result, carry_out, is_given_up, look_for_result
 from edge_agent.orders.memory import Order, State
 from edge_agent.orders.mending import Mender
 from edge_agent.orders.order_alarms import OrderAlarms
@@ -31,15 +35,17 @@ _log = structlog.get_logger(__name__)
 
 TURN_S = 1.0
 _AGAIN_FIRST_S, _AGAIN_MOST_S = 1.0, 10.0
+_LOOK_S = 0.25  # how often an order is looked at that the controller is at
 _REFUSALS_MOST = 3
-_LOOKED_FOR_S = 60.0  # after its expiry, for the result of a command that was begun
 
 
 @dataclass(slots=True)
 class _Attempts:
-    """What was tried of one order."""
+    """What was tried of one order. `asked_at`: when its turn came; `is_over`: its time is known to be over."""
 
     order: str
+    asked_at: float
+    is_over: bool = False
     due_at: float = 0.0
     pause_s: float = _AGAIN_FIRST_S
     refusals: int = 0
@@ -72,10 +78,7 @@ class OrderRunner:
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            try:
-                pause_s = self.step()
-            except Interrupted:
-                break
+            pause_s = self.step()
             self._progress.note()
             if pause_s > 0:
                 self.wake.wait(pause_s)
@@ -87,16 +90,17 @@ class OrderRunner:
         return self._progress.at
 
     def step(self) -> float:
-        """Carry out what is due, then bring locks to what is desired; return how long nothing is due (s)."""
+        """Serve one order of each lock, and before each bring locks to what is desired.
+
+        Return how long nothing is due (s).
+        """
         pause_s = TURN_S
         try:
-            if self._clock_is_set():
-                for target in self._targets:
-                    pause_s = min(pause_s, self._serve(target))
-                    self._progress.note()
-            wishes = self._means.wishes()
             for target in self._targets:
-                self._menders[target.lock].follow(wishes.of(target.lock))
+                self._mend()
+                if self._clock_is_set():
+                    pause_s = min(pause_s, self._serve(target))
+                self._progress.note()
         except (SpoolUnavailable, SpoolFull) as error:
             if not self._spool_fails:
                 _log.warning("orders wait: the spool can't be written", why=str(error))
@@ -105,6 +109,11 @@ class OrderRunner:
         self._spool_fails = False
         return pause_s
 
+    def _mend(self) -> None:
+        wishes = self._means.wishes()
+        for target in self._targets:
+            self._menders[target.lock].follow(wishes.of(target.lock))
+
     def _serve(self, target: Target) -> float:
         """Try the order whose turn it is at this lock; return how long the next one may wait (s)."""
         order = self._means.book.next_for(target.lock)
@@ -112,9 +121,11 @@ class OrderRunner:
             return TURN_S
         attempts = self._attempts.get(target.lock)
         if attempts is None or attempts.order != order.id:
-            attempts = self._attempts[target.lock] = _Attempts(order.id)
+            attempts = self._attempts[target.lock] = _Attempts(order.id, self._means.clock())
+        if self._is_over(order) and not attempts.is_over:
+            attempts.is_over, attempts.due_at = True, 0.0
         left_s = attempts.due_at - self._means.clock()
-        if left_s > 0 and not self._is_over(order):
+        if left_s > 0:
             return left_s
         result = self._try(target, order, attempts)
         if result is None:
@@ -125,9 +136,14 @@ class OrderRunner:
     def _try(self, target: Target, order: Order, attempts: _Attempts) -> Result | None:
         """Return what became of the order, None where it is tried again later."""
         try:
-            if self._is_over(order):
-                return self._give_up(target, order, attempts)
-            return carry_out(self._means, target, order)
+            result = (
+                self._give_up(target, order, attempts)
+                if attempts.is_over
+                else carry_out(self._means, target, order, attempts.asked_at)
+            )
+            if result is None:
+                attempts.due_at = self._means.clock() + _LOOK_S
+            return result
         except NotSupported as error:
             return Result(State.REJECTED, str(error))
         except AgainstDesired as error:
@@ -144,27 +160,26 @@ class OrderRunner:
             ):
                 return Result(State.FAILED, f"the lock refuses it: {error}")
             self._put_off(attempts, error)
-        except BusError as error:
+        except (BusError, ClockUntrusted) as error:
             self._put_off(attempts, error)
         return None
 
-    def _give_up(self, target: Target, order: Order, attempts: _Attempts) -> Result:
-        """The order's time is over. Raises BusError as long as the result of one that was begun is looked for."""
+    def _give_up(self, target: Target, order: Order, attempts: _Attempts) -> Result | None:
+        """The order's time is over. None, or BusError, as long as the result of one that was begun is looked for."""
         trouble = f": {attempts.trouble}" if attempts.trouble else ""
         if order.state is not State.STARTED:
             return Result(State.EXPIRED, f"it couldn't be carried out in its time{trouble}")
         try:
             return look_for_result(self._means, target, order)
         except BusError:
-            over_s = self._means.now().timestamp() - order.expires_at_ms / 1000
-            if over_s < _LOOKED_FOR_S:
+            if not is_given_up(self._means, order):
                 raise
             return Result(
                 State.FAILED,
                 f"the lock no longer answers, so whether it was carried out isn't known{trouble}",
             )
 
-    def _put_off(self, attempts: _Attempts, error: BusError | AgainstDesired) -> None:
+    def _put_off(self, attempts: _Attempts, error: EdgeAgentError) -> None:
         attempts.trouble = str(error)
         pause_s, attempts.pause_s = attempts.pause_s, min(attempts.pause_s * 2, _AGAIN_MOST_S)
         attempts.due_at = self._means.clock() + pause_s

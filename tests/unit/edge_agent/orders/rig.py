@@ -31,6 +31,7 @@ from wastelock.orders import Command, CommandOutcome, Desired, DesiredLock
 from wastelock.page import SigningKey
 
 T = TypeVar("T")
+RUNNING = 0xFFFF
 LOCK = "1f00a1"
 SECRET_UID = 0xE004_0123_4567_89AB
 
@@ -107,6 +108,19 @@ class PlayedLine:
         return [outcome.outcome for outcome in self.told(number)]
 
 
+class SlowController(Controller):
+    """Its commands run until `end_command`."""
+
+    def _command(self, words: list[int]) -> int | None:
+        code = super()._command(words)
+        if code is None and words[0] == self.last_command[0]:
+            self.last_command = (words[0], RUNNING)
+        return code
+
+    def end_command(self) -> None:
+        self.last_command = (self.last_command[0], 0)
+
+
 class WatchedBook(OrderBook):
     """Notes which order goes by which token."""
 
@@ -130,7 +144,7 @@ class OrderRig:
         self.controller = self.lock.controller
         self.line = PlayedLine()
         self.alarms = Alarms()
-        self.clock_is_set = True
+        self.clock_is_set = self.clock_is_certain = True
         self.locks: tuple[str, ...] = (LOCK,)
         self.off_by_s = 0.0
         self.started: dict[int, str] = {}  # which order the controller knows by which token
@@ -171,26 +185,24 @@ class OrderRig:
         self.results = ResultSender(
             self.book, self.line, Sealer(TOPICS, KEY), self.order_alarms, self.clock.monotonic
         )
-        self.means = Means(
-            self.book, lambda: self.intake.wishes, self.utc, self.clock.monotonic, self.clock.sleep
-        )
+        self.means = Means(self.book, lambda: self.intake.wishes, self.utc, self.clock.monotonic)
         driver = Wlc1Driver(self.registers, self.controller.serial, self.clock.monotonic, self.clock.sleep)
         self.hastened = 0
-        target = Target(LOCK, driver, self.lock.visitor, 1.0, self._hasten)
-        self.runner = self.make_runner(target, Progress())
+        self.target = Target(LOCK, driver, self.lock.visitor, 1.0, self._hasten)
+        self.runner = self.make_runner(self.target, Progress())
         self.book.load(self.locks)
         self.intake.load()
         if self.clock_is_set:
-            self.book.begin()
+            self.book.begin(is_certain=self.clock_is_certain and self.off_by_s == 0)
 
     def utc(self) -> datetime:
         """Return what the gateway takes for the time; the cloud's clock is right."""
         return self.clock.utc() + timedelta(seconds=self.off_by_s)
 
-    def make_runner(self, target: Target, progress: Progress) -> OrderRunner:
+    def make_runner(self, target: Target, progress: Progress, *others: Target) -> OrderRunner:
         return OrderRunner(
-            "yard", [target], self.means, self.order_alarms, lambda: self.clock_is_set, self.results.look_again,
-            progress,
+            "yard", [target, *others], self.means, self.order_alarms, lambda: self.clock_is_set,
+            self.results.look_again, progress,
         )  # fmt: skip
 
     def _hasten(self) -> None:

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge_agent.errors import NoAnswer
+from edge_agent.errors import NoAnswer, SpoolUnavailable
+from edge_agent.orders.book import OrderBook
 from edge_agent.orders.results import IN_HAND_MAX
 from edge_agent.uplink import NO_MATCHING_SUBSCRIBERS
 from tests.support.order_issuer import entries
 from tests.unit.edge_agent.gateway import KEY, TOPICS
-from tests.unit.edge_agent.orders.rig import OrderRig
+from tests.unit.edge_agent.orders.rig import LOCK, OrderRig, SlowController
 from wastelock.page import signature_holds
 
 
@@ -230,3 +232,86 @@ def test_no_order_is_begun_while_nobody_can_say_whether_it_has_expired(rig: Orde
     rig.clock_is_set = True
     rig.work(10)
     assert len(rig.controller.commands) == 1
+
+
+def test_a_command_that_runs_long_is_looked_at_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    controller = SlowController()
+    rig = OrderRig(tmp_path / "slow.db", controller)
+    with rig.running():
+        rig.lock.visit()
+        rig.send(rig.command("slow", "self_test"))
+        began_s, looks = rig.clock.seconds, len(controller.log)
+        for _ in range(20):
+            assert 0 < rig.runner.step() <= 1
+        assert rig.clock.seconds == began_s
+        assert len(controller.log) - looks <= 4  # and not at each turn of the loop
+        rig.work(20)
+        assert rig.line.words("slow") == ["accepted"]
+        controller.end_command()
+        rig.work(2)
+        assert rig.line.words("slow") == ["accepted", "done"] and len(controller.commands) == 1
+
+
+def test_a_command_that_never_ends_is_looked_for_a_while_after_its_time_and_told_as_failed(
+    tmp_path: Path,
+) -> None:
+    controller = SlowController()
+    rig = OrderRig(tmp_path / "endless.db", controller)
+    with rig.running():
+        rig.lock.visit()
+        rig.send(rig.command("endless", "self_test", ttl_s=30))
+        rig.work(80)
+        assert rig.line.words("endless") == ["accepted"]
+        rig.work(15)
+    told = rig.line.told("endless")[-1]
+    assert told.outcome == "failed" and "hasn't ended since" in str(told.reason)
+    assert len(controller.commands) == 1
+
+
+def test_an_order_that_has_ended_while_the_memory_could_not_be_loaded_is_not_carried_out_again(
+    rig: OrderRig,
+) -> None:
+    rig.send(rig.command("orphan", "self_test"))
+    rig.send(rig.command("mine", "self_test"))
+    rig.spool.transact(
+        lambda connection: connection.execute("UPDATE command SET lock = '1f00a9' WHERE id = 'orphan'")
+    )
+    transact, calls = rig.spool.transact, iter([False, True])
+
+    def fails_midway(work: Any) -> Any:
+        if next(calls, False):
+            raise SpoolUnavailable("the disk doesn't take it")
+        return transact(work)
+
+    book = OrderBook(rig.spool, rig.utc)
+    rig.spool.transact = fails_midway  # type: ignore[method-assign]
+    with pytest.raises(SpoolUnavailable):
+        book.load(rig.locks)
+    assert book.next_for(LOCK) is None  # else a runner would begin with what is loaded once more later
+    book.load(rig.locks)
+    order = book.next_for(LOCK)
+    assert order is not None and order.id == "mine" and book.waiting() == 1
+
+
+def test_a_reboot_whose_end_cannot_be_written_is_not_done_twice(rig: OrderRig) -> None:
+    finish, failures = rig.book.finish, iter([True] * 3)
+
+    def finish_later(*arguments: Any) -> None:
+        if next(failures, False):
+            raise SpoolUnavailable("the disk doesn't take it")
+        finish(*arguments)
+
+    rig.book.finish = finish_later  # type: ignore[method-assign,assignment]
+    rig.send(rig.command("once", "reboot"))
+    rig.work(20)
+    assert rig.line.words("once") == ["accepted", "done"] and len(rig.controller.commands) == 1
+
+
+def test_what_waits_and_what_has_ended_is_counted(rig: OrderRig) -> None:
+    rig.send(rig.command("good", "self_test"))
+    rig.send(rig.command("late", "self_test", ago_s=20, ttl_s=10))
+    assert rig.book.waiting() == 1
+    rig.work()
+    assert rig.book.waiting() == 0
+    assert rig.book.ended() == {"done": 1, "rejected": 0, "expired": 1, "failed": 0}
+    assert rig.order_alarms.counts()["order expired"] == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.drivers.counter_1 import Counter1Driver
-from edge_agent.orders.actions import VISIT_TIMEOUT_S
+from edge_agent.orders import memory
 from edge_agent.orders.target import Progress, Target
 from tests.support.order_issuer import entries
 from tests.unit.edge_agent.orders.rig import LOCK, OrderRig
@@ -65,7 +65,7 @@ def test_a_counter_is_read_now_by_the_poller_which_alone_may_derive_pours(rig: C
     records = len(rig.counter.spool.records())
     rig.counter.set(1001)
     rig.send(rig.command("read", "read_now"))
-    rig.work()
+    rig.work(15)
     told = rig.line.told("read")[-1]
     assert told.outcome == "done" and told.state is not None
     assert told.state.chambers[-1].register_count == 1001
@@ -75,10 +75,10 @@ def test_a_counter_is_read_now_by_the_poller_which_alone_may_derive_pours(rig: C
 def test_a_counter_that_is_not_read_in_time_is_tried_again(rig: CounterRig) -> None:
     rig.is_visited = False
     rig.send(rig.command("read", "read_now"))
-    rig.work(2 * VISIT_TIMEOUT_S)
+    rig.work(40)
     assert rig.line.words("read") == ["accepted"]
     rig.is_visited = True
-    rig.work(VISIT_TIMEOUT_S)
+    rig.work(30)
     assert rig.line.words("read") == ["accepted", "done"]
 
 
@@ -89,3 +89,22 @@ def test_a_desired_access_list_is_the_counters_problem_and_its_interval_is_follo
     assert "legacy counter has no access list" in str(rig.counter.states[-1].problem)
     assert rig.counter.states[-1].poll_interval_s == 9
     assert rig.alarm_names() == ("desired not in force",)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("action", ["sync_clock", "self_test", "reboot"])
+def test_an_order_that_was_begun_before_a_counter_took_the_locks_place_ends_at_the_first_turn_after_a_start(
+    tmp_path: Path, action: str, is_late: bool
+) -> None:
+    rig = CounterRig(tmp_path / "spool.db")
+    with rig.running():
+        rig.send(rig.command("begun", action))
+        tokens = (None, None) if action == "sync_clock" else (1, 0)
+        rig.spool.transact(lambda connection: memory.note_started(connection, "begun", *tokens))
+    rig.clock.seconds += 1000 if is_late else 0
+    with rig.running():
+        rig.use_counter()
+        rig.runner.step()  # within the second in which no derived journal may begin
+        rig.work(1)
+    told = rig.line.told("begun")[-1]
+    assert told.outcome == "failed" and "isn't known" in str(told.reason)

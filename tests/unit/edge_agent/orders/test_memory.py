@@ -75,7 +75,7 @@ def all_told(database: sqlite3.Connection) -> None:
 def test_what_expired_long_ago_is_forgotten_but_nothing_that_expires_before_it_is_taken_again(
     database: sqlite3.Connection,
 ) -> None:
-    memory.begin_memory(database, NOW)
+    memory.begin_memory(database, NOW, is_certain=True)
     for number in (1, 2, 3, 4):
         memory.remember(database, replace(ORDER, id=f"order-{number}", expires_at_ms=NOW + number), b"told")
         if number != 2:
@@ -92,7 +92,7 @@ def test_what_expired_long_ago_is_forgotten_but_nothing_that_expires_before_it_i
 def test_a_full_memory_makes_room_earlier_but_never_of_what_may_still_come(
     database: sqlite3.Connection,
 ) -> None:
-    memory.begin_memory(database, NOW)
+    memory.begin_memory(database, NOW, is_certain=True)
     for number in range(MOST_REMEMBERED):
         memory.remember(database, replace(ORDER, id=f"order-{number}", state=State.DONE), b"told")
     all_told(database)
@@ -104,8 +104,8 @@ def test_a_full_memory_makes_room_earlier_but_never_of_what_may_still_come(
 
 def test_the_memory_begins_once(database: sqlite3.Connection) -> None:
     assert memory.horizon(database).since_ms is None
-    memory.begin_memory(database, NOW)
-    memory.begin_memory(database, NOW + 1)
+    memory.begin_memory(database, NOW, is_certain=True)
+    memory.begin_memory(database, NOW + 1, is_certain=True)
     assert memory.horizon(database).since_ms == NOW
 
 
@@ -128,3 +128,36 @@ def test_a_spool_that_was_lost_begins_a_new_memory(tmp_path: Path) -> None:
     with opened(make_spool(tmp_path / "spool.db")) as spool:
         assert spool.transact(memory.horizon) == memory.Horizon(None, 0, False)
         assert spool.transact(memory.unfinished) == []
+
+
+@pytest.mark.parametrize("year_ms", [-31_536_000_000, 31_536_000_000])
+def test_the_first_time_that_the_clock_is_certain_a_memory_that_began_by_a_wrong_one_begins_then_and_only_then(
+    database: sqlite3.Connection, year_ms: int
+) -> None:
+    memory.begin_memory(database, NOW + year_ms, is_certain=False)
+    assert memory.begin_memory(database, NOW + year_ms + 5, is_certain=False) is None
+    assert memory.horizon(database).since_ms == NOW + year_ms
+    assert memory.begin_memory(database, NOW, is_certain=True) == year_ms
+    assert memory.horizon(database).since_ms == NOW
+    # Somebody turns the time source back, to have replayed what an earlier spool has carried out.
+    assert memory.begin_memory(database, NOW - 86_400_000, is_certain=True) is None
+    assert memory.begin_memory(database, NOW - 86_400_000, is_certain=False) is None
+    assert memory.horizon(database).since_ms == NOW
+
+
+def test_a_gateway_whose_clock_was_ahead_at_first_takes_orders_once_a_time_source_has_it(
+    tmp_path: Path,
+) -> None:
+    rig = OrderRig(tmp_path / "spool.db")
+    rig.off_by_s = 400 * 86_400.0
+    with rig.running_quickly():
+        rig.lock.visit()
+    rig.off_by_s = 0.0
+    with rig.running_quickly():
+        rig.lock.visit()
+        rig.clock.seconds += 1
+        rig.send(rig.command("now", "self_test"))
+        rig.send(rig.command("before", "self_test", ago_s=60))
+        rig.work(5)
+        assert rig.line.words("now") == ["accepted", "done"]
+        assert rig.line.words("before") == ["rejected"]
