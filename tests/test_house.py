@@ -49,7 +49,6 @@ FLOORS = {
     "edge_agent.arrival": 1,
     "edge_agent.orders.judging": 3,
     "edge_agent.orders.memory": 2,
-    "edge_agent.orders.trust": 3,
     "edge_agent.orders.desk": 4,
     "edge_agent.machine.keeper": 2,
     "edge_agent.local.door": 5,
