@@ -13,6 +13,7 @@ from cloud_sink.ledger.tables import access_entries, access_lists, transponders
 from cloud_sink.orders.model import AccessListView, ListedTransponder
 
 _IN_CHUNK = 500
+_FORGET_LISTS = 200
 _a, _e, _t = access_lists.c, access_entries.c, transponders.c
 
 
@@ -45,6 +46,17 @@ def list_in_force(connection: Connection, lock: str) -> sa.Row[Any] | None:
     """Return the row of the list that is wanted of a lock, None if there is none."""
     query = sa.select(access_lists).where(_a.lock == lock).order_by(_a.version.desc()).limit(1)
     return connection.execute(query).one_or_none()
+
+
+def list_before(connection: Connection, lock: str, at: datetime, actor: str) -> sa.Row[Any] | None:
+    """Return the row of the list that was wanted of a lock at an instant, or of a later one that somebody else than this
+    actor has set; of the first one if there was none by then."""
+    of_lock = sa.select(access_lists).where(_a.lock == lock).limit(1)
+    settled = of_lock.where(sa.or_(_a.set_ms <= to_ms(at), _a.set_by != actor)).order_by(_a.version.desc())
+    return (
+        connection.execute(settled).one_or_none()
+        or connection.execute(of_lock.order_by(_a.version)).one_or_none()
+    )
 
 
 def lists_of(connection: Connection, lock: str, limit: int) -> list[AccessListView]:
@@ -95,18 +107,30 @@ def view_list(row: sa.Row[Any]) -> AccessListView:
     )  # fmt: skip
 
 
-def forget(connection: Connection, before: datetime, limit: int) -> int:
-    """Forget who was in lists whose time was over by then, at most `limit` lists, and the numbers of those of them whom
-    no list has any more. Returns how many lists. That there was a list, and who set it, stays.
+def forget(connection: Connection, before: datetime, most: int) -> int:
+    """Forget who was in lists whose time was over by then, at most `most` entries at once, and the numbers of those of
+    them whom no list has any more. That there was a list, and who set it, stays.
+
+    Returns how many lists and entries that were: 0 if nothing is left to be forgotten.
     """
-    over = sa.select(_a.list_no).where(_a.kept == 1, _a.until_ms < to_ms(before)).limit(limit)
-    lists = list(connection.scalars(over.order_by(_a.until_ms)))
-    for list_no in lists:
-        credentials = list(connection.scalars(sa.select(_e.credential).where(_e.list_no == list_no)))
-        connection.execute(access_entries.delete().where(_e.list_no == list_no))
-        unlisted = ~sa.exists().where(_e.credential == _t.credential)
-        for start in range(0, len(credentials), _IN_CHUNK):
-            some = credentials[start : start + _IN_CHUNK]
-            connection.execute(transponders.delete().where(_t.credential.in_(some), unlisted))
-        connection.execute(access_lists.update().where(_a.list_no == list_no).values(kept=0))
-    return len(lists)
+    over = sa.select(_a.list_no).where(_a.kept == 1, _a.until_ms < to_ms(before)).order_by(_a.until_ms)
+    gone: set[bytes] = set()
+    emptied: list[int] = []
+    room = most
+    for list_no in connection.scalars(over.limit(_FORGET_LISTS)).all():
+        mine = sa.select(_e.credential).where(_e.list_no == list_no).order_by(_e.credential).limit(room)
+        credentials = list(connection.scalars(mine))
+        if credentials:
+            up_to_last = _e.list_no == list_no, _e.credential <= credentials[-1]
+            connection.execute(access_entries.delete().where(*up_to_last))
+        gone.update(credentials)
+        room -= len(credentials)
+        if room <= 0:
+            break
+        emptied.append(list_no)
+    unlisted = ~sa.exists().where(_e.credential == _t.credential)
+    if gone:
+        connection.execute(transponders.delete().where(_t.credential.in_(gone), unlisted))
+    if emptied:
+        connection.execute(access_lists.update().where(_a.list_no.in_(emptied)).values(kept=0))
+    return most - room + len(emptied)

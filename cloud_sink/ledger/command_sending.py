@@ -13,13 +13,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloud_sink.ledger.bulk import insert_rows
+from cloud_sink.ledger.command_wishes import take_back_wish
 from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.observations import ReportKind, last_observation_no
 from cloud_sink.ledger.tables import command_outcomes, commands, observations
-from cloud_sink.orders.model import AnsweredCommand, CommandState
+from cloud_sink.orders.model import Action, AnsweredCommand, CommandState
 from wastelock.orders import CommandOutcome
 
 _ACCEPTED = CommandState.ACCEPTED.value
+_REJECTED = CommandState.REJECTED.value
+_ACTOR = "cloud-sink"
 c = commands.c
 
 
@@ -103,6 +106,9 @@ def _keep(connection: Connection, answer: Answer) -> Kept:
                    "next_send_ms": None} if is_first else {}  # fmt: skip
     if changed:
         connection.execute(commands.update().where(c.command_no == command.command_no).values(changed))
+    if is_first and told.outcome == _REJECTED and command.action == Action.ENABLE_CHAMBERS:
+        why = f"command {command.id} was rejected"
+        take_back_wish(connection, command.lock, command.id, _ACTOR, why, answer.received_at)
     return Kept(answer, command, is_news=is_first)
 
 

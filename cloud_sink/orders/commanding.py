@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
+from pydantic import ValidationError
 
 from cloud_sink.ledger.command_sending import due_commands, stop_sending, take_attempt
 from cloud_sink.ledger.database import Database
@@ -79,15 +80,14 @@ class Commanding:
         return wait * (1 + _JITTER * (2 * self._random.random() - 1))
 
     def _send(self, command: Row, now: datetime) -> bool:
-        order = Command(
-            id=command.id,
-            lock=command.lock,
-            action=command.action,
-            issued_at=from_ms(command.issued_ms),
-            expires_at=from_ms(command.expires_ms),
-            attempt=command.attempt + 1,
-            enable_mask=command.enable_mask,
-        )
+        try:
+            order = _order(command)
+        except (
+            ValidationError
+        ) as error:  # a later release may know other ones, and write into the same ledger
+            _log.error("this release can't send a command: it needs an update", command=command.id,
+                       action=command.action, lock=command.lock, problems=error.error_count())  # fmt: skip
+            return False
         topics, payload = GatewayTopics(command.site, command.gateway), order.to_json()
         left_s = int((order.expires_at - now).total_seconds())
         envelope = Envelope(
@@ -102,3 +102,16 @@ class Commanding:
                   command=command.id, action=command.action, lock=command.lock, gateway=command.gateway,
                   attempt=order.attempt)  # fmt: skip
         return is_sent
+
+
+def _order(command: Row) -> Command:
+    """Return the next attempt at a command."""
+    return Command(
+        id=command.id,
+        lock=command.lock,
+        action=command.action,
+        issued_at=from_ms(command.issued_ms),
+        expires_at=from_ms(command.expires_ms),
+        attempt=command.attempt + 1,
+        enable_mask=command.enable_mask,
+    )

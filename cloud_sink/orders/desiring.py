@@ -7,16 +7,18 @@ What a revision says is worked out in the transaction that gives it its number: 
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.engine import Connection
 
+from cloud_sink.errors import LedgerRefused
 from cloud_sink.ledger import desired_states, latest_reports
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.desired_states import Marks, Place, Revision
 from cloud_sink.orders.desired import digest, locks_as_told, payload
+from cloud_sink.orders.model import greatest_revision
 from cloud_sink.session import Envelope, Session
 from wastelock.page import SigningKey
 from wastelock.topics import GatewayTopics
@@ -45,6 +47,7 @@ class Desiring:
         self._behind: dict[Place, list[str]] = {}
         self._places_at = self._checked_at = datetime.min.replace(tzinfo=clock().tzinfo)
         self._doubtful: dict[Place, None] = {}
+        self._disbelieved: dict[Place, int] = {}
 
     def look(self) -> int:
         """Take one step: find gateways in doubt, give some of them a new revision where they need one.
@@ -58,10 +61,7 @@ class Desiring:
             doubtful = {place: None for lock in changed if (place := self._places.get(lock)) is not None}
             some = list({**self._doubtful, **doubtful})[:_LOOK_AT_ONCE]
             stale = [place for place in some if self._is_stale(connection, place)]
-        if stale:
-            with self._database.writing() as connection:
-                for place in stale:
-                    self._renew(connection, place, now)
+        self._write(stale, lambda connection, place: self._renew(connection, place, now))
         self._marks, self._doubtful = marks, {**self._doubtful, **doubtful}
         for place in some:
             del self._doubtful[place]
@@ -126,22 +126,49 @@ class Desiring:
         with self._database.reading() as connection:
             told = latest_reports.gateways(connection)
             known = desired_states.all_revisions(connection)
-        lost, ahead = [], []
+        lost, ahead = {}, {}
         for revision, is_due in known:
             state = told.get(revision.place)
-            if state is None or not state.online or is_due:
+            if state is None or not state.online:
                 continue
             there = state.desired_revision or 0
             if there > revision.revision:
-                ahead.append((revision.place, there))
-            elif there < revision.revision:
-                lost.append(revision)
-        if lost or ahead:
+                if self._is_believed(revision, there, now):
+                    ahead[revision.place] = there  # this ledger was restored from an older copy
+            elif there < revision.revision and not is_due:
+                lost[revision.place] = revision
+        self._write(
+            lost, lambda connection, place: desired_states.publish_again(connection, lost[place], now)
+        )
+        self._write(ahead, lambda connection, place: self._renew(connection, place, now, ahead[place]))
+
+    def _is_believed(self, known: Revision, there: int, now: datetime) -> bool:
+        """False, and said once, if no revision can be as high as the one that a gateway says it has."""
+        if there <= greatest_revision(now):
+            return True
+        if self._disbelieved.get(known.place) != there:
+            self._disbelieved[known.place] = there
+            _log.error("a gateway says that it has a desired state which nobody can have made: it isn't believed",
+                       site=known.place.site, gateway=known.place.gateway, told=there, newest=known.revision,
+                       remedy="docs/operations-orders.md: gateway_ahead")  # fmt: skip
+        return False
+
+    def _write(self, places: Collection[Place], change: Callable[[Connection, Place], None]) -> None:
+        """Change something of these gateways in one transaction; where the database refuses that, each in its own."""
+        if not places:
+            return
+        try:
             with self._database.writing() as connection:
-                for each in lost:
-                    desired_states.publish_again(connection, each, now)
-                for place, beyond in ahead:  # this ledger was restored from an older copy
-                    self._renew(connection, place, now, beyond)
+                for place in places:
+                    change(connection, place)
+        except LedgerRefused as error:
+            if len(places) > 1:
+                for place in places:
+                    self._write([place], change)
+                return
+            (place,) = places
+            _log.error("the database refuses a gateway's desired state: it isn't changed", site=place.site,
+                       gateway=place.gateway, why=str(error))  # fmt: skip
 
     def _has(self, connection: Connection, revision: Revision) -> bool:
         state = latest_reports.gateway(connection, *revision.place)

@@ -35,6 +35,7 @@ _log = structlog.get_logger(__name__)
 _IDLE_S = 0.5
 _BATCH = 200
 _GIVE_UP_ROWS = 1000
+_FORGET_ENTRIES = 2000  # pages wait for the same lock
 _GIVE_UP_EVERY = timedelta(minutes=10)
 
 
@@ -88,6 +89,7 @@ class Dispatching:
         self._incoming: SimpleQueue[Incoming] = SimpleQueue()
         self._give_up_at = clock()
         self._came_round_at = time.monotonic()
+        self._refused: set[str] = set()  # steps that failed last time: it is said once
 
     @property
     def progressed_at(self) -> float:
@@ -115,12 +117,22 @@ class Dispatching:
             self._came_round_at = time.monotonic()
             self._settle(self._gather(), stop)
             if self._session.connected:
-                sent = self._patience.until_done(self._commanding.send_due, stop)
-                self._figures.note_commands(sent or 0)
-                self._patience.until_done(self._desiring.look, stop)
-                published = self._patience.until_done(self._desiring.publish_due, stop)
-                self._figures.note_desired(published or 0)
-            self._patience.until_done(self._give_up, stop)
+                self._figures.note_commands(self._do(self._commanding.send_due, stop))
+                self._do(self._desiring.look, stop)
+                self._figures.note_desired(self._do(self._desiring.publish_due, stop))
+            self._do(self._give_up, stop)
+
+    def _do(self, step: Callable[[], int], stop: threading.Event) -> int:
+        """Take a step once the database is there. Values that it refuses end this step, not the others."""
+        try:
+            done = self._patience.until_done(step, stop) or 0
+            self._refused.discard(step.__name__)
+        except LedgerRefused as error:
+            done = 0
+            if step.__name__ not in self._refused:
+                self._refused.add(step.__name__)
+                _log.error("the database refuses what orders need", step=step.__name__, why=str(error))
+        return done
 
     def _gather(self) -> list[Incoming]:
         """Return what has come, at most one batch; wait a moment if there is nothing."""
@@ -176,15 +188,17 @@ class Dispatching:
                 _log.info("command answered", command=told.id, action=each.command.action, lock=told.lock,
                           outcome=told.outcome)  # fmt: skip
 
-    def _give_up(self) -> None:
+    def _give_up(self) -> int:
         """Give up one step of what is too old; the next one follows at once as long as there is more."""
         now = self._clock()
         if now < self._give_up_at:
-            return
+            return 0
+        old = now - timedelta(days=self._settings.keep_days)
+        forgettable = now - timedelta(days=self._settings.forget_days)
         with self._database.writing() as connection:
-            old = now - timedelta(days=self._settings.keep_days)
             given_up = give_up_commands(connection, old, _GIVE_UP_ROWS)
-            forgettable = now - timedelta(days=self._settings.forget_days)
-            given_up += forget(connection, forgettable, _GIVE_UP_ROWS)
+        with self._database.writing() as connection:
+            given_up += forget(connection, forgettable, _FORGET_ENTRIES)
         if not given_up:
             self._give_up_at = now + _GIVE_UP_EVERY
+        return given_up

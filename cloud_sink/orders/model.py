@@ -8,10 +8,12 @@ Transponders are named by their pseudonyms, 32 hexadecimal digits. Instants are 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from wastelock.messages import Instant, Message
+
+_AHEAD_MAX = timedelta(days=366)
 
 
 class Action(StrEnum):
@@ -100,6 +102,12 @@ def state_of(outcome: str | None, attempt: int, expires_at: datetime, now: datet
     if outcome is not None:
         return CommandState.ACCEPTED
     return CommandState.SENT if attempt else CommandState.WAITING
+
+
+def greatest_revision(now: datetime) -> int:
+    """Return the greatest revision that a desired state can have by now: they follow the time in seconds, and aren't
+    ahead of it by more than a wrong clock explains. What a gateway says that it has isn't signed."""
+    return int((now + _AHEAD_MAX).timestamp())
 
 
 def how_often(attempts: int) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from cloud_sink.errors import InputRejected, NotPossible, SinkError
 from cloud_sink.ledger import access_lists, commands, latest_reports
+from cloud_sink.ledger.command_wishes import take_back_wish
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.migrating import check
@@ -73,8 +74,9 @@ class Ordering:
         """Order a lock to do something once, within `ttl_s` seconds; return the command as it now stands.
 
         `enable_mask`: of enable_chambers only: bit 0 is chamber 1; it is what the chambers shall be from now on, too
-        (a Wish with the command's end as deadline), so that the lock isn't set back to an older wish. `command_id`:
-        asked for again under the same id, the same command is returned, not ordered a second time.
+        (a Wish with the command's end as deadline), so that the lock isn't set back to an older wish. That lasts, also
+        if the command expires; it goes with a command that is withdrawn or rejected. `command_id`: asked for again
+        under the same id, the same command is returned, not ordered a second time.
         """
         now = self._clock()
         new_id = command_id or secrets.token_hex(10)
@@ -104,7 +106,7 @@ class Ordering:
             return self._command(connection, new_id, now)
 
     def withdraw(self, command_id: str, author: Author) -> CommandView:
-        """Take back a command; NotPossible once it was sent: what was sent may be carried out."""
+        """Take back a command, and what it wished; NotPossible once it was sent: what was sent may be carried out."""
         now = self._clock()
         refuse_nul((author.actor, author.reason))
         with self._database.writing() as connection:
@@ -114,6 +116,8 @@ class Ordering:
                     f"command {command_id} is {view.state}: only one that wasn't sent yet can be"
                 )
             _tell(connection, view.lock, [Withdrawn(id=command_id)], author, now)
+            if view.action is Action.ENABLE_CHAMBERS:
+                take_back_wish(connection, view.lock, command_id, author.actor, author.reason, now)
             return self._command(connection, command_id, now)
 
     def command(self, command_id: str) -> CommandView | None:

@@ -45,6 +45,10 @@ RULES: dict[AlarmKind, AlarmRule] = {
         _WARNING, _REVIEW, "Give the gateway NTP or a clock with a battery: pours' times can't be trusted.",
         opens_after_s=10 * _MINUTE, escalates_after_s=_DAY,
     ),
+    AlarmKind.GATEWAY_AHEAD: AlarmRule(
+        _WARNING, _NONE, "It says it has orders that nobody gave, and takes no others: give it a new identity.",
+        escalates_after_s=_DAY,
+    ),
     AlarmKind.BACKLOG_OLD: AlarmRule(
         _WARNING, _NONE, "Pages wait at the gateway: look at its connection, at broker, sink and quarantine.",
         escalates_after_s=_DAY,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from cloud_sink.gaps import RecordGap, Whereabouts
 from cloud_sink.ledger.instants import from_ms
-from cloud_sink.orders.model import CommandState, how_often
+from cloud_sink.orders.model import CommandState, greatest_revision, how_often
 from cloud_sink.projections.twins import judging
 from cloud_sink.projections.twins.alarm_rules import FAULT_SEVERITY, RULES
 from cloud_sink.projections.twins.facts import GatewayFacts, LockFacts
@@ -108,6 +108,10 @@ def _of_gateway(gateway: GatewayFacts, summing: Summing, thresholds: Thresholds)
         since_ms = gateway.alarms_since_ms.get(name)
         since_at = summing.facts.now if since_ms is None else from_ms(since_ms)
         yield found(AlarmKind.GATEWAY_ALARM, since_at, text, name)
+    revision = state.desired_revision if state is not None else None
+    if revision is not None and revision > greatest_revision(summing.facts.now):
+        since_at = gateway.seen_at or summing.facts.now
+        yield found(AlarmKind.GATEWAY_AHEAD, since_at, f"it says it has desired state {revision}")
     if telemetry is None or gateway.telemetry_at is None:
         return
     free = telemetry.disk_free_bytes

@@ -43,6 +43,7 @@ class AlarmKind(StrEnum):
     GATEWAY_ALARM = "gateway_alarm"
     GATEWAY_DISK_LOW = "gateway_disk_low"
     GATEWAY_CLOCK_UNSET = "gateway_clock_unset"
+    GATEWAY_AHEAD = "gateway_ahead"
     BACKLOG_OLD = "backlog_old"
     LOCK_UNREACHABLE = "lock_unreachable"
     LOCK_FAULT = "lock_fault"

@@ -23,6 +23,7 @@ class Outbox:
     """What was sent: topic, bytes, envelope, retained."""
 
     sent: list[tuple[str, bytes, Envelope, bool]] = field(default_factory=list)
+    connected: bool = True
 
     def publish_order(self, topic: str, payload: bytes, envelope: Envelope, retain: bool = False) -> bool:
         self.sent.append((topic, payload, envelope, retain))

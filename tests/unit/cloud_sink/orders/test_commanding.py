@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cloud_sink.errors import NotPossible
 from cloud_sink.ledger.commands import give_up_commands
+from cloud_sink.ledger.tables import commands
 from cloud_sink.orders.model import CommandState
 from tests.support.fake_gateway import FakeLock
 from tests.support.twins import TECHNICIAN, TwinRig
@@ -92,3 +93,16 @@ def test_commands_are_given_up_with_their_outcomes_once_they_are_old(rig: TwinRi
         assert give_up_commands(connection, rig.clock.at - timedelta(days=399), 100) == 1
         assert give_up_commands(connection, rig.clock.at - timedelta(days=399), 100) == 0
     assert [each.id for each in rig.ordering.commands()] == [new]
+
+
+def test_a_command_that_only_a_later_release_knows_is_told_and_keeps_no_other_waiting(
+    rig: TwinRig, lock: FakeLock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unknown = rig.order(lock, "self_test")
+    rig.order(lock, "read_now")
+    with rig.ledger.database.writing() as connection:
+        connection.execute(commands.update().where(commands.c.id == unknown).values(action="dance"))
+    outbox = Outbox()
+    assert commanding(rig, outbox, KEY).send_due() == 1
+    assert [command.action for command in outbox.commands] == ["read_now"]
+    assert "this release can't send a command" in capsys.readouterr().out

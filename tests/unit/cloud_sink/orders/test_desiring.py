@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cloud_sink.ledger.access_lists import entries_of, forget, list_in_force
+from cloud_sink.ledger.tables import access_entries, access_lists, transponders
 from cloud_sink.operator_events import SubjectKind
 from cloud_sink.orders.desiring import Desiring
 from cloud_sink.orders.model import ListedTransponder
@@ -126,6 +128,61 @@ def test_a_gateway_that_knows_more_than_a_restored_ledger_gets_a_higher_revision
 
 
 @ANYWHERE
+def test_a_gateway_that_knows_more_is_told_a_higher_revision_also_while_one_is_being_published(
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    outbox = Outbox()
+    work = desiring(rig, outbox, KEY)
+    wish(rig, lock, "enable_mask", 1)
+    turn(work)
+    ahead = outbox.desired[-1].revision + 5000
+    rig.hear_gateway(gateway, desired_revision=ahead)
+    rig.clock.go_on(seconds=61)
+    turn(work)
+    assert outbox.desired[-1].revision > ahead
+
+
+@ANYWHERE
+def test_a_revision_that_nobody_can_have_made_is_not_believed_and_said_once(
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outbox = Outbox()
+    work = desiring(rig, outbox, KEY)
+    wish(rig, lock, "enable_mask", 1)
+    turn(work)
+    for told in (2**53 - 1, 2**53 - 1, int((rig.clock.at + timedelta(days=400)).timestamp())):
+        rig.hear_gateway(gateway, desired_revision=told)
+        rig.clock.go_on(seconds=61)
+        turn(work)
+    assert len({desired.revision for desired in outbox.desired}) == 1
+    assert capsys.readouterr().out.count("nobody can have made") == 2
+    wish(rig, lock, "enable_mask", 2)
+    turn(work)
+    last = outbox.desired[-1]
+    assert (last.revision, last.locks[lock.name].enable_mask) == (int(rig.clock.at.timestamp()), 2)
+
+
+def test_a_gateway_whose_revision_the_database_refuses_keeps_no_other_waiting(
+    rig: TwinRig, gateway: FakeGateway, lock: FakeLock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, its_lock = FakeGateway("gw-0002", seed=2), FakeLock(serial=0x2B00A2)
+    rig.hear_lock(its_lock, other)
+    outbox = Outbox()
+    work = desiring(rig, outbox, KEY)
+    wish(rig, lock, "enable_mask", 1)
+    turn(work)
+    with rig.ledger.database.writing() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE desired_states SET revision = {2**63 - 1}, next_publish_ms = NULL"
+        )
+    wish(rig, lock, "enable_mask", 2)
+    wish(rig, its_lock, "enable_mask", 2)
+    turn(work)
+    assert list(outbox.desired[-1].locks) == [its_lock.name]
+    assert "the database refuses a gateway's desired state" in capsys.readouterr().out
+
+
+@ANYWHERE
 def test_a_lock_that_another_gateway_reads_is_told_to_that_one_and_no_longer_to_the_first(
     rig: TwinRig, gateway: FakeGateway, lock: FakeLock
 ) -> None:
@@ -161,7 +218,7 @@ def test_who_was_in_a_list_and_numbers_that_no_list_has_are_forgotten_after_thei
     set_list(rig, lock, UIDS[1])
     with rig.ledger.database.writing() as connection:
         assert forget(connection, rig.clock.at, 100) == 0, "it was in force until just now"
-        assert forget(connection, rig.clock.at + timedelta(days=90), 100) == 1
+        assert forget(connection, rig.clock.at + timedelta(days=90), 100) == 1 + 2, "a list of two"
         assert forget(connection, rig.clock.at + timedelta(days=90), 100) == 0
         here = list_in_force(connection, lock.name)
         assert here is not None and len(entries_of(connection, here.list_no)) == 1
@@ -172,3 +229,19 @@ def test_who_was_in_a_list_and_numbers_that_no_list_has_are_forgotten_after_thei
     assert [each.entries for each in rig.ordering.access_lists(lock.name)] == [1, 2], (
         "that there was one is kept"
     )
+
+
+def test_so_many_entries_are_forgotten_at_once_and_no_more(rig: TwinRig, lock: FakeLock) -> None:
+    for uids in (UIDS, UIDS[:2], []):
+        set_list(rig, lock, *uids)
+    later = rig.clock.at + timedelta(days=90)
+    left: list[int | None] = []
+    steps: list[int] = []
+    with rig.ledger.database.writing() as connection:
+        while steps[-1:] != [0]:
+            steps.append(forget(connection, later, 2))
+            left.append(connection.scalar(sa.select(sa.func.count()).select_from(access_entries)))
+        numbers = connection.scalar(sa.select(sa.func.count()).select_from(transponders))
+        kept = connection.scalar(sa.select(sa.func.count()).where(access_lists.c.kept == 1))
+    assert left[:2] == [3, 1], "two of the three in the first list, then the third and one of the second"
+    assert (left[-1], numbers, kept) == (0, 0, 1)

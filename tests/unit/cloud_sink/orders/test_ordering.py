@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cloud_sink.errors import InputRejected, NotPossible
 from cloud_sink.ledger.access_lists import forget
 from cloud_sink.ledger.commands import give_up_commands
+from cloud_sink.ledger.desired_states import wished_of
 from cloud_sink.ledger.operator_events import operator_events_after
 from cloud_sink.operating import Author
-from cloud_sink.operator_events import Ordered, Wish, WishedProperty, Withdrawn
+from cloud_sink.operator_events import Ordered, SubjectKind, Wish, WishedProperty, Withdrawn
 from cloud_sink.orders.model import CommandState, ListedTransponder
 from cloud_sink.orders.ordering import Ordering
 from tests.support.fake_gateway import FakeGateway, FakeLock
@@ -148,6 +149,60 @@ def test_a_command_that_nobody_answered_in_time_is_unanswered(rig: TwinRig, orde
     assert (later.state, later.ended_at) == (CommandState.UNANSWERED, view.expires_at)
 
 
+def mask_wished(rig: TwinRig) -> int | None:
+    """Return what is wished of the lock's chambers at last."""
+    masks = [each for each in decided(rig) if isinstance(each, Wish) and each.property == "enable_mask"]
+    with rig.ledger.database.reading() as connection:
+        wished = wished_of(connection, [LOCK])
+    here = wished[LOCK].enable_mask if LOCK in wished else None
+    assert here == (masks[-1].value if masks else None)
+    return here
+
+
+def test_with_a_command_that_is_withdrawn_what_it_wished_is_taken_back(
+    rig: TwinRig, ordering: Ordering
+) -> None:
+    first = ordering.request_command(LOCK, "enable_chambers", ANNA, enable_mask=1)
+    ordering.withdraw(first.id, ANNA)
+    assert mask_wished(rig) is None, "nothing was wished before"
+    rig.operations.wish(SubjectKind.LOCK, LOCK, {"property": "enable_mask", "value": 3}, ANNA)
+    second = ordering.request_command(LOCK, "enable_chambers", ANNA, enable_mask=0)
+    third = ordering.request_command(LOCK, "enable_chambers", ANNA, enable_mask=2)
+    ordering.withdraw(second.id, ANNA)
+    assert mask_wished(rig) == 2, "the third one holds"
+    ordering.withdraw(third.id, ANNA)
+    assert mask_wished(rig) == 3, "and not what the second one wished, which is withdrawn as well"
+
+
+def test_with_a_command_that_its_gateway_rejects_what_it_wished_is_taken_back(
+    rig: TwinRig, ordering: Ordering
+) -> None:
+    deadline = rig.clock.at + timedelta(minutes=1)
+    wish = {"property": "enable_mask", "value": 3, "deadline_at": deadline}
+    rig.operations.wish(SubjectKind.LOCK, LOCK, wish, ANNA)
+    rig.clock.go_on(hours=1)
+    rig.answer(rig.order(FakeLock(), "enable_chambers", enable_mask=15), "accepted", "rejected")
+    assert mask_wished(rig) == 3
+    assert decided(rig)[-1].deadline_at == rig.clock.at + timedelta(minutes=10), "it has time to go back"
+
+
+@ANYWHERE
+def test_what_was_wished_since_stays_when_a_command_is_rejected(rig: TwinRig, ordering: Ordering) -> None:
+    command = rig.order(FakeLock(), "enable_chambers", enable_mask=15)
+    rig.operations.wish(SubjectKind.LOCK, LOCK, {"property": "enable_mask", "value": 1}, ANNA)
+    rig.answer(command, "rejected")
+    assert mask_wished(rig) == 1
+
+
+@ANYWHERE
+@pytest.mark.parametrize("outcome", ["done", "expired", "failed"])
+def test_what_a_command_wished_lasts_unless_it_is_withdrawn_or_rejected(
+    rig: TwinRig, ordering: Ordering, outcome: str
+) -> None:
+    rig.answer(rig.order(FakeLock(), "enable_chambers", enable_mask=2), outcome)
+    assert mask_wished(rig) == 2
+
+
 def test_an_access_list_has_a_version_and_the_same_again_changes_nothing(
     rig: TwinRig, ordering: Ordering
 ) -> None:
@@ -261,6 +316,9 @@ def test_what_is_asked_of_orders_is_answered_by_indexes(rig: TwinRig, ordering: 
         work = desiring(rig, outbox, key)
         work.look(), work.publish_due()
         rig.answer(view.id, "done")
+        for mask in (1, 2):
+            last = ordering.request_command(LOCK, "enable_chambers", ANNA, enable_mask=mask)
+        ordering.withdraw(last.id, ANNA)
         with rig.ledger.database.writing() as connection:
             give_up_commands(connection, rig.clock.at, 10), forget(connection, rig.clock.at, 10)
         rig.twin(lock)

@@ -119,6 +119,10 @@ def desired_overdue(rig: TwinRig, gateway: FakeGateway, lock: FakeLock) -> None:
     wish(rig, lock, "firmware", "2.0.0")
 
 
+def gateway_ahead(rig: TwinRig, gateway: FakeGateway, lock: FakeLock) -> None:
+    rig.hear_gateway(gateway, desired_revision=2**53 - 1)
+
+
 def command_failed(rig: TwinRig, gateway: FakeGateway, lock: FakeLock) -> None:
     rig.answer(rig.order(lock, "self_test"), "accepted", "failed", reason="the flap is open")
 
@@ -151,6 +155,7 @@ TROUBLES: dict[AlarmKind, tuple[Trouble, str]] = {
     AlarmKind.GATEWAY_ALARM: (gateway_alarm, "spool full"),
     AlarmKind.GATEWAY_DISK_LOW: (gateway_disk_low, ""),
     AlarmKind.GATEWAY_CLOCK_UNSET: (gateway_clock_unset, ""),
+    AlarmKind.GATEWAY_AHEAD: (gateway_ahead, ""),
     AlarmKind.BACKLOG_OLD: (backlog_old, ""),
     AlarmKind.LOCK_UNREACHABLE: (lock_unreachable, ""),
     AlarmKind.LOCK_FAULT: (lock_fault, "door_open"),
