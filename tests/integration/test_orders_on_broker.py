@@ -1,5 +1,6 @@
 """Orders from the cloud to a lock: a real broker, the agent as a process, a controller on real Modbus."""
 
+import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from edge_agent.drivers.base import ListMark
 from tests.support.broker import Broker
 from tests.support.controller import Controller
+from tests.support.deaf_link import DeafLink
 from tests.support.modbus_peers import TcpPeer
 from tests.support.mqtt import TestClient
 from tests.support.order_issuer import FOREIGN_KEY, PUBLIC_ORDER_KEY, OrderIssuer, command, desired, entries
@@ -39,11 +41,14 @@ class SlowController(Controller):
 class Site:
     """One gateway with one lock, and the cloud's side of its orders. The agent can be killed and started again."""
 
-    def __init__(self, directory: Path, broker: Broker, client: TestClient, bus_port: int) -> None:
+    def __init__(
+        self, directory: Path, broker: Broker, client: TestClient, bus_port: int, link_port: int | None = None
+    ) -> None:
+        """`link_port`: where the agent reaches the broker, if not where it listens."""
         self.controller = SlowController(capacity=512, access_list_max=2048)
         self.bus = TcpPeer({1: self.controller}, bus_port)
         more = f'orders = {{ keys = ["{PUBLIC_ORDER_KEY}"] }}\nclock = {{ source = "ntp" }}'
-        self.installation = Installation(directory, broker.port, bus_port, more)
+        self.installation = Installation(directory, link_port or broker.port, bus_port, more)
         self.broker = broker
         self.cloud = OrderIssuer(client, TOPICS)
         self.agent: subprocess.Popen[bytes] | None = None
@@ -66,6 +71,14 @@ class Site:
         return (
             self.installation.log.read_text().count("connected to") if self.installation.log.exists() else 0
         )
+
+    def verdicts(self, number: str) -> list[str]:
+        """Return what the agent made of each time that a command came."""
+        whole = self.installation.log.read_text().rpartition("\n")[0]
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return [
+            line["verdict"] for line in lines if line["event"] == "order came" and line["order"] == number
+        ]
 
     def writes(self) -> list[tuple[str, int, int]]:
         """Return what was written to the lock, but for confirmations."""
@@ -190,3 +203,32 @@ def test_outcomes_wait_for_a_broker_that_is_away(site: Site) -> None:
     )
     site.broker.start()
     assert site.cloud.final("away", 30).outcome == "done"
+
+
+def test_what_the_broker_delivers_again_since_the_answer_was_lost_is_carried_out_once_and_alarms_nobody(
+    tmp_path: Path,
+) -> None:
+    with (
+        Broker(tmp_path / "broker") as broker,
+        DeafLink(broker.port) as link,
+        TestClient(broker.port, "cloud", 3600) as client,
+    ):
+        site = Site(tmp_path, broker, client, free_port(), link.port)
+        with site.bus:
+            site.start()
+            try:
+                link.mute = True
+                site.cloud.send(command("again", "self_test"))
+                wait_until(lambda: site.controller.commands, 10, "the command at the controller")
+                assert link.swallowed > 0
+                link.cut()
+                link.mute = False
+                log = site.installation.log.read_text
+                wait_until(lambda: len(site.verdicts("again")) == 2, 20, log)
+                assert site.verdicts("again") == ["accept", "ignore"]
+                assert site.cloud.final("again").outcome == "done"
+                site.cloud.send(command("last", "read_now"))
+                assert site.cloud.final("last").outcome == "done"
+                assert site.cloud.alarms() == {} and len(site.controller.commands) == 1
+            finally:
+                site.kill()

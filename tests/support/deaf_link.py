@@ -1,4 +1,4 @@
-"""A TCP link on which one side's words can be swallowed, and that can then be cut: what was heard isn't answered."""
+"""A TCP link on which either side's words can be swallowed, and that can then be cut: what was heard isn't answered."""
 
 import contextlib
 import socket
@@ -12,11 +12,11 @@ _CHUNK = 65536
 class DeafLink:
     """`with DeafLink(port) as link: connect(link.port)`; while `deaf`, nothing of what `port` says comes through.
 
-    `swallowed`: how many bytes of it were lost.
+    While `mute`, nothing of what is said to it does. `swallowed`: how many bytes were lost.
     """
 
     def __init__(self, target_port: int) -> None:
-        self.deaf = False
+        self.deaf = self.mute = False
         self.swallowed = 0
         self._target_port = target_port
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -66,7 +66,7 @@ class DeafLink:
     def _pass_on(self, source: socket.socket, target: socket.socket, is_answer: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
-                if is_answer and self.deaf:
+                if self.deaf if is_answer else self.mute:
                     self.swallowed += len(data)
                 else:
                     target.sendall(data)
