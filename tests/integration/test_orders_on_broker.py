@@ -153,7 +153,7 @@ def test_an_agent_killed_in_the_midst_of_a_command_does_not_carry_it_out_again(s
     site.start()
     site.cloud.send(order.model_copy(update={"attempt": 2}))
     wait_until(
-        lambda: len(site.cloud.outcomes("killed")) == 2, 10, lambda: f"{site.cloud.outcomes('killed')}"
+        lambda: len(site.cloud.outcomes("killed")) >= 2, 10, lambda: f"{site.cloud.outcomes('killed')}"
     )
     site.controller.result = 0
     site.controller.last_command = (site.controller.last_command[0], 0)
