@@ -70,6 +70,9 @@ EVENING = datetime(2026, 11, 19, 18, 0, tzinfo=ZoneInfo("Europe/Berlin"))
 POURS_PER_DAY = 150  # of each lock: as many as 150 dwellings make
 POLL_EVERY_S, TELEMETRY_EVERY_S, STATE_EVERY_S = 5, 60, 300  # of the day's time
 CERTIFICATE_H = 12
+KEPT_H = (
+    1  # pages in the spool after their receipt: so it is in balance, as it is after two weeks in the field
+)
 SAMPLES_PER_H = 6
 WARM_UP_H = 2.0
 _MUST_CLOSE = ("list_drift_overdue", "desired_overdue", "records_missing", "records_lost", "register_gap")
@@ -303,7 +306,8 @@ def _settings(speed: float) -> Settings:
             "reporting": {
                 "telemetry_interval_s": max(1, round(TELEMETRY_EVERY_S / speed)),
                 "state_interval_s": max(1, round(STATE_EVERY_S / speed)),
-            }
+            },
+            "spool": {"keep_days": KEPT_H / 24 / speed},
         },
         sink=QUICK_SINK,
     )
