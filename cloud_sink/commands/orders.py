@@ -35,6 +35,7 @@ _TTL = re.compile(r"(?P<number>[1-9]\d{0,5})(?P<unit>[smh]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _EXIT_INTERRUPTED = 130  # as shells have it for Ctrl-C
 _LOOK_EVERY_S = 0.5
+_LASTING = (CommandState.EXPIRED, CommandState.UNANSWERED, CommandState.FAILED)  # what it wished goes on
 _ANSWER_TAKES_S = 5.0
 
 
@@ -58,7 +59,8 @@ def send(
     mask: Annotated[
         int | None,
         typer.Option(
-            help="Of enable_chambers: which are enabled from now on; 1 is chamber 1, 2 chamber 2, 3 both."
+            help="Of enable_chambers: which are enabled; 1 is chamber 1, 2 chamber 2, 3 both. It lasts, even if the "
+            "command expires: it is what `lock desire` says, too."
         ),
     ] = None,
     ttl: Annotated[
@@ -161,6 +163,11 @@ def _parse_ttl(text: str) -> int:
 
 def _print(view: CommandView, as_json: bool) -> None:
     typer.echo(presenting.to_json(view) if as_json else _tell(view))
+    if not as_json and view.action is Action.ENABLE_CHAMBERS and view.state in _LASTING:
+        typer.echo(
+            f"unless something else was wished since, the lock comes to mask {view.enable_mask} once it can; "
+            f"`cloud-sink lock desire {view.lock} enable_mask none` takes that back"
+        )
 
 
 def _tell(view: CommandView) -> str:

@@ -101,6 +101,16 @@ def test_whoever_stops_waiting_is_told_how_to_ask_later(
     assert f"cloud-sink command show {left['id']}" in told and left["state"] == "waiting"
 
 
+@pytest.mark.parametrize(("outcome", "lasts"), [("expired", True), ("rejected", False)])
+def test_whoever_looks_at_an_expired_command_is_told_that_what_it_wished_lasts(
+    config: str, rig: TwinRig, lock: FakeLock, outcome: str, lasts: bool
+) -> None:
+    command = rig.order(lock, "enable_chambers", enable_mask=2)
+    rig.answer(command, outcome)
+    told = do(config, "command", "show", command)
+    assert ("`cloud-sink lock desire 1f00a1 enable_mask none` takes that back" in told) is lasts
+
+
 def test_a_list_is_set_by_numbers_and_shown_by_pseudonyms(config: str, rig: TwinRig, lock: FakeLock) -> None:
     told = do(config, "access-list", "set", lock.name, "-", given=LIST)
     assert "is wanted from now on: 3 transponders" in told
