@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edge_agent.drivers.base import Confirmation, ListEntry
 from edge_agent.drivers.wlc_1 import Wlc1Driver
-from edge_agent.errors import BrokenAnswer, NoAnswer, NotSupported, Refused, WrongController
+from edge_agent.errors import BrokenAnswer, NoAnswer, NotSupported, Refused, StillRunning, WrongController
 from tests.support.controller import Controller
 from tests.support.lock_rig import DirectRegisters, HandClock
 from wastelock.registers import CommandCode, CommandResult, decode_identity, encode_identity
@@ -347,6 +347,18 @@ def test_command_without_result_in_time_is_told(bench: Bench) -> None:
     bench.registers.after_write = lambda address: setattr(bench.controller, "last_command", (17, 0xFFFF))
     with pytest.raises(NoAnswer, match="no result within 5 s"):
         bench.driver.run_command(17, CommandCode.SELF_TEST, 5)
+
+
+def test_command_may_be_looked_at_once_without_waiting_and_is_taken_up_by_its_token(bench: Bench) -> None:
+    bench.registers.after_write = lambda address: setattr(bench.controller, "last_command", (17, 0xFFFF))
+    began_s = bench.clock.seconds
+    for _ in range(2):
+        with pytest.raises(StillRunning):
+            bench.driver.run_command(17, CommandCode.SELF_TEST, 0)
+    bench.controller.last_command = (17, 0)
+    assert bench.driver.run_command(17, CommandCode.SELF_TEST, 0) == CommandResult.OK
+    assert bench.controller.commands == [(17, 2)] and bench.writes(COMMAND) == 1
+    assert bench.clock.seconds == began_s
 
 
 def test_token_0_is_a_programming_error(bench: Bench) -> None:
