@@ -49,8 +49,8 @@ def list_in_force(connection: Connection, lock: str) -> sa.Row[Any] | None:
 
 
 def list_before(connection: Connection, lock: str, at: datetime, actor: str) -> sa.Row[Any] | None:
-    """Return the row of the list that was wanted of a lock at an instant, or of a later one that somebody else than this
-    actor has set; of the first one if there was none by then."""
+    """Return the row of the list that was wanted of a lock at an instant, or of a later one that somebody else than
+    this actor has set; of the first one if there was none by then."""
     of_lock = sa.select(access_lists).where(_a.lock == lock).limit(1)
     settled = of_lock.where(sa.or_(_a.set_ms <= to_ms(at), _a.set_by != actor)).order_by(_a.version.desc())
     return (
