@@ -125,13 +125,14 @@ def make_services(
     sink = SinkDoor(settings.sink.config, clock)
     metrics = Metrics()
     billing = None if settings.billing.config is None else BillingDoor(settings.billing.config, clock)
+    accounts = Accounts(settings.accounts, clock, passwords)
     return Services(
         settings=settings,
-        accounts=Accounts(settings.accounts, clock, passwords),
+        accounts=accounts,
         sink=sink,
         billing=billing,
         billing_desk=None if billing is None else BillingDesk(billing, clock),
-        access=_make_keeper(settings, billing, sink, clock, metrics, on_death),
+        access=_make_keeper(settings, billing, sink, accounts, clock, metrics, on_death),
         hub=Hub(SinkSource(sink), settings.sink.poll_interval_s, settings.limits, metrics, on_death),
         words=load_words(),
         limiter=Limiter(settings.limits),
@@ -144,13 +145,14 @@ def _make_keeper(
     settings: Config,
     billing: BillingDoor | None,
     sink: SinkDoor,
+    accounts: Accounts,
     clock: Callable[[], datetime],
     metrics: Metrics,
     on_death: Callable[[BaseException], None],
 ) -> AccessKeeper | None:
     if billing is None or not settings.access.follow_masterdata or not sink.signs_orders:
         return None
-    return AccessKeeper(billing, sink, clock, settings.access.look_every_s, metrics, on_death)
+    return AccessKeeper(billing, sink, accounts.held, clock, settings.access.look_every_s, metrics, on_death)
 
 
 def create_app(services: Services) -> FastAPI:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from billing_aggregator.access.lists import EstateAccess, WantedEntry, WantedList, make_list
+from billing_aggregator.access.lists import MOST_ENTRIES, EstateAccess, WantedEntry, WantedList, make_list
 from billing_aggregator.access.reading import read_access
 from billing_aggregator.commands.sources import gather_sources
 from billing_aggregator.config import load_config
@@ -70,12 +70,12 @@ from portal.errors import ConfigError, NotThere, Refused, Unavailable
 from portal.run_names import RunName, Seen
 
 __all__ = [
-    "CAP_ROW", "UNATTRIBUTED_ROW", "Agreement", "Barred", "BillingDoor", "Blocked", "ChamberMetering", "CostItem",
-    "DayRange", "Deadlines", "DeliveredStatement", "Documents", "DwellingLine", "EstateAccess", "EventRecord",
-    "Holding", "Household", "HouseholdStanding", "Move", "Obstacle", "OwnPour", "Property", "PropertyLine",
-    "PropertyView", "Proposal", "Replay", "Review", "RevisionDocument", "RowView", "RunLine", "RunName", "RunRecord",
-    "RunState", "RunView", "Seen", "Sheet", "Sources", "Standing", "StoredInvoice", "WantedEntry", "WantedList",
-    "encode_values", "make_list",
+    "CAP_ROW", "MOST_ENTRIES", "UNATTRIBUTED_ROW", "Agreement", "Barred", "BillingDoor", "Blocked",
+    "ChamberMetering", "CostItem", "DayRange", "Deadlines", "DeliveredStatement", "Documents", "DwellingLine",
+    "EstateAccess", "EventRecord", "Holding", "Household", "HouseholdStanding", "Move", "Obstacle", "OwnPour",
+    "Property", "PropertyLine", "PropertyView", "Proposal", "Replay", "Review", "RevisionDocument", "RowView",
+    "RunLine", "RunName", "RunRecord", "RunState", "RunView", "Seen", "Sheet", "Sources", "Standing",
+    "StoredInvoice", "WantedEntry", "WantedList", "encode_values", "make_list",
 ]  # fmt: skip
 
 

@@ -22,11 +22,19 @@ class AccessListNow(BaseModel):
     in_force: bool = Field(description="the lock has the wanted one")
     properties: list[str] = Field(description="whose master data it is made of")
     state: ListState | None
-    masterdata_admitted: int | None = Field(description="so many the master data admit")
+    masterdata_admitted: int | None = Field(
+        description="so many the master data admit of those whose numbers are known"
+    )
     held: int = Field(
         description="in the list though the master data admit them no more, until somebody lets them go"
     )
-    unknown: int = Field(description="no list can name them: their numbers were never added")
+    unknown: int = Field(
+        description="the master data admit them, but no list can name them: their numbers were never added"
+    )
+    lacks_numbers: bool = Field(
+        description="the list isn't let through before more numbers are added: it would lock people out"
+    )
+    capacity: int | None = Field(description="entries that the lock takes, as it says")
     left_out: int = Field(
         description="blocked ones for which the lock has no room: it refuses them as unknown"
     )
@@ -79,6 +87,8 @@ def read_access_list(services: Services, lock: str, pseudonyms: bool) -> AccessL
         masterdata_admitted=None if standing is None else standing.admitted,
         held=len(held),
         unknown=len(unknown),
+        lacks_numbers=standing is not None and standing.lacks_numbers,
+        capacity=None if standing is None else standing.capacity,
         left_out=0 if standing is None else standing.left_out,
         said="" if standing is None else standing.said,
         held_transponders=held if pseudonyms else None,

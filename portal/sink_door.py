@@ -6,10 +6,10 @@ portal starts and serves what it can while a database is away (Unavailable, answ
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from cloud_sink.errors import ConfigError as SinkConfigError
 from cloud_sink.errors import InputRejected, NotPossible, SinkError
 from cloud_sink.feed_reading import BATCH_CONTENT_TYPE, FeedReader, FeedSite, to_batch
 from cloud_sink.gaps import Cause, PageGap, RecordGap, Whereabouts
-from cloud_sink.ledger import latest_reports
+from cloud_sink.ledger import access_lists, latest_reports
 from cloud_sink.ledger.database import Database
 from cloud_sink.listings import (
     DisputeLine,
@@ -101,6 +101,7 @@ __all__ = [
     "JournalLine",
     "JournalRow",
     "Lifecycle",
+    "ListSeen",
     "ListedTransponder",
     "LockSummary",
     "LockTwin",
@@ -125,6 +126,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+_AN_HOUR = timedelta(hours=1)
 _AGED_S = 1.0
 _YOUNG_S = 0.5  # below the second after which pages look again: what was missed is seen then
 
@@ -147,6 +149,21 @@ class _Seen:
     overview: Overview
     mark: tuple[object, ...]
     at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ListSeen:
+    """A lock's access list at one instant. `given`: who is in the one that is wanted, None: nobody has set one.
+
+    `earlier`: who was admitted an hour ago, or by the list that a person has set since. `reported_version`, `capacity`:
+    as the lock has told them. `known`: those asked about whose numbers are known.
+    """
+
+    given: tuple[ListedTransponder, ...] | None
+    earlier: frozenset[str]
+    reported_version: int | None
+    capacity: int | None
+    known: frozenset[str]
 
 
 class SinkDoor:
@@ -231,6 +248,31 @@ class SinkDoor:
                 for each in operations.locks()
                 if each.gateway is not None
             }
+
+    def see_list(self, lock: str, names: Iterable[str], actor: str) -> ListSeen:
+        """Return a lock's list as it is. `names`: asked about beside those in it; `actor`: no person."""
+        an_hour_ago = self._clock() - _AN_HOUR
+        with _translating(), self._database.reading() as connection:
+            heard = latest_reports.lock(connection, lock)
+            state = None if heard is None else heard[2]
+            row = access_lists.list_in_force(connection, lock)
+            given = None if row is None else access_lists.entries_of(connection, row.list_no)
+            before = access_lists.list_before(connection, lock, an_hour_ago, actor)
+            earlier = () if before is None else access_lists.entries_of(connection, before.list_no)
+            asked = {*names, *(each.credential for each in given or ())}
+            known = access_lists.known_credentials(connection, map(bytes.fromhex, asked))
+        return ListSeen(
+            given,
+            frozenset(each.credential for each in earlier if not each.blocked),
+            None if state is None else state.access_list_version,
+            None if state is None else state.access_list_max,
+            frozenset(each.hex() for each in known),
+        )
+
+    def list_capacities(self) -> dict[str, int]:
+        """Return how long an access list each lock takes that has told."""
+        with _translating(), self._database.reading() as connection:
+            return latest_reports.list_capacities(connection)
 
     def reported_list_version(self, lock: str) -> int | None:
         """Return the version of the access list that a lock has, as it says; None if that isn't known."""

@@ -1,6 +1,6 @@
 """Reads from the master data who holds which transponder and which locks a property has; days become instants."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,15 +23,17 @@ def read_access(masterdata: MasterData, properties: Sequence[str]) -> tuple[Esta
         for table in _TABLES:
             for name, state in change.states(properties, table.name).items():
                 states.setdefault(name, {}).update(state)
-    return tuple(_make(name, states[name]) for name in properties if PROPERTY.name in states.get(name, {}))
+        by_hand = change.entered_by_hand(properties, CREDENTIAL.name)
+    there = [name for name in properties if PROPERTY.name in states.get(name, {})]
+    return tuple(_make(name, states[name], by_hand) for name in there)
 
 
-def _make(name: str, state: State) -> EstateAccess:
+def _make(name: str, state: State, by_hand: Container[int]) -> EstateAccess:
     zone: str = _facts(state, PROPERTY)[0].time_zone
     occupancies: Mapping[str, Occupancy] = {each.occupancy: each for each in _facts(state, OCCUPANCY)}
     return EstateAccess(
         property=name,
-        holders=tuple(_holders(_facts(state, CREDENTIAL), occupancies, zone)),
+        holders=tuple(_holders(state, by_hand, occupancies, zone)),
         rights=tuple(_rights(_facts(state, LOCK_ACCESS), zone)),
         places=tuple(_places(_facts(state, CHAMBER))),
     )
@@ -42,16 +44,19 @@ def _facts(state: State, table: Table) -> Any:
 
 
 def _holders(
-    credentials: Iterable[Credential], occupancies: Mapping[str, Occupancy], zone: str
+    state: State, by_hand: Container[int], occupancies: Mapping[str, Occupancy], zone: str
 ) -> Iterator[Holder]:
-    for each in credentials:
+    credentials: Iterable[Credential] = _facts(state, CREDENTIAL)
+    for stored, each in zip(state.get(CREDENTIAL.name, {}).values(), credentials, strict=True):
+        lost = each.ends_at is not None and stored.fact_no in by_hand
         if each.service:
-            yield Holder(each.credential, None, Span(each.begins_at, each.ends_at))
+            yield Holder(each.credential, None, Span(each.begins_at, each.ends_at), lost)
             continue
         occupancy = occupancies[each.occupancy or ""]
-        span = Span(each.begins_at, each.ends_at).cut(_span(occupancy.days, zone))
+        stay = _span(occupancy.days, zone)
+        span = Span(each.begins_at, each.ends_at).cut(stay)
         if span is not None:
-            yield Holder(each.credential, occupancy.dwelling, span)
+            yield Holder(each.credential, occupancy.dwelling, span, lost and span.ends_at != stay.ends_at)
 
 
 def _rights(accesses: Iterable[LockAccess], zone: str) -> Iterator[Right]:

@@ -27,6 +27,7 @@ from billing_aggregator.masterdata.tables import facts, imports
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PROPERTIES_AT_ONCE = 50
+_NO_FILES = "[]"
 
 
 class StoredFact(NamedTuple):
@@ -211,6 +212,17 @@ class Change:
             f.property == property, f.table_name == table, f.key == key, f.reverses.is_not(None)
         )
         return self.connection.execute(query.limit(1)).first() is not None
+
+    def entered_by_hand(self, properties: Sequence[str], table: str) -> frozenset[int]:
+        """Return the numbers of a table's facts that came with no file: a person entered each of them as it is."""
+        f, i = facts.c, imports.c
+        query = sa.select(f.fact_no).join(imports, i.import_no == f.import_no)
+        query = query.where(f.table_name == table, i.files == _NO_FILES)
+        found: set[int] = set()
+        for start in range(0, len(properties), _PROPERTIES_AT_ONCE):
+            chunk = properties[start : start + _PROPERTIES_AT_ONCE]
+            found.update(self.connection.scalars(query.where(f.property.in_(chunk))))
+        return frozenset(found)
 
     def zones(self, properties: Sequence[str]) -> dict[str, str]:
         """Return the time zone of each of these properties that is known."""

@@ -1,10 +1,12 @@
-"""All of the accounts behind one name: users, sessions, tokens, links and the log of writes, in one database."""
+"""All of the accounts behind one name: users, sessions, tokens, links and the log of writes, in one database;
+and what is held back of access lists."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from portal.accounts.audit import AuditLog
 from portal.accounts.database import Database, migrate
+from portal.accounts.holding import HeldTransponders
 from portal.accounts.links import Links
 from portal.accounts.password import Passwords
 from portal.accounts.sessions import Lifetimes, Sessions
@@ -19,7 +21,7 @@ def utc_now() -> datetime:
 
 
 class Accounts:
-    """`accounts.users`, `.sessions`, `.tokens`, `.links`, `.audit`. `prepare()` first: it makes the schema."""
+    """`accounts.users`, `.sessions`, `.tokens`, `.links`, `.held`, `.audit`. `prepare()` first: it makes the schema."""
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Accounts:
         )
         self.tokens = Tokens(self._database, clock)
         self.links = Links(self._database, clock)
+        self.held = HeldTransponders(self._database)
         self.audit = AuditLog(self._database, clock)
 
     def prepare(self) -> None:

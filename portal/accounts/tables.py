@@ -1,5 +1,6 @@
 """The tables of the accounts' database, as queries name them. The migrations make them; a test compares the two.
 
+Beside the accounts it has what the portal has to remember of access lists: it is the one database of the portal's own.
 Secrets are kept as hashes only: passwords by argon2id, random ones of 256 bits by SHA-256. Instants are UTC, in ms.
 """
 
@@ -66,6 +67,12 @@ links = sa.Table(
     sa.Column("expires_ms", BIG, nullable=False),
     sa.Column("revoked_ms", BIG),
     sa.Column("used_ms", BIG),
+)
+held_transponders = sa.Table(
+    "held_transponders",
+    metadata,
+    sa.Column("lock", sa.Text, primary_key=True),
+    sa.Column("credential", sa.Text, primary_key=True),  # its pseudonym
 )
 audit = sa.Table(
     "audit",

@@ -61,15 +61,17 @@ def exit_codes() -> Iterator[None]:
     except ConfigError as error:
         _say(error.problems)
         raise typer.Exit(EXIT_CONFIG) from error
-    except Refused as error:
-        _say([load_words()["en"].t(error.word, **error.values)])
-        raise typer.Exit(EXIT_REFUSED) from error
-    except NotThere as error:
-        _say([str(error)])
+    except (Refused, NotThere) as error:
+        _say([explain(error)])
         raise typer.Exit(EXIT_REFUSED) from error
     except PortalError as error:
         _say(str(error).splitlines())
         raise typer.Exit(EXIT_SOFTWARE) from error
+
+
+def explain(error: Refused | NotThere) -> str:
+    """Return in words why something isn't possible."""
+    return load_words()["en"].t(error.word, **error.values) if isinstance(error, Refused) else str(error)
 
 
 def print_all(

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from portal.access import require
+from portal.access_standing import Standing
 from portal.fleet_listing import Filter, Sort, list_locks, map_fleet, worst_alarms
 from portal.rendering import render
 from portal.roles import Permission, Viewer
@@ -86,10 +87,16 @@ def show_alarms(request: Request, viewer: Reads) -> Response:
     return render(request, viewer, "fleet_alarms.html", _alarms(request))
 
 
-def _access_waiting(request: Request) -> list[str]:
-    """Return the locks of which somebody has to say whether their access lists are meant."""
+@router.get("/fleet/access")
+def show_access_lists(request: Request, viewer: Reads) -> Response:
+    """Show alone which access lists wait for somebody."""
+    return render(request, viewer, "fleet_access.html", {"access_waiting": _access_waiting(request)})
+
+
+def _access_waiting(request: Request) -> list[Standing]:
+    """Return the locks whose access lists stay as they are until somebody does something."""
     access = services_of(request).access
-    return [] if access is None else [each.lock for each in access.waiting()]
+    return [] if access is None else access.unsettled()
 
 
 def _filter(site: str, health: str, lifecycle: str, text: str) -> Filter:

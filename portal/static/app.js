@@ -113,7 +113,8 @@ document.addEventListener("toggle", release, true);
 // The keyboard may have come there while the new part was on its way.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { requestConfig, target } = event.detail;
-  if (requestConfig.triggeringEvent?.type === "refresh" && isHeld(target)) event.detail.shouldSwap = false;
+  const byItself = (requestConfig.triggeringEvent?.type ?? "refresh") === "refresh"; // a poll has no event
+  if (byItself && isHeld(target)) event.detail.shouldSwap = false;
 });
 
 // Charts. `<div class="chart" data-chart="/api/…" data-unit="l" data-type="bars|line" data-labels='["…"]'>`: the address

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from billing_aggregator.masterdata.facts import Fact
-from billing_aggregator.masterdata.importing import load_facts
+from billing_aggregator.masterdata.importing import import_files, load_facts
 from billing_aggregator.masterdata.store import MasterData
-from billing_aggregator.masterdata.transponders import block_transponder
+from billing_aggregator.masterdata.transponders import block_transponder, find_transponder
+from cloud_sink.ledger.tables import transponders
 from cloud_sink.orders.model import AccessList
 from cloud_sink.orders.ordering import Ordering
 from portal.access_keeper import AccessKeeper
+from portal.accounts.book import Accounts
 from portal.billing_door import BillingDoor
+from portal.config import AccountsSection
 from portal.metrics import Metrics
 from portal.sink_door import SinkDoor
 from tests.support.fake_gateway import FakeGateway, FakeLock
@@ -45,14 +48,17 @@ class AccessDesk:
     def __post_init__(self) -> None:
         self.sink = SinkDoor(self.sink_config, self.clock)
         self.billing = BillingDoor(self.billing_config, self.clock)
+        accounts = self.billing_config.parent / "portal-accounts.sqlite"
+        self.accounts = Accounts(AccountsSection(url=f"sqlite:///{accounts}"), self.clock)
+        self.accounts.prepare()
 
     @property
     def clock(self) -> Clock:
         return self.rig.clock
 
-    def hear(self, version: int | None = 0) -> None:
-        """The lock tells which list it has."""
-        self.rig.hear_lock(self.lock, self.gateway, access_list_version=version)
+    def hear(self, version: int | None = 0, capacity: int | None = None) -> None:
+        """The lock tells which list it has, and how long a one it takes."""
+        self.rig.hear_lock(self.lock, self.gateway, access_list_version=version, access_list_max=capacity)
 
     def add_numbers(self, *uids: int) -> None:
         """The sink learns the numbers of transponders."""
@@ -62,12 +68,29 @@ class AccessDesk:
         load_facts(self.masterdata, facts, "clerk", "as it is")
 
     def end(self, *credentials: str) -> None:
-        """They are nobody's from now on, all before anybody looks."""
+        """They are nobody's from now on, by one file, all before anybody looks."""
+        path = self.billing_config.parent / "credential.csv"
+        lines = ["property,credential,occupancy,service,from,to_exclusive"]
         for each in credentials:
-            block_transponder(self.masterdata, each, "import", "not in the list")
+            for held in find_transponder(self.masterdata, each):
+                if held.holds_at(self.clock.at):
+                    whose = "" if held.service else f"{held.dwelling}-{held.party}"
+                    service, begins_at = "yes" if held.service else "no", held.begins_at.isoformat()
+                    lines.append(f"P1,{each},{whose},{service},{begins_at},{self.clock.at.isoformat()}")
+        path.write_text("\n".join(lines) + "\n")
+        import_files(self.masterdata, [path], "import", "not in the list")
+
+    def lose(self, credential: str) -> None:
+        """A clerk marks it lost."""
+        block_transponder(self.masterdata, credential, "clerk", "lost")
+
+    def forget_numbers(self) -> None:
+        """The sink knows no transponder's number: `cloud-sink transponder add` was never run."""
+        with self.rig.ledger.database.writing() as connection:
+            connection.execute(transponders.delete())
 
     def keeper(self) -> AccessKeeper:
-        return AccessKeeper(self.billing, self.sink, self.clock, 0.1, Metrics())
+        return AccessKeeper(self.billing, self.sink, self.accounts.held, self.clock, 0.1, Metrics())
 
     def list(self) -> dict[str, str]:
         """Return what the wanted list says of each transponder."""
@@ -101,6 +124,7 @@ def open_access_desk(
     desk.add_numbers(1, 2, 3, 4)
     yield desk
     orders.close()
+    desk.accounts.close()
     desk.sink.close()
     masterdata.close()
     rig.close()

@@ -62,6 +62,7 @@ TABLE = {
     "GET /fleet/figures": FLEET,
     "GET /fleet/map": FLEET,
     "GET /fleet/list": FLEET,
+    "GET /fleet/access": FLEET,
     "GET /fleet/alarms": FLEET,
     "GET /sites/{site}": FLEET,
     "GET /sites/{site}/locks": FLEET,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from billing_aggregator.masterdata.facts import Chamber, Credential, LockAccess, Occupancy, Persons
+from billing_aggregator.masterdata.facts import Chamber, LockAccess, Occupancy, Persons
 from billing_aggregator.masterdata.transponders import block_transponder
 from cloud_sink.orders.model import ListedTransponder
 from portal.access_keeper import ACTOR, AccessKeeper
@@ -18,7 +18,7 @@ from tests.support.access_desk import LOCK, NEW, T1, T2, T3, T4, AccessDesk, ope
 from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import Ledger
 from tests.support.waiting import wait_until
-from tests.unit.billing_aggregator.pour_estates import LONG_AGO, credential, days, local
+from tests.unit.billing_aggregator.pour_estates import LONG_AGO, credential, days, local, pseudonym
 
 ANNA = Author("anna", "the import is right")
 
@@ -95,7 +95,7 @@ def test_a_list_that_would_drop_most_is_held_until_somebody_lets_it_through(desk
     assert desk.list() == {T1: "admitted", T2: "blocked", T3: "admitted", T4: "admitted"}
     (standing,) = keeper.waiting()
     assert (standing.state, standing.held, standing.admitted) == (ListState.HELD, frozenset({T1, T3}), 1)
-    # A portal that is started anew asks again.
+    # A portal that is started anew asks, too.
     again = desk.keeper()
     again.look()
     assert [each.held for each in again.waiting()] == [{T1, T3}]
@@ -249,17 +249,190 @@ def test_a_list_set_by_hand_gives_way_to_the_master_data_at_their_next_change(de
     assert desk.list() == {T1: "admitted", T2: "blocked", T3: "admitted", T4: "blocked"}
 
 
-def test_no_more_than_a_lock_takes(desk: AccessDesk) -> None:
-    desk.hear()
-    crowd = [Credential("P1", f"{n:032x}"[::-1], "WE1-T1", False, LONG_AGO, None) for n in range(1, 2100)]
-    desk.enter(*crowd)
+def test_where_the_admitted_have_no_room_nothing_is_given_and_somebody_is_asked(desk: AccessDesk) -> None:
+    desk.hear(capacity=2)
     keeper = desk.keeper()
     keeper.look()
-    standing = keeper.standing(LOCK)
-    assert standing is not None and standing.state is ListState.TOO_MANY
+    (standing,) = keeper.unsettled()
+    assert (standing.state, standing.admitted, standing.capacity) == (ListState.TOO_MANY, 3, 2)
     assert desk.orders.access_list(LOCK) is None
     with pytest.raises(Refused, match=r"access\.too_many"):
         keeper.release(LOCK, standing.admitted, ANNA)
+    # A dwelling uses it no more: it follows by itself.
+    desk.enter(LockAccess("P1", LOCK, "WE3", days("2020-01-01", "2026-02-01")))
+    keeper.look()
+    assert desk.list() == {T1: "admitted", T3: "admitted"}
+    assert keeper.unsettled() == []
+
+
+def test_blocked_ones_give_way_where_the_lock_is_short_of_room(desk: AccessDesk) -> None:
+    desk.hear(capacity=3)
+    keeper = desk.keeper()
+    keeper.look()
+    assert desk.list() == {T1: "admitted", T3: "admitted", T4: "admitted"}
+    standing = keeper.standing(LOCK)
+    assert standing is not None and (standing.state, standing.left_out) == (ListState.GIVEN, 1)
+    desk.clock.go_on(minutes=5)
+    desk.lose(T4)
+    keeper.look()
+    assert desk.list() == {T1: "admitted", T3: "admitted", T4: "blocked"}
+
+
+def test_a_lock_that_tells_later_how_much_it_takes_gets_a_list_that_fits(desk: AccessDesk) -> None:
+    desk.hear()
+    keeper = desk.keeper()
+    keeper.look()
+    assert len(desk.list()) == 4
+    desk.clock.go_on(seconds=20)
+    desk.hear(capacity=3)
+    keeper.look()
+    assert desk.list() == {T1: "admitted", T3: "admitted", T4: "admitted"}
+    # Its gateway is started anew, and hasn't read it yet.
+    desk.clock.go_on(seconds=20)
+    desk.hear()
+    desk.lose(T1)
+    keeper.look()
+    assert desk.list() == {T1: "blocked", T3: "admitted", T4: "admitted"}
+
+
+def test_a_lost_one_is_blocked_though_the_others_have_no_room(desk: AccessDesk) -> None:
+    desk.hear(capacity=4)
+    keeper = desk.keeper()
+    keeper.look()
+    before = desk.list()
+    desk.clock.go_on(minutes=5)
+    desk.add_numbers(9, 11, 12)
+    desk.enter(*(credential(uid, "WE3-T4") for uid in (9, 11, 12)))
+    keeper.look()
+    (standing,) = keeper.unsettled()
+    assert standing.state is ListState.TOO_MANY
+    assert desk.list() == before
+    desk.lose(T4)
+    keeper.look()
+    assert desk.list() == {**before, T4: "blocked"}
+
+
+def test_a_takeover_is_not_let_through_without_the_numbers(desk: AccessDesk) -> None:
+    desk.forget_numbers()
+    desk.hear(version=7)
+    keeper = desk.keeper()
+    keeper.look()
+    (standing,) = keeper.waiting()
+    assert (standing.state, standing.admitted) == (ListState.TAKEOVER, 0)
+    assert standing.lacks_numbers and set(standing.unknown) == {T1, T3, T4}
+    with pytest.raises(Refused, match=r"access\.lacks_numbers"):
+        keeper.release(LOCK, standing.admitted, ANNA)
+    desk.add_numbers(1)  # one of three: two would be locked out
+    with pytest.raises(Refused, match=r"access\.lacks_numbers"):
+        keeper.release(LOCK, 1, ANNA)
+    assert desk.orders.access_list(LOCK) is None
+    desk.add_numbers(1, 2, 3, 4)
+    keeper.look()
+    (standing,) = keeper.waiting()
+    assert (standing.admitted, standing.unknown, standing.lacks_numbers) == (3, (), False)
+    keeper.release(LOCK, 3, ANNA)
+    assert desk.list()[T1] == "admitted"
+
+
+def test_a_lock_without_a_list_admits_those_whose_numbers_are_known(desk: AccessDesk) -> None:
+    desk.forget_numbers()
+    desk.hear()
+    keeper = desk.keeper()
+    keeper.look()
+    (standing,) = keeper.unsettled()
+    assert (standing.state, len(standing.unknown)) == (ListState.UNNUMBERED, 3)
+    assert desk.orders.access_list(LOCK) is None
+    desk.add_numbers(1)
+    keeper.look()
+    assert desk.list() == {T1: "admitted"}
+    desk.add_numbers(1, 2, 3, 4)
+    keeper.look()
+    assert desk.list() == {T1: "admitted", T2: "blocked", T3: "admitted", T4: "admitted"}
+    assert keeper.unsettled() == []
+
+
+def test_an_exchange_for_transponders_without_numbers_is_neither_given_nor_let_through(
+    desk: AccessDesk,
+) -> None:
+    desk.hear()
+    keeper = desk.keeper()
+    keeper.look()
+    before = desk.list()
+    desk.clock.go_on(minutes=5)
+    desk.enter(*(credential(uid, "WE3-T4") for uid in (9, 11, 12)))
+    desk.end(T1, T3, T4)
+    keeper.look()
+    (standing,) = keeper.waiting()
+    assert (standing.state, standing.admitted) == (ListState.HELD, 0)
+    assert desk.list() == before
+    with pytest.raises(Refused, match=r"access\.lacks_numbers"):
+        keeper.release(LOCK, 0, ANNA)
+    assert desk.list() == before
+
+
+def test_what_is_held_stays_held_by_a_portal_that_is_started_anew(desk: AccessDesk) -> None:
+    desk.hear()
+    crowd = range(20, 46)
+    desk.add_numbers(*crowd, *range(60, 66))
+    desk.enter(*(credential(uid, "WE3-T4") for uid in crowd))
+    keeper = desk.keeper()
+    keeper.look()
+    desk.clock.go_on(minutes=5)
+    dropped = [pseudonym(uid) for uid in range(20, 30)]
+    desk.end(*dropped)
+    keeper.look()
+    assert [each.held for each in keeper.waiting()] == [set(dropped)]
+    # Six move in: the drop isn't more than a third of those admitted any more.
+    desk.enter(*(credential(uid, "WE3-T4") for uid in range(60, 66)))
+    keeper.look()
+    desk.clock.go_on(hours=2)
+    desk.lose(T4)
+    again = desk.keeper()
+    again.look()
+    assert [each.held for each in again.waiting()] == [set(dropped)]
+    assert {desk.list()[each] for each in dropped} == {"admitted"}
+    assert desk.list()[T4] == "blocked"
+
+
+def test_a_lost_one_is_blocked_also_when_it_is_found_together_with_a_drop_that_is_held(
+    desk: AccessDesk,
+) -> None:
+    desk.hear()
+    desk.keeper().look()
+    desk.clock.go_on(minutes=5)
+    desk.end(T1, T3)
+    desk.lose(T4)
+    keeper = desk.keeper()  # it learns of all three at once
+    keeper.look()
+    assert desk.list() == {T1: "admitted", T2: "blocked", T3: "admitted", T4: "blocked"}
+    assert [each.held for each in keeper.waiting()] == [{T1, T3}]
+
+
+def test_the_last_one_goes_only_if_he_is_lost_or_somebody_says_so(desk: AccessDesk) -> None:
+    desk.hear()
+    keeper = desk.keeper()
+    keeper.look()
+    for each in (T1, T3, T4):  # one file after the other, within the hour
+        desk.clock.go_on(minutes=10)
+        desk.end(each)
+        keeper.look()
+    assert desk.list() == {T1: "blocked", T2: "blocked", T3: "admitted", T4: "admitted"}
+    assert [each.held for each in keeper.waiting()] == [{T3, T4}]
+    desk.clock.go_on(hours=2)
+    keeper.look()
+    assert [each.held for each in keeper.waiting()] == [{T3, T4}]
+
+
+def test_all_who_are_marked_lost_are_blocked_though_nobody_is_left(desk: AccessDesk) -> None:
+    desk.hear()
+    keeper = desk.keeper()
+    keeper.look()
+    desk.clock.go_on(minutes=5)
+    for each in (T1, T3, T4):
+        desk.lose(each)
+    keeper.look()
+    assert desk.list() == dict.fromkeys((T1, T2, T3, T4), "blocked")
+    assert keeper.waiting() == []
 
 
 def test_a_database_that_is_away_stops_nothing_for_good(desk: AccessDesk) -> None:
@@ -267,7 +440,7 @@ def test_a_database_that_is_away_stops_nothing_for_good(desk: AccessDesk) -> Non
     away = desk.billing_config.parent / "away"
     away.mkdir()
     metrics = Metrics()
-    keeper = AccessKeeper(desk.billing, desk.sink, desk.clock, 0.05, metrics)
+    keeper = AccessKeeper(desk.billing, desk.sink, desk.accounts.held, desk.clock, 0.05, metrics)
     desk.billing.check()  # they were there once
     books = sorted(away.parent.glob("billing.sqlite*"))
     for path in books:
@@ -290,7 +463,7 @@ def test_a_thread_that_dies_is_told_so_that_the_portal_is_started_anew(desk: Acc
     def broken() -> datetime:
         raise ZeroDivisionError
 
-    keeper = AccessKeeper(desk.billing, desk.sink, broken, 0.05, Metrics(), died.append)
+    keeper = AccessKeeper(desk.billing, desk.sink, desk.accounts.held, broken, 0.05, Metrics(), died.append)
     keeper.start()
     wait_until(lambda: died, 20, "the thread's death")
     keeper.close()

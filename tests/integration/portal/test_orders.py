@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from cloud_sink.operating import Author
 from cloud_sink.orders.model import CommandState
 from portal import cookies
+from portal.access_standing import ListState
 from portal.cli import app as portal_command
 from portal.roles import Role
 from tests.support.access_desk import LOCK, NEW, T1, T2, T3, T4, AccessDesk, open_access_desk
@@ -22,7 +23,7 @@ from tests.support.fake_gateway import FakeGateway, FakeLock
 from tests.support.ledger import Ledger
 from tests.support.portal import Portal, write_sink_config
 from tests.support.waiting import wait_until
-from tests.unit.billing_aggregator.pour_estates import credential, local
+from tests.unit.billing_aggregator.pour_estates import credential, local, pseudonym
 from wastelock.messages import ChamberState
 
 API = f"/api/v1/locks/{LOCK}"
@@ -148,7 +149,7 @@ def test_an_access_list_is_told_in_figures_and_by_pseudonyms_only_to_whom_may(
             name: state == "blocked" for name, state in desk.list().items()
         }
         assert technician.get("/api/v1/locks/1f00ff/access-list/transponders").status_code == 404
-    assert (told["admitted"], told["wanted"]["blocked"], told["masterdata_admitted"]) == (3, 1, 4)
+    assert (told["admitted"], told["wanted"]["blocked"], told["masterdata_admitted"]) == (3, 1, 3)
     assert (told["state"], told["in_force"], told["unknown"], told["properties"]) == (
         "given",
         False,
@@ -280,7 +281,7 @@ def test_the_command_line_lets_a_list_through(desk: AccessDesk, portal: Portal) 
     wait_until(lambda: len(desk.list()) == 7, 20, "the new ones")
     desk.clock.go_on(minutes=1)
     names = [each for each, state in desk.list().items() if state == "admitted"]
-    desk.end(*names)
+    desk.end(*names, NEW)
     done = CliRunner().invoke(
         portal_command, ["access", "release", LOCK, "--reason", "an empty house", *_config(desk)]
     )
@@ -294,6 +295,35 @@ def test_the_command_line_lets_a_list_through(desk: AccessDesk, portal: Portal) 
     assert unknown.exit_code == 1 and "1f00ff" in unknown.stderr
 
 
+def test_the_fleet_tells_live_which_lists_wait_and_the_lock_what_to_do(
+    technician: Page, desk: AccessDesk, portal: Portal
+) -> None:
+    page, crowd = technician, range(80, 84)
+    page.goto("/fleet")
+    expect(page.locator("#access-waiting")).not_to_contain_text(LOCK)
+    desk.rig.hear_lock(desk.lock, desk.gateway, access_list_version=0, access_list_max=2)
+    desk.add_numbers(*crowd)
+    desk.enter(*(credential(uid, "WE3-T4") for uid in crowd))
+    wait_for_state(portal, ListState.TOO_MANY)
+    expect(page.locator("#access-waiting")).to_contain_text(f"{LOCK} (too long)")
+    page.locator("#access-waiting").get_by_role("link", name=LOCK).click()
+    expect(page.locator("#lock-access .banner").first).to_contain_text("It takes 2.")
+    for uid in crowd:
+        desk.lose(pseudonym(uid))
+    wait_for_state(portal, ListState.GIVEN)
+    page.goto("/fleet")
+    expect(page.locator("#access-waiting")).not_to_contain_text(LOCK)
+    desk.rig.hear_lock(desk.lock, desk.gateway, access_list_version=0, access_list_max=2048)
+
+
+def wait_for_state(portal: Portal, state: ListState) -> None:
+    """Wait until the portal's own thread has found out."""
+    access = portal.services.access
+    assert access is not None
+    access.hurry()
+    wait_until(lambda: (found := access.standing(LOCK)) is not None and found.state is state, 20, state)
+
+
 def test_a_release_of_what_nobody_keeps_is_not_found(portal: Portal) -> None:
     with portal.machine(Role.OPERATOR) as client:
         answer: httpx.Response = client.post(
@@ -304,7 +334,9 @@ def test_a_release_of_what_nobody_keeps_is_not_found(portal: Portal) -> None:
 
 def _config(desk: AccessDesk) -> list[str]:
     path = desk.sink_config.parent / "portal.toml"
-    accounts = desk.sink_config.parent / "other-accounts.sqlite"
+    accounts = (
+        desk.sink_config.parent / "other-accounts.sqlite"
+    )  # of the real clock: sessions of the desk's end by it
     path.write_text(
         f'[sink]\nconfig = "{desk.sink_config}"\n[billing]\nconfig = "{desk.billing_config}"\n'
         f'[accounts]\nurl = "sqlite:///{accounts}"\n'

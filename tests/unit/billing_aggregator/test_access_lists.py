@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,11 +19,11 @@ from billing_aggregator.access.lists import (
     make_list,
 )
 from billing_aggregator.access.reading import read_access
-from billing_aggregator.masterdata.importing import load_facts
+from billing_aggregator.masterdata.importing import import_files, load_facts
 from billing_aggregator.masterdata.store import MasterData
-from billing_aggregator.masterdata.transponders import block_transponder
+from billing_aggregator.masterdata.transponders import block_transponder, restore_transponder
 from tests.unit.billing_aggregator.masterdata_files import open_masterdata
-from tests.unit.billing_aggregator.pour_estates import local, pseudonym
+from tests.unit.billing_aggregator.pour_estates import LONG_AGO, local, pseudonym
 from tests.unit.billing_aggregator.run_books import worked_facts
 
 LOCK, OTHER = "1f00a1", "1f00b2"
@@ -132,6 +133,13 @@ def test_what_was_blocked_longest_is_left_out_first() -> None:
     assert short.left_out == 1
 
 
+def test_an_end_that_stands_for_never_is_no_instant_to_wait_for() -> None:
+    for_ever = datetime(9999, 12, 31, tzinfo=UTC)
+    found = EstateAccess("P1", (Holder("a", "WE1", Span(ZERO, for_ever)),), (), ())
+    assert found.changes_after(ZERO) == for_ever
+    assert make_list(LOCK, [found], ZERO).admitted == {"a"}
+
+
 # From the facts
 
 
@@ -165,6 +173,23 @@ def test_a_lost_transponder_is_blocked_at_once(masterdata: MasterData) -> None:
     block_transponder(masterdata, pseudonym(4), "c.lerk", "lost")
     assert wanted(masterdata, "2025-06-15 11:59")["4"] == "admitted"
     assert wanted(masterdata, "2025-06-15 12:00")["4"] == "blocked"
+
+
+def test_only_what_somebody_ended_by_hand_is_lost(masterdata: MasterData, tmp_path: Path) -> None:
+    path = tmp_path / "credential.csv"
+    path.write_text(
+        "property,credential,occupancy,service,from,to_exclusive\n"
+        f"P1,{pseudonym(1)},WE1-T1,no,{LONG_AGO.isoformat()},2025-06-15T12:00:00+02:00\n"
+    )
+    import_files(masterdata, [path], "import", "not in the list")
+    block_transponder(masterdata, pseudonym(4), "c.lerk", "lost")
+    at = local("2025-06-15 12:00")
+    (estate,) = read_access(masterdata, ["P1"])
+    assert make_list(LOCK, [estate], at).lost == {pseudonym(4)}
+    # He found it, and loses it to a file after that.
+    restore_transponder(masterdata, "P1", pseudonym(4), "c.lerk", "found")
+    (estate,) = read_access(masterdata, ["P1"])
+    assert make_list(LOCK, [estate], at + HOUR).lost == frozenset()
 
 
 def test_whoever_keeps_the_newest_fact_learns_which_properties_changed(masterdata: MasterData) -> None:
