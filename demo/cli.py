@@ -115,6 +115,7 @@ def _run(case: Case, plan: Plan, port: int) -> int:
             def bill(shown: Screen) -> None:
                 web.check()
                 reports.append(_bill(case, shown))
+                web.release_access_lists()
                 web.invite_household()
 
             chain.agent.start()

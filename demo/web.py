@@ -1,6 +1,7 @@
 """The demonstration's page: describes the estate, keeps the projections, makes accounts, serves the portal.
 
 with Web(case, chain, port, say) as web:     the page is there while the locks' past is still drained
+    web.release_access_lists()                      once the master data are there: locks get their lists from them
     web.invite_household()                          once it is billed: a household's personal link
 """
 
@@ -69,6 +70,19 @@ class Web:
         """Raise ProcessFailed if one of the two ended by itself."""
         for child in (self._projector, self._portal):
             child.check()
+
+    def release_access_lists(self) -> None:
+        """Let the locks have the access lists that the master data want: they were commissioned with others."""
+        self._portal.wait_until(
+            self._lists_wait, "finding that the locks' access lists aren't its own", _READY_S
+        )
+        answer = self._do("portal", "access", "release", "--all", "--reason", "the master data are complete")
+        self._say(answer.decode().strip())
+
+    def _lists_wait(self) -> bool:
+        """True once each lock has told which list it has, and waits for somebody to say that another one is meant."""
+        waiting = [json.loads(line) for line in self._ask("portal", "access", "list", "--json").splitlines()]
+        return {each["lock"] for each in waiting} == {lock.name for lock in self._case.layout.estate.locks}
 
     def invite_household(self) -> None:
         """Make and print the personal link of a household that lives there today."""
@@ -163,6 +177,9 @@ class Web:
     def _do(self, name: str, *arguments: str) -> bytes:
         """Show a command, as anybody could give it, and give it."""
         self._say(f"  $ {shlex.join([name, *arguments])}")
+        return self._ask(name, *arguments)
+
+    def _ask(self, name: str, *arguments: str) -> bytes:
         layout = self._case.layout
         config = layout.portal_config if name == "portal" else layout.sink_config
         return run_program([*program(name), *arguments, "--config", str(config)], b"", _COMMAND_S)

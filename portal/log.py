@@ -24,9 +24,13 @@ def configure_log(level: int = logging.INFO, log_format: str = "auto") -> None:
             *_renderers(chosen_format(log_format, sys.stderr.isatty())),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_stderr_as_it_is,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Relay()], force=True)
+
+
+def _stderr_as_it_is(*_name: object) -> structlog.PrintLogger:
+    return structlog.PrintLogger(sys.stderr)
 
 
 class _Relay(logging.Handler):

@@ -10,6 +10,7 @@ import typer
 from portal.commands.terminal import ConfigOption, JsonOption, exit_codes, explain, name_actor, print_all
 from portal.config import load_config
 from portal.errors import EXIT_REFUSED, ConfigError, NotThere, Refused
+from portal.log import configure_log
 
 if TYPE_CHECKING:
     from portal.access_keeper import AccessKeeper
@@ -86,6 +87,7 @@ def _keeper(config: Path) -> Iterator["AccessKeeper"]:
     """The same that the portal runs, after a look of its own."""
     from portal.app import make_services
 
+    configure_log()  # what this look gives is told on stderr: stdout is for programs
     with exit_codes():
         services = make_services(load_config(config))
         try:

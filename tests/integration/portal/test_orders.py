@@ -345,7 +345,7 @@ def _config(desk: AccessDesk) -> list[str]:
 
 
 def _listed(printed: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 @pytest.mark.parametrize("language", ["de-DE", "en-GB"])
