@@ -47,7 +47,7 @@ class Metrics:
         )
         self.access_waiting = Gauge(
             "wastelock_portal_access_lists_waiting",
-            "Access lists that somebody has to let through",
+            "Access lists that stay as they are until somebody does something",
             registry=self.registry,
         )
         self.access_failures = Counter(

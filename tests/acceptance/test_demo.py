@@ -43,6 +43,7 @@ def test_demo_once_leaves_equal_truth_and_ledger(tmp_path: Path) -> None:
     assert len(truth) == len(ledger) > 300
     assert compare(truth, ledger, key).equal
     assert "EQUAL" in done.stdout and "NOT EQUAL" not in done.stdout
+    assert done.stdout.count("transponders are admitted") == 5, "access lists from the master data"
     no_raw_transponder(truth, ledger)
     runs = json.loads(ask("cloud-sink", "reconcile", out / "sink.toml", "--json"))
     assert {(run["lock"], run["verdict"]) for run in runs} == {(line["lock"], "proven") for line in truth}
