@@ -29,7 +29,15 @@ from edge_agent.clock import GatewayClock
 from edge_agent.config import AgentConfig
 from edge_agent.config_rules import load_config, load_signing_key
 from edge_agent.crew import Crew
-from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError, JournalForked, SpoolCorrupt, SpoolFull
+from edge_agent.errors import (
+    EXIT_CONFIG,
+    ConfigError,
+    EdgeAgentError,
+    JournalForked,
+    SpoolCorrupt,
+    SpoolFull,
+    SpoolLent,
+)
 from edge_agent.field import Field, build_field
 from edge_agent.forwarder import Forwarder
 from edge_agent.local.address import door_of
@@ -45,6 +53,7 @@ from edge_agent.poller import Poller
 from edge_agent.reporter import Intervals, LockStates, Reporter, Subject, offline
 from edge_agent.sight import Show, Sight, show_nobody
 from edge_agent.spool import Spool, SpoolLimits
+from edge_agent.spool_lock import holder_of
 from edge_agent.spool_pages import Sealer
 from edge_agent.spool_reader import SpoolReader
 from edge_agent.uplink import Session, Uplink
@@ -59,6 +68,7 @@ _JOIN_S = 4.0  # all in all the agent ends within 5 s
 _LOOK_S = 0.5
 _ANSWERS_MAX = 16
 _PAUSE_FIRST_S, _PAUSE_MAX_S = 0.5, 30.0
+_TELL_AGAIN_S = 600.0
 
 
 class Agent:
@@ -83,7 +93,9 @@ class Agent:
         self._alarms = alarms
         self._clock = GatewayClock(config.clock.source)
         self._topics = GatewayTopics(config.gateway.site, config.gateway.id)
+        store = IdentityStore(config.identity.directory) if config.identity else None
         self._key = load_signing_key(config.gateway.signing_key)
+        self._sealer = Sealer(self._topics, self._key, store.signing_keys() if store else {})
         self._crew = Crew(self._halt)
         self._identity_answers: deque[bytes] = deque(maxlen=_ANSWERS_MAX)
         self._inbox = OrderInbox(self._topics)
@@ -114,7 +126,7 @@ class Agent:
     def _run_beside(self, spool: Spool) -> None:
         uplink = self._build_uplink(spool)
         forwarder = Forwarder(
-            spool, uplink, Sealer(self._topics, self._key), self._alarms, self._random, self._wake
+            spool, uplink, self._sealer, self._alarms, self._random, self._wake
         )
         beats = {
             "spool": Beat(lambda: spool.progressed_at, STUCK_AFTER_S),
@@ -188,7 +200,7 @@ class Agent:
         return Spool(
             settings.path,
             limits,
-            Sealer(self._topics, self._key),
+            self._sealer,
             self._clock.now,
             self._clock.trust,
             alarms=self._alarms,
@@ -207,8 +219,7 @@ class Agent:
         return Uplink(self._config.mqtt, session, self._random, self._wake)
 
     def _build_desk(self, spool: Spool, uplink: Uplink, field: Field, beats: dict[str, Beat]) -> OrderDesk:
-        sealer = Sealer(self._topics, self._key)
-        desk = OrderDesk(self._config, self._inbox, spool, uplink, sealer, field, self._alarms, self._clock)
+        desk = OrderDesk(self._config, self._inbox, spool, uplink, self._sealer, field, self._alarms, self._clock)
         beats["orders"] = Beat(lambda: desk.progressed_at, STUCK_AFTER_S)
         for runner in desk.runners:
             beats[f"orders {runner.bus}"] = _runner_beat(runner)
@@ -256,8 +267,13 @@ class Agent:
         )
 
 
-def _run_again_and_again(config: AgentConfig, stop: threading.Event, alarms: Alarms, show: Show) -> None:
-    """Run the agent; begin again from what is on disk where that is what an error asks for."""
+def _run_again_and_again(
+    config: AgentConfig, stop: threading.Event, alarms: Alarms, show: Show, explain: Callable[[str], None]
+) -> None:
+    """Run the agent; begin again from what is on disk where that is what an error asks for.
+
+    `explain` hears why there is no run just now.
+    """
     pause_s, tell = _PAUSE_FIRST_S, systemd()
     machine = MachineKeeper(
         Machine(config.spool.path.parent, GatewayClock(config.clock.source)), alarms, keep_quiet
@@ -266,7 +282,11 @@ def _run_again_and_again(config: AgentConfig, stop: threading.Event, alarms: Ala
         began_s = monotonic()
         try:
             Agent(config, stop, alarms, machine, show).run()
+        except SpoolLent as error:
+            explain(str(error))
+            _await_command(config.spool.path, stop, tell)
         except (SpoolCorrupt, JournalForked, SpoolFull) as error:
+            explain(str(error))
             if monotonic() - began_s > STUCK_AFTER_S:
                 pause_s = _PAUSE_FIRST_S
             _log.warning("the agent starts afresh", why=str(error), after_s=pause_s)
@@ -275,6 +295,24 @@ def _run_again_and_again(config: AgentConfig, stop: threading.Event, alarms: Ala
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
         # What a run leaves behind refers to itself in circles: its sockets are closed now, not at some later time.
         gc.collect()
+
+
+def _await_command(spool: Path, stop: threading.Event, tell: Callable[[str], None]) -> None:
+    """Wait until no technician's command has the lines any more, however long somebody watches.
+
+    systemd is told that the agent is up and alive: it waits in good order, and another start, or in the end a reboot,
+    would change nothing and take the technician's terminal away.
+    """
+    tell("READY=1")
+    due_s = monotonic()
+    while not stop.is_set() and (holder := holder_of(spool)) is not None and holder.command is not None:
+        if monotonic() >= due_s:
+            due_s = monotonic() + _TELL_AGAIN_S
+            _log.warning("the agent waits for a command that has the lines", holder=str(holder))
+            tell(f"STATUS=waits for {holder}, which has the lines")
+        tell("WATCHDOG=1")
+        stop.wait(_LOOK_S)
+    tell("STATUS=")
 
 
 def _start_monitoring(config: AgentConfig, stop: threading.Event, alarms: Alarms) -> Show:
@@ -291,12 +329,12 @@ def _start_monitoring(config: AgentConfig, stop: threading.Event, alarms: Alarms
     return monitor.show
 
 
-def _open_door(config: AgentConfig, stop: threading.Event, alarms: Alarms) -> Show:
+def _open_door(config: AgentConfig, stop: threading.Event, alarms: Alarms) -> Attendant:
     """Let technicians' commands in, as long as the process lives; return who has to be told of runs."""
     attendant = Attendant(config, alarms)
     door = Door(door_of(config), attendant)
     threading.Thread(target=door.run, args=(stop,), name="local door", daemon=True).start()
-    return attendant.show
+    return attendant
 
 
 def _runner_beat(runner: OrderRunner) -> Beat:
@@ -319,8 +357,11 @@ def serve(config_file: Path, log_format: str = "auto") -> int:
     started_s = monotonic()
     try:
         config, alarms = load_config(config_file), Alarms()
-        shown = (_start_monitoring(config, stop, alarms), _open_door(config, stop, alarms))
-        _run_again_and_again(config, stop, alarms, lambda sight: [show(sight) for show in shown])
+        attendant = _open_door(config, stop, alarms)
+        shown = (_start_monitoring(config, stop, alarms), attendant.show)
+        _run_again_and_again(
+            config, stop, alarms, lambda sight: [show(sight) for show in shown], attendant.explain
+        )
     except ConfigError as error:
         for line in str(error).splitlines():
             _log.error("configuration", problem=line)

@@ -67,6 +67,10 @@ class SpoolUnavailable(EdgeAgentError):
     """The spool can't be written now (I/O error, closed). Nothing may be confirmed to a controller."""
 
 
+class SpoolLent(SpoolUnavailable):
+    """A technician's command has the lines, and with them the spool's lock. Wait until it has ended."""
+
+
 class SpoolCorrupt(EdgeAgentError):
     """The spool's file is damaged; it is set aside and what can be read is salvaged. Start afresh."""
 

@@ -1,21 +1,43 @@
-"""One spool, one agent: a lock file beside the spool, held as long as the process lives (the kernel lets it go)."""
+"""One spool, one agent: a lock file beside the spool, held as long as the process lives (the kernel lets it go).
+
+A technician's command holds it, too, while it has the lines. Who holds it is noted in the file: an agent gives way to
+another agent, but waits for a command.
+"""
 
 import fcntl
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.errors import SpoolUnavailable
+from edge_agent.errors import SpoolLent, SpoolUnavailable
+
+# Always as long as this, and written over what is there: on a full disk that still works where the file isn't new.
+_NOTE_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a spool's lock. `pid`: 0 where it couldn't be noted. `command`: None: it is an agent."""
+
+    pid: int
+    command: str | None = None
+
+    def __str__(self) -> str:
+        who = f"process {self.pid or 'unknown'}"
+        return who if self.command is None else f"{who}, the command edge-agent {self.command}"
 
 
 class SpoolLock:
     """An exclusive lock on `FILE.lock`. The file stays there; only the lock in it counts."""
 
-    def __init__(self, spool: Path) -> None:
+    def __init__(self, spool: Path, command: str | None = None) -> None:
+        """`command`: which one of edge-agent's has it for a while; None: the agent."""
         self._path = lock_path(spool)
+        self._command = command
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, or raise SpoolUnavailable naming who has it."""
+        """Take the lock, or raise SpoolLent (a command has it) or SpoolUnavailable, naming who has it."""
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -25,15 +47,18 @@ class SpoolLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = _read_note(descriptor)
             os.close(descriptor)
+            in_use = f"{self._path.with_suffix('')} is in use by {holder}"
+            if holder.command is not None:
+                raise SpoolLent(f"{in_use}: it has the lines until it ends") from error
             raise SpoolUnavailable(
-                f"{self._path.with_suffix('')} is in use by process {holder}: only one agent may run on a spool; "
+                f"{in_use}: only one agent may run on a spool; "
                 "stop the other one, or give this one a spool of its own"
             ) from error
         self._descriptor = descriptor
         _hand_over(descriptor, self._path.parent)
-        _note_pid(descriptor)
+        _note(descriptor, self._command)
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -45,8 +70,8 @@ def lock_path(spool: Path) -> Path:
     return spool.with_name(spool.name + ".lock")
 
 
-def holder_of(spool: Path) -> int | None:
-    """Return the process that has this spool open for writing, None if there is none."""
+def holder_of(spool: Path) -> Holder | None:
+    """Return who has this spool for writing, None if nobody has."""
     try:
         descriptor = os.open(lock_path(spool), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -54,8 +79,7 @@ def holder_of(spool: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-        return int(text) if text.isdigit() else 0
+        return _read_note(descriptor)
     finally:
         os.close(descriptor)
     return None
@@ -68,10 +92,16 @@ def _hand_over(descriptor: int, directory: Path) -> None:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
-def _note_pid(descriptor: int) -> None:
-    # Only for the message above: on a full disk the lock holds without it.
+def _note(descriptor: int, command: str | None) -> None:
+    # Only for whoever finds the lock taken: where nothing can be written it holds all the same.
+    text = f"{os.getpid()} {command or ''}".rstrip()[: _NOTE_BYTES - 1]
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{text:<{_NOTE_BYTES - 1}}\n".encode("ascii", "replace"), 0)
+        os.ftruncate(descriptor, _NOTE_BYTES)
     except OSError:
         pass
+
+
+def _read_note(descriptor: int) -> Holder:
+    pid, _, command = os.pread(descriptor, _NOTE_BYTES, 0).decode("ascii", "replace").strip().partition(" ")
+    return Holder(int(pid), command or None) if pid.isdigit() else Holder(0)

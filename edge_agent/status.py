@@ -76,7 +76,7 @@ def read_status(config: AgentConfig) -> AgentStatus:
 
 
 def _read_status(config: AgentConfig, path: Path) -> AgentStatus:
-    pid = holder_of(path)
+    holder = holder_of(path)
     reader = SpoolReader(path)
     try:
         summary = summarise(reader)
@@ -85,7 +85,7 @@ def _read_status(config: AgentConfig, path: Path) -> AgentStatus:
             at=format_instant(datetime.now(UTC)),
             gateway=config.gateway.id,
             site=config.gateway.site,
-            agent_pid=pid,
+            agent_pid=holder.pid if holder is not None and holder.command is None else None,
             clock=GatewayClock(config.clock.source).trust(),
             spool=str(path),
             incarnation=reader.incarnation(),

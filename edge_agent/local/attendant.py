@@ -62,6 +62,7 @@ class Attendant:
         self._alarms = alarms
         self._loans = Loans()
         self._sight: Sight | None = None
+        self._why = ""
         self._sighting = Sighting(utc_now)
         self._one_at_a_time = threading.Lock()
 
@@ -69,6 +70,10 @@ class Attendant:
         """A run has begun, or (None) it is over."""
         self._sight = sight
         self._loans.use(sight.field.buses if sight is not None else ())
+
+    def explain(self, why: str) -> None:
+        """Why there is no run just now, in the words of the log."""
+        self._why = f" ({why})"
 
     def greeting(self) -> Greeting:
         """Return what is said first."""
@@ -143,7 +148,7 @@ class Attendant:
     def _snapshot(self) -> Snapshot:
         sight = self._sight
         if sight is None:
-            raise TryLater("the agent begins afresh just now: try again in a few seconds")
+            raise TryLater(f"the agent begins afresh just now{self._why}: try again in a few seconds")
         uplink, tally, mqtt = sight.uplink, sight.forwarder.tally, self._config.mqtt
         scene = Scene(
             config=self._config,

@@ -10,13 +10,14 @@ doesn't, the command holds the spool's lock, so that no agent starts on these li
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, Protocol
 
 from edge_agent.config import AgentConfig, BusSettings
 from edge_agent.drivers.base import Driver, Registers
-from edge_agent.errors import AgentOutOfReach, SpoolUnavailable
+from edge_agent.errors import AgentOutOfReach, SpoolLent, SpoolUnavailable
 from edge_agent.local.address import doors_of
 from edge_agent.local.snapshot import Snapshot
 from edge_agent.spool_lock import SpoolLock, holder_of
@@ -88,15 +89,17 @@ def _knock(config: AgentConfig) -> DoorClient | None:
         if os.path.realpath(client.greeting.spool) == os.path.realpath(config.spool.path):
             return client
         client.close()  # the agent of another spool
-    spool, pid = config.spool.path, holder_of(config.spool.path)
-    if is_shut and (pid is not None or not os.access(spool.parent, os.R_OK | os.X_OK)):
+    spool, holder = config.spool.path, holder_of(config.spool.path)
+    if holder is not None and holder.command is not None:
+        raise SpoolLent(f"{spool} is in use by {holder}: it has the lines; remedy: end it")
+    if is_shut and (holder is not None or not os.access(spool.parent, os.R_OK | os.X_OK)):
         name = user_name()
         raise AgentOutOfReach(
             f"user {name} may not talk to the agent; remedy: sudo adduser {name} wastelock, then log in again"
         )
-    if pid is not None:
+    if holder is not None:
         raise AgentOutOfReach(
-            f"the agent (process {pid}) runs, but there is no way to it at {' or '.join(map(str, doors))}; remedy: "
+            f"the agent ({holder}) runs, but there is no way to it at {' or '.join(map(str, doors))}; remedy: "
             "see its log for `local door` (journalctl -u wastelock-edge-agent), or stop it meanwhile"
         )
     return None
@@ -114,9 +117,15 @@ def _no_agent(config: AgentConfig) -> Iterator[None]:
             f"the agent doesn't run, and this user may not write to {spool.parent} to take its place; remedy: start "
             "the agent, or run this command as its user: sudo -u wastelock edge-agent …"
         )
-    lock = SpoolLock(spool)
+    lock = SpoolLock(spool, _command_name())
     lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+def _command_name() -> str:
+    """Return which of edge-agent's commands this process is."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    return name if name.isidentifier() else "command"

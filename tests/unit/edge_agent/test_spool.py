@@ -20,7 +20,7 @@ from edge_agent import spool_journals, spool_pages, spool_reader, spool_receipts
 from edge_agent.custody import JournalRecord, Visit
 from edge_agent.errors import ConfigError, SpoolUnavailable
 from edge_agent.spool import Spool, SpoolLimits
-from edge_agent.spool_lock import holder_of
+from edge_agent.spool_lock import Holder, holder_of
 from edge_agent.spool_pages import Sealer
 from edge_agent.spool_reader import SpoolReader
 from edge_agent.spool_schema import SCHEMA_VERSION, connect, migrate
@@ -209,7 +209,7 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_moment(
 
 def test_a_second_process_on_the_same_spool_is_refused_and_told_who_has_it(path: Path) -> None:
     with opened(make_spool(path)):
-        assert holder_of(path) == os.getpid()
+        assert holder_of(path) == Holder(os.getpid())
         with pytest.raises(SpoolUnavailable, match=rf"in use by process {os.getpid()}.*only one agent"):
             make_spool(path).start()
     assert holder_of(path) is None

@@ -1,8 +1,11 @@
 """The technician's way to locks and buses: through the running agent's door, or on own lines; a bus has one master."""
 
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +19,13 @@ from edge_agent.errors import (
     NoAnswer,
     NotAllowed,
     Refused,
+    SpoolLent,
     SpoolUnavailable,
     TryLater,
     UnknownName,
     WrongController,
 )
-from edge_agent.spool_lock import SpoolLock
+from edge_agent.spool_lock import Holder, SpoolLock, holder_of
 from edge_agent.technician.access import FieldAccess, open_field
 from tests.support.broker import Broker
 from tests.support.controller import Controller
@@ -172,11 +176,43 @@ def test_another_controller_at_the_lock_s_unit_is_told(stopped: Site) -> None:
         field.driver("1f00a1")
 
 
-def test_no_agent_starts_while_a_command_has_the_lines(stopped: Site) -> None:
-    with open_field(stopped.config):
-        agent = stopped.installation.start()
-        assert agent.wait(20) == 1
-        assert "is in use by process" in stopped.installation.log.read_text()
+def test_an_agent_that_is_started_meanwhile_waits_for_a_command_that_has_the_lines_and_then_begins(
+    stopped: Site, tmp_path: Path
+) -> None:
+    log = stopped.installation.log
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, ExitStack() as lines:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+        lines.enter_context(open_field(stopped.config))
+        with stopped.installation.running(NOTIFY_SOCKET=str(tmp_path / "notify")) as agent:
+            assert systemd.recv(100) == b"READY=1"
+            assert f"STATUS=waits for process {os.getpid()}, the command " in systemd.recv(100).decode()
+            assert [systemd.recv(100) for _ in range(2)] == [b"WATCHDOG=1"] * 2
+            assert "the agent waits for a command that has the lines" in log.read_text()
+            assert "agent runs" not in log.read_text()
+            lines.close()
+            wait_until(lambda: "agent runs" in log.read_text(), 10, "the agent's turn")
+            assert holder_of(stopped.config.spool.path) == Holder(agent.pid)
+
+
+def test_a_second_command_is_told_which_one_has_the_lines(stopped: Site) -> None:
+    lent = pytest.raises(SpoolLent, match=f"process {os.getpid()}, the command edge-agent .*remedy: end it")
+    with open_field(stopped.config), lent, open_field(stopped.config):
+        pass
+
+
+def test_who_has_a_spool_is_noted_whole_over_a_longer_note_of_another(tmp_path: Path) -> None:
+    first, second = SpoolLock(tmp_path / "spool.db", "decommission"), SpoolLock(tmp_path / "spool.db")
+    first.acquire()
+    assert holder_of(tmp_path / "spool.db") == Holder(os.getpid(), "decommission")
+    with pytest.raises(SpoolLent):
+        second.acquire()
+    first.release()
+    second.acquire()
+    assert holder_of(tmp_path / "spool.db") == Holder(os.getpid())
+    with pytest.raises(SpoolUnavailable, match="only one agent"):
+        first.acquire()
+    second.release()
 
 
 def test_an_agent_whose_door_is_missing_is_told_with_the_remedy(stopped: Site) -> None:
