@@ -74,6 +74,7 @@ class Attendant:
     def explain(self, why: str) -> None:
         """Why there is no run just now, in the words of the log."""
         self._why = f" ({why})"
+        self._loans.explain(self._why)
 
     def greeting(self) -> Greeting:
         """Return what is said first."""

@@ -75,9 +75,17 @@ class Door:
 
     def _listen(self) -> socket.socket:
         """Return the socket, in the place of one that a killed agent left. OSError where that can't be."""
-        with suppress(ConnectionRefusedError, FileNotFoundError):
+        try:
             connect(self._path, _SEND_S).close()
             raise OSError("another agent is there; give each a [local] socket of its own")
+        except PermissionError as error:
+            # Not taken over: whoever made it may listen there, and this user can't ask.
+            raise OSError(
+                f"a socket of {_owner(self._path)} is in the way, and this user may not ask whether anybody listens "
+                f"there; remedy: end the agent that was started by hand, then delete it: sudo rm {self._path}"
+            ) from error
+        except (ConnectionRefusedError, FileNotFoundError):
+            pass  # a killed agent's, or none
         # Under another name until somebody listens: a command that finds the door must be able to come in.
         fresh = self._path.with_name(f".{self._path.name}")
         fresh.unlink(missing_ok=True)
@@ -166,3 +174,11 @@ def _guest(connection: socket.socket) -> Guest:
         return Guest(pid, pwd.getpwuid(uid).pw_name)
     except KeyError:
         return Guest(pid, str(uid))
+
+
+def _owner(path: Path) -> str:
+    """Return whose a file is, as far as that can be seen."""
+    try:
+        return f"user {path.owner()}"
+    except (OSError, KeyError):
+        return "another user"

@@ -22,6 +22,11 @@ class Loans:
         self._guard = threading.Lock()
         self._loans: dict[str, _Loan] = {}
         self._buses: dict[str, Bus] = {}
+        self._why = ""
+
+    def explain(self, why: str) -> None:
+        """Why there are no buses just now."""
+        self._why = why
 
     def use(self, buses: Iterable[Bus]) -> None:
         """These are the buses now (of a new run, or none between two); what was lent stays lent."""
@@ -74,7 +79,7 @@ class Loans:
 
     def _bus(self, name: str) -> Bus:
         if not self._buses:
-            raise TryLater("the agent begins afresh just now: try again in a few seconds")
+            raise TryLater(f"the agent begins afresh just now{self._why}: try again in a few seconds")
         if name not in self._buses:
             raise UnknownName(f"there is no bus {name!r}; there are {', '.join(sorted(self._buses))}")
         return self._buses[name]

@@ -65,7 +65,7 @@ class Sighting:
     def look(self, scene: Scene) -> Snapshot:
         """Return a snapshot. A spool that can't be read is told, and no error."""
         config = scene.config
-        spool = self._spool(config)
+        spool = look_at_spool(config, self._history.follow)
         return Snapshot(
             at=self._now(),
             clock_s=self._clock(),
@@ -75,35 +75,6 @@ class Sighting:
             alarms=scene.alarms,
             buses=tuple(_bus(config, settings, bus) for settings, bus in _pairs(config, scene.buses)),
             locks=tuple(self._lock(lock, scene.locks.get(lock.lock), spool) for lock in config.locks),
-        )
-
-    def _spool(self, config: AgentConfig) -> SpoolSight:
-        path, max_bytes = config.spool.path, config.spool.max_mib * _MIB
-        if not path.exists():
-            return SpoolSight(
-                path=str(path),
-                max_bytes=max_bytes,
-                trouble="not there yet: the agent makes it when it first runs",
-            )
-        try:
-            reader = SpoolReader(path)
-            try:
-                summary = summarise(reader)
-                self._history.follow(reader)
-            finally:
-                reader.close()
-        except (SpoolUnavailable, SpoolCorrupt, SpoolFull) as error:
-            return SpoolSight(path=str(path), max_bytes=max_bytes, trouble=str(error))
-        return SpoolSight(
-            path=str(path),
-            journal=summary.journal,
-            used_bytes=summary.used_bytes,
-            max_bytes=max_bytes,
-            pages=summary.pages,
-            newest_page=summary.newest_page,
-            committed_through=summary.committed_through,
-            unreceipted_pages=summary.unreceipted_pages,
-            oldest_unreceipted_at=summary.oldest_unreceipted_at,
         )
 
     def _lock(self, lock: LockSettings, met: Met | None, spool: SpoolSight) -> LockSight:
@@ -141,6 +112,40 @@ class Sighting:
             ring=_difference(newest, spooled),
             spool=_difference(spooled, received) if waiting is None else waiting,
         )
+
+
+def look_at_spool(
+    config: AgentConfig, read_more: Callable[[SpoolReader], object] | None = None
+) -> SpoolSight:
+    """Return what is to be seen of a spool, with or without an agent; `read_more` reads what else is wanted of it."""
+    path, max_bytes = config.spool.path, config.spool.max_mib * _MIB
+    if not path.exists():
+        return SpoolSight(
+            path=str(path),
+            max_bytes=max_bytes,
+            trouble="not there yet: the agent makes it when it first runs",
+        )
+    try:
+        reader = SpoolReader(path)
+        try:
+            summary = summarise(reader)
+            if read_more is not None:
+                read_more(reader)
+        finally:
+            reader.close()
+    except (SpoolUnavailable, SpoolCorrupt, SpoolFull) as error:
+        return SpoolSight(path=str(path), max_bytes=max_bytes, trouble=str(error))
+    return SpoolSight(
+        path=str(path),
+        journal=summary.journal,
+        used_bytes=summary.used_bytes,
+        max_bytes=max_bytes,
+        pages=summary.pages,
+        newest_page=summary.newest_page,
+        committed_through=summary.committed_through,
+        unreceipted_pages=summary.unreceipted_pages,
+        oldest_unreceipted_at=summary.oldest_unreceipted_at,
+    )
 
 
 def _pairs(config: AgentConfig, buses: Sequence[Bus]) -> list[tuple[BusSettings, Bus]]:

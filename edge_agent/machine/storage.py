@@ -9,6 +9,9 @@ NVMe tells it to nobody but root: there it is None.
 import errno
 import os
 import re
+import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +24,10 @@ _SPARE_PERMILLE = {2: 800, 3: 950}
 _READ_ONLY_OPTIONS = frozenset({"ro", "emergency_ro"})
 _FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ESCAPED = re.compile(r"\\([0-7]{3})")
+# That this process may not, or has no descriptor left, tells nothing of the disk.
+_OTHER_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE})
 _PROBE = ".write-probe"
+_LEFT_BEHIND_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +98,29 @@ def written_bytes(disk: Path, sources: Sources) -> int | None:
 def try_to_write(directory: Path) -> str | None:
     """Write a file, through to the disk, and delete it; return why that can't be done, None if it can.
 
-    A full disk isn't an answer here: it can be written once there is room.
+    A full disk isn't an answer here: it can be written once there is room. Nor is a directory of somebody else's.
     """
-    path = directory / _PROBE
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        _clear_away(directory)
+        # A name of its own: agent and doctor may try at once, as two users.
+        fd, name = tempfile.mkstemp(prefix=f"{_PROBE}-", dir=directory)
         try:
             os.write(fd, b"written to see whether that can be done\n")
             os.fsync(fd)
         finally:
             os.close(fd)
-            path.unlink(missing_ok=True)
+            Path(name).unlink()
     except OSError as error:
-        return None if error.errno in _FULL_ERRNOS else error.strerror or str(error)
+        return None if error.errno in _FULL_ERRNOS | _OTHER_ERRNOS else error.strerror or str(error)
     return None
+
+
+def _clear_away(directory: Path) -> None:
+    """Delete what somebody left who was killed while trying."""
+    for path in directory.glob(f"{_PROBE}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
+                path.unlink()
 
 
 def room(directory: Path) -> tuple[int | None, int | None]:

@@ -100,7 +100,7 @@ def _knock(config: AgentConfig) -> DoorClient | None:
     if holder is not None:
         raise AgentOutOfReach(
             f"the agent ({holder}) runs, but there is no way to it at {' or '.join(map(str, doors))}; remedy: "
-            "see its log for `local door` (journalctl -u wastelock-edge-agent), or stop it meanwhile"
+            "see its log for `no socket` (journalctl -u wastelock-edge-agent), or stop it meanwhile"
         )
     return None
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import monotonic
 
-from edge_agent.errors import ConfigError, LineDown
+from edge_agent.errors import ConfigError, LineDown, TryLater
 from edge_agent.line import Line
 from edge_agent.line_rtu import RtuLine, SerialSettings
 from edge_agent.line_tcp import TcpLine
@@ -62,6 +62,10 @@ def scan(plan: Plan, borrow: Borrow, progress: Callable[[int, int], None]) -> li
                 reports.append(_scan_line(plan, target, step))
         except LineDown as error:
             reports.append(LineReport(target, None, trouble=with_remedy(error)))
+        except (
+            TryLater
+        ) as error:  # the agent can't lend it now; it may well be that others aren't the agent's
+            reports.append(LineReport(target, None, trouble=str(error)))
         done += target.rounds * len(plan.units_of(target))
         progress(done, plan.steps)
     return reports

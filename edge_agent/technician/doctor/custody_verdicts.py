@@ -15,9 +15,26 @@ def alarm_names(snapshot: Snapshot) -> frozenset[str]:
     return frozenset(text.partition(":")[0] for text in snapshot.alarms)
 
 
-def judge_custody(snapshot: Snapshot) -> list[Finding]:
-    """Return what is to be said of how pours come from the gateway to the ledger."""
-    return [*_agent(snapshot), *_spool(snapshot.spool), *_receipts(snapshot)]
+def judge_custody(snapshot: Snapshot, earlier: Snapshot | None = None) -> list[Finding]:
+    """Return what is to be said of how pours come from the gateway to the ledger. `earlier`: a look before."""
+    return [*_agent(snapshot), *judge_spool(snapshot.spool), *_receipts(snapshot, earlier)]
+
+
+def has_late_receipts(snapshot: Snapshot) -> bool:
+    """True where a page waits for long although the broker is reached: nothing comes, or a long backlog moves."""
+    oldest_at = snapshot.spool.oldest_unreceipted_at
+    is_connected = snapshot.broker is not None and snapshot.broker.connected
+    return is_connected and oldest_at is not None and _age_s(oldest_at, snapshot.at) >= _RECEIPT_LATE_S
+
+
+def has_moved(earlier: Snapshot, later: Snapshot) -> bool:
+    """True where a receipt has come in between."""
+    old, new = earlier.spool, later.spool
+    return (old.journal, old.committed_through, old.oldest_unreceipted_at) != (
+        new.journal,
+        new.committed_through,
+        new.oldest_unreceipted_at,
+    )
 
 
 def judge_locks(snapshot: Snapshot, of_buses: Sequence[Finding]) -> list[Finding]:
@@ -62,7 +79,8 @@ def _agent(snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
-def _spool(spool: SpoolSight) -> Iterator[Finding]:
+def judge_spool(spool: SpoolSight) -> Iterator[Finding]:
+    """Yield what is to be said of the spool's file."""
     if spool.trouble is not None:
         if "not there yet" in spool.trouble:
             yield notice("spool", "no_spool", f"{spool.path}: {spool.trouble}")
@@ -88,7 +106,7 @@ def _spool(spool: SpoolSight) -> Iterator[Finding]:
         yield good("spool", f"{spool.pages} pages, {permille / 10:.1f} % of its room used", spool.path)
 
 
-def _receipts(snapshot: Snapshot) -> Iterator[Finding]:
+def _receipts(snapshot: Snapshot, earlier: Snapshot | None) -> Iterator[Finding]:
     spool = snapshot.spool
     if spool.trouble is not None:
         return
@@ -101,7 +119,9 @@ def _receipts(snapshot: Snapshot) -> Iterator[Finding]:
     evidence = f"{spool.unreceipted_pages} pages wait, the oldest since {oldest_at:%Y-%m-%d %H:%M} UTC"
     if _age_s(oldest_at, snapshot.at) < _RECEIPT_LATE_S:
         yield good("receipts", "pages are on their way", evidence)
-    elif snapshot.broker is not None and snapshot.broker.connected:
+    elif earlier is not None and has_moved(earlier, snapshot):
+        yield good("receipts", "a backlog is on its way: receipts came while it was looked at", evidence)
+    elif has_late_receipts(snapshot):
         yield trouble(
             "receipts",
             "receipts_missing",

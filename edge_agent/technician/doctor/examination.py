@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from edge_agent.clock import GatewayClock
 from edge_agent.config import AgentConfig, BusSettings, RtuBus
-from edge_agent.errors import AgentOutOfReach, EdgeAgentError, SpoolUnavailable
+from edge_agent.errors import AgentOutOfReach, EdgeAgentError, SpoolUnavailable, TryLater
+from edge_agent.local.sighting import look_at_spool
 from edge_agent.local.snapshot import Snapshot
 from edge_agent.machine.sources import Sources
 from edge_agent.technician.access import FieldAccess, open_field
@@ -21,7 +23,14 @@ from edge_agent.technician.doctor import bus_looking
 from edge_agent.technician.doctor.broker_looking import look_at_broker
 from edge_agent.technician.doctor.bus_looking import ROUNDS, BusLook
 from edge_agent.technician.doctor.bus_verdicts import judge_bus
-from edge_agent.technician.doctor.custody_verdicts import alarm_names, judge_custody, judge_locks
+from edge_agent.technician.doctor.custody_verdicts import (
+    alarm_names,
+    has_late_receipts,
+    has_moved,
+    judge_custody,
+    judge_locks,
+    judge_spool,
+)
 from edge_agent.technician.doctor.findings import Finding, notice, trouble
 from edge_agent.technician.doctor.gateway_looking import (
     look_at_configuration,
@@ -39,6 +48,9 @@ from edge_agent.technician.doctor.trust_verdicts import judge_broker
 from wastelock.page import format_instant
 
 _OTHERS_S = 20.0  # broker, service, a first look at the locks
+_RECEIPTS_S = 20.0  # so long a receipt is waited for where pages wait: a backlog moves every few seconds
+_LOOK_AGAIN_S = 1.0
+_WHEN_NOT_READY = "see to what it says, and to what is found below; then start this command again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,7 @@ def longest_s(config: AgentConfig, options: Options) -> float:
         bus_looking.longest_s(config, bus, options.seconds, may_borrow=options.may_borrow)
         for bus in config.buses
     )
-    return _OTHERS_S + sum(looks)
+    return _OTHERS_S + _RECEIPTS_S + sum(looks)
 
 
 class Examination:
@@ -109,7 +121,7 @@ class Examination:
             with open_field(self._config) as access:
                 via = access.via
                 self._with_field(access, machine)
-        except (AgentOutOfReach, SpoolUnavailable) as error:
+        except (AgentOutOfReach, SpoolUnavailable, TryLater) as error:
             self._without_field(error, machine)
         if self._stop.is_set():
             self._findings.append(
@@ -121,8 +133,9 @@ class Examination:
 
     def _with_field(self, access: FieldAccess, machine: MachineFigures) -> None:
         self._tell("agent and spool")
-        snapshot = access.snapshot()
-        self._findings += judge_custody(snapshot)
+        first = access.snapshot()
+        snapshot = self._await_receipt(access, first)
+        self._findings += judge_custody(snapshot, first)
         machine = with_agents_view(machine, snapshot.gateway.machine)
         self._judge_gateway(machine, snapshot)
         of_buses: list[Finding] = []
@@ -131,11 +144,23 @@ class Examination:
                 of_buses += self._look_at_bus(access, settings, machine)
         self._findings += [*of_buses, *judge_locks(snapshot, of_buses)]
 
+    def _await_receipt(self, access: FieldAccess, first: Snapshot) -> Snapshot:
+        """Return a later snapshot where the first can't tell whether a backlog moves, else the first."""
+        seen, until = first, monotonic() + _RECEIPTS_S
+        while has_late_receipts(seen) and not has_moved(first, seen) and monotonic() < until:
+            self._tell("pages wait: does a receipt come?")
+            if self._stop.wait(_LOOK_AGAIN_S):
+                break
+            seen = access.snapshot()
+        return seen
+
     def _without_field(self, error: EdgeAgentError, machine: MachineFigures) -> None:
         what, _, remedy = str(error).partition("; remedy: ")
-        self._findings.append(
-            trouble("agent", "agent_out_of_reach", what, "locks and buses weren't looked at", remedy)
-        )
+        name, unseen = "agent_out_of_reach", "locks and buses weren't looked at"
+        if isinstance(error, TryLater):
+            name, remedy = "agent_not_ready", remedy or _WHEN_NOT_READY
+        self._findings.append(trouble("agent", name, what, unseen, remedy))
+        self._findings += judge_spool(look_at_spool(self._config))
         self._judge_gateway(machine, None)
 
     def _judge_gateway(self, machine: MachineFigures, snapshot: Snapshot | None) -> None:
@@ -157,12 +182,9 @@ class Examination:
         weak = bool(machine.health.undervoltage) and isinstance(settings, RtuBus)
         try:
             return judge_bus(look.look(self._options.may_borrow, weak))
-        except AgentOutOfReach as error:
-            return [
-                trouble(
-                    f"bus {settings.name}", "agent_out_of_reach", str(error), "", "start this command again"
-                )
-            ]
+        except (AgentOutOfReach, TryLater) as error:
+            name = "agent_not_ready" if isinstance(error, TryLater) else "agent_out_of_reach"
+            return [trouble(f"bus {settings.name}", name, str(error), "", "start this command again")]
 
 
 def _offsets_s(snapshot: Snapshot | None) -> list[int]:

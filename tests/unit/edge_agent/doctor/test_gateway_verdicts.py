@@ -1,14 +1,21 @@
 """What figures of machine, clock, certificate, orders, service and custody mean: tables, each line a fault."""
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from edge_agent.config import AgentConfig
+from edge_agent.config_rules import load_config
 from edge_agent.local.snapshot import BrokerSight, GatewaySight, LockSight, Snapshot, SpoolSight
 from edge_agent.machine.storage import Mount
+from edge_agent.technician.doctor import examination
 from edge_agent.technician.doctor.custody_verdicts import judge_custody, judge_locks
+from edge_agent.technician.doctor.examination import Examination, Options
 from edge_agent.technician.doctor.findings import Finding, Level, has_trouble, trouble
 from edge_agent.technician.doctor.gateway_looking import judge_service
 from edge_agent.technician.doctor.machine_verdicts import (
@@ -18,6 +25,7 @@ from edge_agent.technician.doctor.machine_verdicts import (
     with_agents_view,
 )
 from edge_agent.technician.doctor.trust_verdicts import CertificateFigures, judge_certificate, judge_orders
+from tests.unit.edge_agent.configurations import GOOD, write
 from wastelock.messages import LockState, MachineHealth
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -27,6 +35,11 @@ WELL = MachineHealth(
     disk_read_only=False, disk_wear_permille=100, disk_written_bytes=4 << 30,
 )  # fmt: skip
 EXT4 = Mount("/", "179:2", "ext4", "/dev/mmcblk0p2", frozenset({"rw", "noatime"}))
+
+
+@pytest.fixture
+def gateway_config(tmp_path: Path) -> AgentConfig:
+    return load_config(write(tmp_path, GOOD), check_files=False)
 
 
 def troubles(found: list[Finding]) -> list[str]:
@@ -248,3 +261,26 @@ def test_a_lock_of_which_its_buss_verdict_tells_isnt_told_of_twice() -> None:
     of_bus = trouble("bus yard", "wrong_lock", "another lock answers as unit 1 (1f00a1): 1f00b7", "e", "r")
     assert judge_locks(seen, [of_bus]) == []
     assert [finding.name for finding in judge_locks(seen, [])] == ["lock_problem"]
+
+
+def test_a_long_backlog_that_moves_is_no_trouble_and_one_that_stands_still_is() -> None:
+    """480 of 9,000 pages have come after an outage of 30 h: the oldest that waits is still old for hours."""
+    old: dict[str, Any] = {"unreceipted_pages": 8520, "oldest_unreceipted_at": NOW - timedelta(hours=30)}
+    before = snapshot(committed_through=480, **old)
+    later = snapshot(committed_through=640, **old)
+    assert troubles(judge_custody(later, before)) == []
+    assert troubles(judge_custody(before, before)) == ["receipts_missing"]
+
+
+def test_a_receipt_is_waited_for_before_the_ledger_is_called_silent(
+    gateway_config: AgentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examination, "_LOOK_AGAIN_S", 0.0)
+    looks = [snapshot(committed_through=page, **WAITING) for page in (9, 9, 12, 15)]
+    access = SimpleNamespace(snapshot=lambda: looks.pop(0))
+    examined = Examination(gateway_config, Options(), lambda _: None, threading.Event())
+    first = looks.pop(0)
+    assert examined._await_receipt(access, first).spool.committed_through == 12
+    on_its_way = snapshot()
+    assert examined._await_receipt(access, on_its_way) is on_its_way
+    assert len(looks) == 1, "nobody looks again where nothing is late"

@@ -20,6 +20,7 @@ from edge_agent.config import AgentConfig
 from edge_agent.config_rules import load_config
 from edge_agent.errors import LineDown, TryLater, UnknownName
 from edge_agent.line_tcp import TcpLine
+from edge_agent.local import door as door_module
 from edge_agent.local.address import connect, door_of, doors_of, short_address
 from edge_agent.local.attendant import Attendant
 from edge_agent.local.door import PLACES, Door
@@ -30,6 +31,12 @@ from tests.support.modbus_peers import TcpPeer
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 from tests.unit.edge_agent.configurations import GOOD, write
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wants to wait for the door to look whether it is to be shut."""
+    monkeypatch.setattr(door_module, "_LOOK_S", 0.05)
 
 
 @pytest.fixture
@@ -138,6 +145,30 @@ def test_a_second_agent_doesnt_take_the_firsts_door(door: Path, config: AgentCon
         stop.set()
         thread.join(10)
     assert "gateway" in say(door)[0]
+
+
+def test_a_socket_of_another_user_in_the_way_is_told_with_the_remedy_and_is_tried_again(
+    tmp_path: Path, config: AgentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, stop = tmp_path / "agent.sock", threading.Event()
+    path.touch()
+
+    def refuse_at_first(path: Path, timeout_s: float) -> Any:
+        raise PermissionError(13, "Permission denied") if path.exists() else FileNotFoundError(2, "gone")
+
+    monkeypatch.setattr(door_module, "connect", refuse_at_first)
+    monkeypatch.setattr(door_module, "_AGAIN_S", 0.05)
+    with capture_logs() as logs:
+        thread = threading.Thread(target=Door(path, Attendant(config, Alarms())).run, args=(stop,))
+        thread.start()
+        wait_until(lambda: bool(logs), what="the complaint")
+        path.unlink()  # as it is told to
+        wait_until(lambda: len(logs) > 1, what="the door")
+        stop.set()
+        thread.join(10)
+    assert f"a socket of user {Path(tmp_path).owner()}" in logs[0]["why"]
+    assert f"remedy: end the agent that was started by hand, then delete it: sudo rm {path}" in logs[0]["why"]
+    assert logs[1]["event"] == "the local door is open"
 
 
 def test_the_door_is_where_systemd_or_the_configuration_says_else_beside_the_spool(

@@ -1,10 +1,13 @@
 """What is read of a machine: a Raspberry Pi laid out as files, this machine, and disks that are really mounted."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,6 +145,45 @@ def test_of_an_encrypted_volume_the_disk_below_counts(pi: Raspberry) -> None:
     [disk] = storage.disks_of("254:0", pi.sources)
     assert disk.name == "mmcblk0"
     assert storage.wear_permille(disk, pi.sources) == 200
+
+
+def test_what_another_user_left_or_does_at_the_same_time_makes_no_disk_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, under_way = tmp_path / ".write-probe", tmp_path / ".write-probe-root"
+    for path in (left, under_way):
+        path.touch(0o000)
+    os.utime(left, (0, 0))
+    opened, real = [], os.open
+
+    def refuse(path: str, flags: int, *more: Any, **how: Any) -> int:
+        opened.append(Path(path).name)
+        if Path(path) in (left, under_way):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, flags, *more, **how)
+
+    monkeypatch.setattr(os, "open", refuse)  # as it is for everybody but root
+    assert storage.try_to_write(tmp_path) is None
+    assert opened and list(tmp_path.iterdir()) == [under_way]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.EACCES, None),
+        (errno.EMFILE, None),
+        (errno.EROFS, os.strerror(errno.EROFS)),
+        (errno.EIO, os.strerror(errno.EIO)),
+    ],
+)
+def test_only_what_the_disk_itself_refuses_makes_it_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str | None
+) -> None:
+    def fail(*_: Any, **__: Any) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", fail)
+    assert storage.try_to_write(tmp_path) == told
 
 
 def test_a_machine_that_tells_nothing_has_no_figures_and_no_error(tmp_path: Path) -> None:
