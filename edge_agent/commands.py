@@ -12,6 +12,7 @@ from edge_agent.errors import EXIT_CONFIG, ConfigError, EdgeAgentError
 from edge_agent.status import print_status, read_status
 from edge_agent.technician import (
     bundle_command,
+    chambers_command,
     commission_command,
     decommission_command,
     doctor_command,
@@ -142,6 +143,7 @@ enroll_command.register(app)
 app.add_typer(spool_command.app, name="spool")
 commission_command.register(app)
 decommission_command.register(app)
+chambers_command.register(app)
 app.add_typer(replace_command.app, name="replace")
 doctor_command.register(app)
 bundle_command.register(app)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.custody import Cursor
 from edge_agent.errors import SpoolCorrupt
 from edge_agent.spool_receipts import HELD
 from edge_agent.spool_room import DATABASE_ERRORS, named_error, used_bytes
@@ -24,6 +25,8 @@ PAGES_BEFORE = "SELECT page FROM page WHERE journal = ? AND page BETWEEN ? AND ?
 PAGE = "SELECT payload, hash, kid, signature, sealed_at FROM page WHERE journal = ? AND page = ?"
 OLDEST_PAGE = "SELECT page, sealed_at FROM page WHERE journal = ? AND page > ? ORDER BY page LIMIT 1"
 CURSORS = "SELECT lock, epoch, seq, confirmed_seq, confirmed_epoch FROM cursor"
+CURSOR = "SELECT epoch, seq, crc, verified, memo FROM cursor WHERE lock = ?"
+DESIRED = "SELECT payload FROM desired WHERE topic = ?"
 INCARNATION = "SELECT value FROM counter WHERE name = 'incarnation'"
 COUNT_AFTER = "SELECT count(*) FROM page WHERE journal = ? AND page > ?"
 
@@ -125,6 +128,18 @@ class SpoolReader:
         with self._named():
             rows = self._connection.execute(CURSORS).fetchall()
         return {row[0]: (row[1], row[2], row[3] if row[4] == row[1] else None) for row in rows}
+
+    def cursor(self, lock: str) -> Cursor | None:
+        """Return how far a lock's journal is on disk, with what its driver goes on from."""
+        with self._named():
+            row = self._connection.execute(CURSOR, (lock,)).fetchone()
+        return None if row is None else Cursor(row[0], row[1], row[2], bool(row[3]), row[4])
+
+    def desired(self, topic: str) -> bytes | None:
+        """Return the desired state that is kept for this topic, None where there is none."""
+        with self._named():
+            row = self._connection.execute(DESIRED, (topic,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def incarnation(self) -> int:
         """Return how often an agent has started on this spool."""

@@ -14,7 +14,7 @@ derived. What can't be read twice is kept as a few numbers (the memo), stored in
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -121,6 +121,15 @@ class Counter1Driver:
         # Other chambers or another width than before: it isn't the counter that it was.
         if {(r.number, r.width) for r in readings} == {(c.number, c.width) for c in self._chambers.values()}:
             self._readings = {reading.number: reading for reading in readings}
+
+    def go_on(self, epoch: int, seq: int, counts: Mapping[int, int], at_s: float) -> None:
+        """Go on from what records tell of the registers, where their memo is lost. `at_s`: unix time of the reading."""
+        known = [
+            _Reading(c.number, c.width, counts[c.number], at_s)
+            for c in self._chambers.values()
+            if c.number in counts
+        ]
+        self.restore(Cursor(epoch, seq, 0, verified=True, memo=msgspec.json.encode(_Memo(known))))
 
     def identify(self) -> Identity:
         """A counter doesn't say who it is: this is what the configuration says."""

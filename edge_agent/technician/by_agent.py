@@ -79,9 +79,13 @@ class DoorClient:
                 self._connection.sendall(request.to_line())
                 line = self._receive()
             except OSError as error:
+                self.close()
                 raise AgentOutOfReach(
                     f"{self._path}: the agent has ended or is stuck ({error}): start this command again"
                 ) from error
+            except BaseException:
+                self.close()  # an answer may still come: nobody may take it for that of the next request
+                raise
         said = _parse(Answer, line)
         if said.error is not None:
             raise _error(said, doing)
@@ -99,7 +103,9 @@ class DoorClient:
         self.close()
 
     def _is_closed(self) -> bool:
-        """True if the other side has hung up: nothing comes unasked but the end."""
+        """True if we, or the other side, hung up: nothing comes unasked but the end."""
+        if self._connection.fileno() < 0:
+            return True
         return bool(select.select([self._connection], [], [], 0)[0])
 
     def _connect_again(self) -> None:
@@ -182,7 +188,7 @@ class AgentAccess:
         finally:
             done.set()
             renewal.join()
-            with suppress(AgentOutOfReach):  # it has ended: there is nobody to give it back to
+            with suppress(EdgeAgentError):  # it has ended: there is nobody to give it back to
                 self._client.ask(GiveBackRequest(bus=bus), Answer)
 
     def snapshot(self) -> Snapshot:

@@ -1,12 +1,25 @@
 """`edge-agent commission`: from a lock that is mounted to one that is in service, with a protocol that proves it."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from edge_agent.technician.terminal import DEFAULT_CONFIG, ConfigOption, exit_codes
+
+_TECHNICIAN_MAX, _REMARK_MAX = 100, 1000  # as wastelock.protocol has them; known before anything is done
+
+
+def _at_most(limit: int) -> Callable[[str | None], str | None]:
+    def check(value: str | None) -> str | None:
+        if value is not None and len(value) > limit:
+            raise typer.BadParameter(f"{len(value)} characters: at most {limit} fit into a protocol")
+        return value
+
+    return check
+
 
 OutOption = Annotated[
     Path | None,
@@ -15,10 +28,17 @@ OutOption = Annotated[
     ),
 ]
 TechnicianOption = Annotated[
-    str | None, typer.Option("--technician", help="Who does it; by default the user who is logged in.")
+    str | None,
+    typer.Option(
+        "--technician",
+        callback=_at_most(_TECHNICIAN_MAX),
+        help="Who does it; by default the user who is logged in.",
+    ),
 ]
 LanguageOption = Annotated[Literal["de", "en"], typer.Option("--language", help="Of the paper.")]
-RemarkOption = Annotated[str, typer.Option("--remark", help="Stands in the protocol.")]
+RemarkOption = Annotated[
+    str, typer.Option("--remark", callback=_at_most(_REMARK_MAX), help="Stands in the protocol.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="The protocol as one JSON object, at the end.")]
 _VOLUME = "CHAMBER:ML, such as 1:5000; again for each chamber."
 PlannedOption = Annotated[list[str] | None, typer.Option("--planned", help=f"Volume as planned: {_VOLUME}")]

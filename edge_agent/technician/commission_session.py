@@ -15,6 +15,7 @@ from edge_agent.config import AgentConfig
 from edge_agent.errors import JournalGone, NotReady
 from edge_agent.technician.access import open_field
 from edge_agent.technician.commissioning import Commissioning, Plan
+from edge_agent.technician.kept_files import keep_file
 from edge_agent.technician.places import find_lock
 from edge_agent.technician.protocol_files import SOFTWARE, ProtocolFiles
 from edge_agent.technician.protocol_findings import say
@@ -57,6 +58,8 @@ class CommissionSession:
         name = find_lock(self._config, lock).lock
         kept_in = self._files.directory / f".commissioning-{name}.json"
         kept = None if self._anew else _load(kept_in)
+        if kept is not None and self._files.is_written(kept.reference):
+            kept = None  # that test came to its end
         try:
             with open_field(self._config) as field:
                 test = Commissioning(field.driver(name), plan, utc_now)
@@ -72,7 +75,7 @@ class CommissionSession:
                     test.notes.append(
                         Finding(code="gone_on", values={"at": f"{kept.began_at:%Y-%m-%d %H:%M:%S} UTC"})
                     )
-                kept_in.write_text(kept.model_dump_json(), encoding="utf-8")
+                keep_file(kept_in, kept.model_dump_json().encode())
                 self._tell_beginning(name, test, field.via)
                 protocol = self._test(test, kept, plan, dict(measured_ml), technician, remark)
         except JournalGone as error:

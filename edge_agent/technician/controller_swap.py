@@ -10,9 +10,16 @@ from edge_agent.config import AgentConfig, CounterLock, LockSettings
 from edge_agent.drivers.base import Registers
 from edge_agent.errors import NotReady
 from edge_agent.technician.access import FieldAccess, open_field
+from edge_agent.technician.chamber_switching import (
+    kept_mask,
+    kept_mask_file,
+    refuse_against_wish,
+    still_off,
+)
 from edge_agent.technician.config_editing import replace_serial
 from edge_agent.technician.custody_waiting import Waiting
 from edge_agent.technician.decommissioning import Decommissioning
+from edge_agent.technician.kept_files import keep_file
 from edge_agent.technician.places import find_lock
 from edge_agent.technician.protocol_files import SOFTWARE, ProtocolFiles
 from edge_agent.technician.register_readings import LastKnown, read_now, records_backwards
@@ -51,7 +58,7 @@ class ControllerSwap:
             registers = field.registers(settings.bus, settings.unit)
             before = self._before(field, settings, registers, kept_in)
             self._say("connect the new controller now, at the old one's address; waiting for it …")
-            serial = await_another(registers, settings.serial_number, self._patience_s)
+            serial = self._await_another(registers, settings)
             self._check_new(serial, new)
             _, _, opening = read_now(driver_of(registers, serial), utc_now)
         protocol = Protocol(
@@ -63,6 +70,7 @@ class ControllerSwap:
         written = self._files.write(protocol)
         kept = replace_serial(self._config.file, settings.lock, opening.lock, utc_now())
         kept_in.unlink(missing_ok=True)
+        kept_mask_file(self._config.spool.path, settings.lock).unlink(missing_ok=True)
         self._say(
             f"{self._config.file}: lock {settings.lock} is {opening.lock} now (the file before: {kept}); next: "
             f"systemctl restart wastelock-edge-agent, then edge-agent commission {opening.lock}"
@@ -75,6 +83,8 @@ class ControllerSwap:
         """Return the old controller's closing reading, from itself if it still answers."""
         answers = who_answers(registers)
         if answers == settings.serial_number:
+            if field.via == "agent":
+                refuse_against_wish(self._config, settings.lock)
             patience_s = self._patience_s if field.via == "agent" else 0.0
             waiting = Waiting(patience_s)
             work = Decommissioning(field.driver(settings.lock), self._config.spool.path, utc_now, waiting)
@@ -83,7 +93,7 @@ class ControllerSwap:
             )
             with work.locked():
                 reading = work.drain()
-                kept_in.write_text(reading.model_dump_json(), encoding="utf-8")
+                keep_file(kept_in, reading.model_dump_json().encode())
             self._notes += work.notes
             return reading
         kept = _load(kept_in)
@@ -95,6 +105,14 @@ class ControllerSwap:
         else:
             self._note("dead_controller", lock=settings.lock, seq=known.newest_seq)
         return known
+
+    def _await_another(self, registers: Registers, old: LockSettings) -> int:
+        try:
+            return await_another(registers, old.serial_number, self._patience_s)
+        except NotReady as error:
+            if kept_mask(self._config.spool.path, old.lock) is None:
+                raise
+            raise NotReady(f"{error}. Where you give up, {still_off(old.lock)}") from error
 
     def _last_known(self, lock: str) -> Reading | None:
         if not self._config.spool.path.exists():

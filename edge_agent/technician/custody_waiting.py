@@ -6,11 +6,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.custody import Cursor
+from edge_agent.drivers.base import Driver
 from edge_agent.errors import NotReady
 from edge_agent.spool_reader import SpoolReader
 from edge_agent.technician.spool_listing import is_received, opened_reader, read_page
 from wastelock.archive import Manifest
 from wastelock.protocol import Reading
+from wastelock.registers import lock_id
 
 _LOOK_S = 1.0
 _PAGES_AT_ONCE = 200
@@ -51,6 +54,31 @@ def await_disk(spool: Path, reading: Reading, waiting: Waiting) -> None:
         f"{told}: only a running agent reads and confirms them: systemctl start wastelock-edge-agent; see "
         "`edge-agent watch`, then begin again"
     )
+
+
+def await_visit(spool: Path, counter: Driver, waiting: Waiting) -> None:
+    """Return once the agent has derived all pours of a lock without a journal, and has them on disk.
+
+    `counter` then goes on from what is there, as the agent's own driver would. NotReady where they don't come.
+    """
+    lock = lock_id(counter.identify().serial)
+
+    def is_here() -> bool:
+        cursor = _cursor(spool, lock)
+        if cursor is None:
+            return False
+        counter.restore(cursor)
+        counter.read_status()
+        status = (
+            counter.read_status()
+        )  # two readings tell a reset from a bad answer: the agent has to see it first
+        return (status.epoch, status.newest_seq) == (cursor.epoch, cursor.seq)
+
+    if not waiting.until(is_here, "the agent's next look at its registers"):
+        raise NotReady(
+            f"the registers of lock {lock} have moved on from what is on this disk: only a running agent derives "
+            "pours of them: systemctl start wastelock-edge-agent; see `edge-agent watch`, then begin again"
+        )
 
 
 def await_ledger(
@@ -94,6 +122,13 @@ def unreceived_pages(spool: Path, lock: str) -> list[tuple[str, int]]:
                         pages.append((view.uuid, number))
                 after = numbers[-1]
     return pages
+
+
+def _cursor(spool: Path, lock: str) -> Cursor | None:
+    if not spool.exists():
+        return None
+    with closing(SpoolReader(spool)) as reader:
+        return reader.cursor(lock)
 
 
 def _spooled(spool: Path, lock: str) -> tuple[int, int]:

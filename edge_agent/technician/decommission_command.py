@@ -14,7 +14,13 @@ from edge_agent.technician.commission_command import (
     RemarkOption,
     TechnicianOption,
 )
-from edge_agent.technician.terminal import DEFAULT_CONFIG, ConfigOption, exit_codes, user_name
+from edge_agent.technician.terminal import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    ends_by_signal_as_by_ctrl_c,
+    exit_codes,
+    user_name,
+)
 
 if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
@@ -50,12 +56,14 @@ def decommission(
 ) -> None:
     """Take a lock out of service: lock it, wait until the ledger has all its records, read its registers, remove it.
 
-    If it doesn't come to its end, or at Ctrl-C, nothing was removed and the chambers are as they were before.
+    If it doesn't come to its end, at Ctrl-C or a lost connection, nothing was removed and the chambers are switched on
+    again as they were.
 
     Example: edge-agent decommission 1f00a1 --config /etc/wastelock/edge-agent.toml
     """
     with exit_codes():
         from edge_agent.config_rules import load_config
+        from edge_agent.technician.chamber_switching import chambers_now
         from edge_agent.technician.places import find_lock
         from edge_agent.technician.protocol_files import ProtocolFiles
 
@@ -65,9 +73,10 @@ def decommission(
         say = _Voice(sys.stderr if as_json else sys.stdout)
         work = _Work(loaded, files, say, minutes * 60)
         try:
-            protocol, written = work.run(name, exported or [], technician or user_name(), remark)
+            with ends_by_signal_as_by_ctrl_c():
+                protocol, written = work.run(name, exported or [], technician or user_name(), remark)
         except KeyboardInterrupt:
-            print("interrupted: nothing was removed, the chambers are as they were", file=sys.stderr)
+            print(f"interrupted: nothing was removed; {chambers_now(loaded, name)}", file=sys.stderr)
             raise typer.Exit(1) from None
         for chamber in protocol.closing[0].chambers:
             say.line(f"  chamber {chamber.number}: register {chamber.register_count}")
@@ -95,6 +104,7 @@ class _Work:
         """Return the protocol and its files; chambers stay off from then on. NotReady, NotTaken, BusError."""
         from edge_agent.clock import utc_now
         from edge_agent.technician.access import open_field
+        from edge_agent.technician.chamber_switching import refuse_against_wish
         from edge_agent.technician.custody_waiting import Waiting
         from edge_agent.technician.decommissioning import Decommissioning
         from edge_agent.technician.protocol_files import SOFTWARE
@@ -104,19 +114,28 @@ class _Work:
         exports = [(file, check_own_archive(file, own_key(self._config))) for file in exported]
         gateway, began_at = self._config.gateway, utc_now()
         with open_field(self._config) as field:
+            if field.via == "agent":
+                refuse_against_wish(self._config, lock)
             # Without an agent nobody reads, sends or is told anything meanwhile.
             patience_s = self._patience_s if field.via == "agent" else 0.0
             waiting = Waiting(patience_s, idle=lambda what: self._say.once(f"waiting for {what} …"))
             work = Decommissioning(field.driver(lock), self._config.spool.path, utc_now, waiting)
             with work.locked():
-                self._say.line(f"lock {lock}: chambers are switched off")
+                if work.is_locked:
+                    self._say.line(f"lock {lock}: chambers are switched off")
+                else:
+                    self._say.line(
+                        f"lock {lock} can't be locked from afar: nobody may pour until it is taken off"
+                    )
                 reading = work.close(exports)
                 protocol = Protocol(
                     kind=ProtocolKind.DECOMMISSIONING, reference=self._files.name(lock, began_at), site=gateway.site,
                     gateway=gateway.id, software=SOFTWARE, began_at=began_at, ended_at=utc_now(),
                     technician=technician, remark=remark, passed=True, closing=(reading,), notes=tuple(work.notes),
                 )  # fmt: skip
-                return protocol, self._files.write(protocol)
+                written = self._files.write(protocol)
+            work.forget_chambers()
+            return protocol, written
 
 
 class _Voice:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from edge_agent.config import AgentConfig
 from edge_agent.errors import ConfigError, MediumFailed
+from edge_agent.technician.kept_files import keep_files
 from edge_agent.technician.protocol_findings import Language
 from edge_agent.technician.protocol_words import describe
 from edge_agent.technician.signing import own_key
 from wastelock.protocol import PROTOCOL_SUFFIX, Protocol
-from wastelock.signed_file import seal_file
+from wastelock.signed_file import InvalidFile, read_file, seal_file
 from wastelock.topics import GatewayTopics
 
 SOFTWARE = version("wastelock")
@@ -48,21 +49,25 @@ class ProtocolFiles:
 
         document = describe(protocol, self._key.kid, self._language)
         signed = seal_file("protocol", protocol, self._topics.protocol_file, self._key)
-        return [
-            self._write(f"{protocol.reference}{PROTOCOL_SUFFIX}", signed.to_json()),
-            self._write(f"{protocol.reference}.pdf", to_pdf(document, protocol.ended_at)),
-            self._write(f"{protocol.reference}.txt", to_text(document).encode()),
-        ]
+        place = self._signed_file(protocol.reference)
+        if self.is_written(protocol.reference) and place.read_bytes() != signed.to_json():
+            raise MediumFailed(f"{place}: is there already, and isn't written over: begin again")
+        # The signed one last: once it is there, all of them are.
+        contents = {
+            place.with_name(f"{protocol.reference}.pdf"): to_pdf(document, protocol.ended_at),
+            place.with_name(f"{protocol.reference}.txt"): to_text(document).encode(),
+            place: signed.to_json(),
+        }
+        keep_files(contents)
+        return sorted(contents, key=lambda path: path != place)
 
-    def _write(self, name: str, content: bytes) -> Path:
-        path = self.directory / name
+    def is_written(self, reference: str) -> bool:
+        """True if the protocol of this name is there as a whole; half a file counts as none."""
         try:
-            with path.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise MediumFailed(
-                f"{path}: can't be written ({error.strerror}): begin again with another --out"
-            ) from error
-        return path
+            read_file(self._signed_file(reference).read_bytes(), "protocol")
+        except (OSError, InvalidFile):
+            return False
+        return True
+
+    def _signed_file(self, reference: str) -> Path:
+        return self.directory / f"{reference}{PROTOCOL_SUFFIX}"

@@ -16,7 +16,13 @@ from edge_agent.technician.commission_command import (
     RemarkOption,
     TechnicianOption,
 )
-from edge_agent.technician.terminal import DEFAULT_CONFIG, ConfigOption, exit_codes, user_name
+from edge_agent.technician.terminal import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    ends_by_signal_as_by_ctrl_c,
+    exit_codes,
+    user_name,
+)
 
 if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
@@ -52,16 +58,21 @@ def controller(
     """
     with exit_codes():
         from edge_agent.config_rules import load_config
+        from edge_agent.technician.chamber_switching import chambers_now
         from edge_agent.technician.controller_swap import ControllerSwap
+        from edge_agent.technician.places import find_lock
         from edge_agent.technician.protocol_files import ProtocolFiles
 
         loaded = load_config(config, check_files=False)
         files = ProtocolFiles(loaded, out, language)
+        name = find_lock(loaded, lock).lock
         try:
             swap = ControllerSwap(loaded, files, minutes * 60, lambda text: print(text, file=_out(as_json)))
-            protocol, written = swap.run(lock, new, technician or user_name(), remark)
+            with ends_by_signal_as_by_ctrl_c():
+                protocol, written = swap.run(name, new, technician or user_name(), remark)
         except KeyboardInterrupt:
-            print("interrupted: the configuration is as it was; the same command goes on", file=sys.stderr)
+            told = f"interrupted: the configuration is as it was; {chambers_now(loaded, name)}"
+            print(f"{told}. The same command goes on", file=sys.stderr)
             raise typer.Exit(1) from None
         _end(protocol, written, as_json)
 

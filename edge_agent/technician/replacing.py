@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from edge_agent.drivers.base import Driver, Registers
+from edge_agent.drivers.counter_1 import Counter1Driver
 from edge_agent.drivers.wlc_1 import Wlc1Driver
 from edge_agent.errors import BrokenAnswer, BusError, JournalGone, NotReady, WrongController
 from edge_agent.technician.register_readings import (
@@ -87,8 +88,11 @@ class GatewaySwap:
         """Read a lock and compare it with what was known of it."""
         try:
             driver = driver_for(lock)
+            known = self._before.reading(lock)
+            if isinstance(driver, Counter1Driver) and known is not None:
+                _go_on_from(driver, known)
             _, status, reading = read_now(driver, self._now)
-            before = self._before.reading(lock) or confirmed_reading(driver, status, reading)
+            before = known or confirmed_reading(driver, status, reading)
         except BusError as error:
             self._find("silent", lock=lock, why=str(error))
             return
@@ -116,3 +120,10 @@ class GatewaySwap:
 
     def _find(self, code: str, **values: str | int) -> None:
         self.findings.append(Finding(code=code, values=values))
+
+
+def _go_on_from(counter: Counter1Driver, known: Reading) -> None:
+    """Have a counter's driver derive pours since what was known, as the agent's would."""
+    counts = {chamber.number: chamber.register_count for chamber in known.chambers}
+    counter.go_on(known.epoch, known.newest_seq, counts, known.at.timestamp())
+    counter.read_status()  # a second reading tells a reset from a bad answer: then a new epoch begins

@@ -2,10 +2,13 @@
 
 import getpass
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -32,6 +35,27 @@ def exit_codes() -> Iterator[None]:
     except EdgeAgentError as error:
         print(with_remedy(error) if isinstance(error, BusError) else error, file=sys.stderr)
         raise typer.Exit(1) from error
+
+
+@contextmanager
+def ends_by_signal_as_by_ctrl_c() -> Iterator[None]:
+    """Have a lost connection (SIGHUP) and SIGTERM end what is done here as Ctrl-C does: with what it has to put right.
+
+    Only the main thread can; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGHUP, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager

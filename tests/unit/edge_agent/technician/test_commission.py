@@ -1,5 +1,6 @@
 """`edge-agent commission`: registers, test pours and volumes of a real controller on a real bus, and the protocol."""
 
+import errno
 import json
 import threading
 import time
@@ -13,12 +14,13 @@ from pypdfium2 import PdfDocument  # type: ignore[import-untyped]
 from typer.testing import CliRunner, Result
 
 from edge_agent.commands import app
+from edge_agent.technician.commission_session import _Kept
 from edge_agent.technician.protocol_findings import FINDINGS
 from tests.support.controller import Controller
 from tests.support.modbus_peers import TcpPeer
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
-from tests.unit.edge_agent.gateway import KEY, TOPICS
+from tests.unit.edge_agent.gateway import KEY, START, TOPICS
 from tests.unit.edge_agent.installation import Installation
 from wastelock.protocol import Protocol
 from wastelock.signed_file import check_signature, read_file
@@ -198,3 +200,33 @@ def test_findings_say_the_same_in_both_languages(code: str) -> None:
     assert sorted(part.split("}")[0] for part in english.split("{")[1:]) == sorted(
         part.split("}")[0] for part in german.split("{")[1:]
     )
+
+
+def test_a_protocol_that_could_not_be_written_is_written_by_the_same_command(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    begin = site.commission("--wait", "0.01", "--pours", "1")
+    assert begin.exit_code == 1, "nobody poured"
+    kept = _Kept(
+        reference="gw-0001-20261122T090000-1f00a1", began_at=START, opening=site.protocol().closing[0]
+    )
+    for file in site.out.iterdir():
+        file.unlink()
+    (site.out / ".commissioning-1f00a1.json").write_text(kept.model_dump_json())
+    (site.out / f"{kept.reference}.wlprotocol").write_text('{"wastelock": "proto')  # the power went
+    with monkeypatch.context() as full:
+        full.setattr("os.fsync", fail)
+        again = site.commission("--wait", "0.01", "--pours", "1")
+    assert (again.exit_code, "No space left on device" in again.output) == (1, True), again.output
+    assert not list(site.out.glob(".*.part"))
+    result = site.commission("--wait", "0.01", "--pours", "1")
+    assert f"{kept.reference}.wlprotocol" in result.output.replace("\n", "")
+    assert site.protocol().reference == kept.reference
+    (site.out / ".commissioning-1f00a1.json").write_text(
+        kept.model_dump_json()
+    )  # killed before it was removed
+    site.commission("--wait", "0.01", "--pours", "1")
+    assert len(list(site.out.glob("*.wlprotocol"))) == 2, "that test came to its end: another begins"

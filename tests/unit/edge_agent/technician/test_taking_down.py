@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from edge_agent.commands import app
 from edge_agent.drivers.wlc_1 import Wlc1Driver
@@ -19,41 +19,11 @@ from tests.support.lock_rig import DirectRegisters, HandClock
 from tests.support.modbus_peers import TcpPeer
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
-from tests.unit.edge_agent.gateway import KEY, TOPICS, keep_all
-from tests.unit.edge_agent.installation import Installation
+from tests.unit.edge_agent.gateway import keep_all
 from tests.unit.edge_agent.ledger import Ledger
-from wastelock.protocol import Protocol
+from tests.unit.edge_agent.technician.two_locks import ONE, TWO, Site
 from wastelock.record import Kind
 from wastelock.registers import STATUS_ADDRESS
-from wastelock.signed_file import check_signature, read_file
-
-_ONE = '[{ serial = "1f00a1", bus = "street", unit = 1, poll_interval_s = 0.2 }]'
-_TWO = f'{_ONE[:-1]}, {{ serial = "1f00a2", bus = "street", unit = 2 }}] # both'
-
-
-class Site:
-    """A gateway and two locks; `units` may be rearranged while they are served."""
-
-    def __init__(self, directory: Path, broker_port: int, bus_port: int) -> None:
-        self.first, self.second = Controller(), Controller(serial=0x1F00A2)
-        self.units = {1: self.first, 2: self.second}
-        self.installation = Installation(directory, broker_port, bus_port)
-        self.config = self.installation.config
-        self.config.write_text(self.config.read_text().replace(_ONE, _TWO))
-        self.out = directory / "protocols"
-
-    def run(self, *words: str) -> Result:
-        return CliRunner().invoke(app, [*words, "--out", str(self.out), "--config", str(self.config)])
-
-    def protocol(self) -> Protocol:
-        (file,) = self.out.glob("*.wlprotocol")
-        signed = read_file(file.read_bytes(), "protocol")
-        check_signature(signed, TOPICS.protocol_file, {KEY.kid: KEY.private.public_key()}.get)
-        assert {each.suffix for each in self.out.iterdir()} == {".wlprotocol", ".pdf", ".txt"}
-        return Protocol.model_validate_json(signed.body)
-
-    def serials(self) -> list[str]:
-        return [lock["serial"] for lock in tomllib.loads(self.config.read_text())["locks"]]
 
 
 @pytest.fixture
@@ -156,6 +126,59 @@ def test_what_somebody_does_at_a_locked_lock_is_drained_as_well(tmp_path: Path) 
         work.drain()
 
 
+def test_a_remark_that_does_not_fit_is_told_before_anything_is_done(site: Site) -> None:
+    for words in (["decommission", "1f00a1"], ["replace", "gateway"], ["commission", "1f00a1"]):
+        result = site.run(*words, "--remark", "x" * 1001)
+        assert (result.exit_code, result.exception.__class__) == (2, SystemExit)
+        assert "at most 1000" in result.output
+    assert site.first.enable_mask == 0b11
+
+
+class _Counter(Controller):
+    """A legacy counter: one cycle register."""
+
+    count = 10
+
+    def read(self, function: int, address: int, count: int) -> list[int] | int:
+        return [self.count] if (address, count) == (0, 1) else 2
+
+
+_COUNTER = (
+    '{ serial = "1f00b1", bus = "street", unit = 9, driver = "counter-1", function = 4, poll_interval_s = 1, '
+    "chambers = [{ number = 1, address = 0, width = 16, volume_ml = 5000 }] }"
+)
+
+
+def test_a_counter_is_taken_out_once_the_agent_has_seen_its_last_pour(tmp_path: Path) -> None:
+    port, counter = free_port(), _Counter()
+    with Broker(tmp_path / "broker") as broker, Ledger(broker.port, answers=True) as ledger:
+        site = Site(tmp_path, broker.port, port)
+        site.units[9] = counter
+        text = site.config.read_text().replace("reporting =", 'clock = { source = "ntp" }\nreporting =')
+        site.config.write_text(text.replace('{ serial = "1f00a2", bus = "street", unit = 2 }', _COUNTER))
+        with TcpPeer(site.units, port):
+            with site.installation.running():
+                wait_until(
+                    lambda: any(each[0] == "1f00b1" for each in ledger.record_ids()), 25, "its records"
+                )
+                counter.count += 1
+                result = site.run("decommission", "1f00b1", "--wait", "0.3", "--keep-config")
+                assert result.exit_code == 0, result.output
+                assert "can't be locked from afar" in result.output
+                assert "are switched off" not in result.output
+            (closing,) = site.protocol().closing
+            assert (closing.chambers[0].register_count, closing.newest_seq) == (11, 2)
+            for file in site.out.iterdir():
+                file.unlink()
+            counter.count += 1
+            late = site.run("decommission", "1f00b1", "--keep-config")
+            assert (late.exit_code, "have moved on" in late.output) == (1, True), "no agent derives that pour"
+            swapped = site.run("replace", "gateway", "--old-spool", str(site.installation.spool))
+            assert swapped.exit_code == 0, swapped.output
+            (check,) = [each for each in site.protocol().registers if each.lock == "1f00b1"]
+            assert (check.opening, check.closing, check.pours) == (11, 12, 1)
+
+
 def test_records_that_are_only_in_the_controller_keep_it_in_service(site: Site) -> None:
     site.first.pour()
     result = site.run("decommission", "1f00a1")
@@ -166,7 +189,7 @@ def test_records_that_are_only_in_the_controller_keep_it_in_service(site: Site) 
 
 
 def test_the_last_lock_stays_in_the_configuration_of_a_gateway_that_ends(site: Site) -> None:
-    site.config.write_text(site.config.read_text().replace(_TWO, _ONE))
+    site.config.write_text(site.config.read_text().replace(TWO, ONE))
     result = site.run("decommission", "1f00a1")
     assert result.exit_code == 0, result.output
     assert "systemctl disable --now" in result.output
@@ -180,6 +203,7 @@ def test_a_controller_that_still_answers_is_drained_before_it_is_swapped(
     early = site.run("replace", "controller", "1f00a1", "--wait", "0.02")
     assert early.exit_code == 1
     assert "still the old controller answers" in early.output
+    assert "STAY SWITCHED OFF" in early.output
     assert site.first.enable_mask == 0, "nobody pours into what is about to be taken away"
     successor = Controller(serial=0x1F00B1)
     site.units[1] = successor
