@@ -18,7 +18,6 @@ class UnitCounts:
     latter also counts what came after a time-out. Round trips, in s: a mean in which old ones fade, and the slowest.
     """
 
-    requests: int = 0
     answered: int = 0
     exceptions: int = 0
     timeouts: int = 0
@@ -29,13 +28,17 @@ class UnitCounts:
     round_trip_s: float | None = None
     slowest_s: float | None = None
 
+    @property
+    def requests(self) -> int:
+        """How many have ended. One that is under way while somebody looks isn't counted yet: the sum always holds."""
+        return self.answered + self.exceptions + self.timeouts + self.broken + self.line_downs
+
     def copy(self) -> "UnitCounts":
         return replace(self)
 
     @contextmanager
     def counting(self, line: LineCounters, clock: Callable[[], float]) -> Iterator[None]:
         """Count the one exchange that is done within; what the line counts meanwhile is this unit's."""
-        self.requests += 1
         began, crc_errors, late = clock(), line.crc_errors, line.late_or_foreign
         try:
             yield

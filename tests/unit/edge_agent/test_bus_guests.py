@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.bus import Bus
+from edge_agent.bus_counts import UnitCounts
 from edge_agent.errors import BrokenAnswer, BusError, LineDown, NoAnswer, Refused, UnitResting
+from edge_agent.line import LineCounters
 from tests.support.lock_rig import HandClock
 from tests.unit.edge_agent.test_bus import TIME_OUT_S, TRANSACTION_S, PlayedLine
 
@@ -140,3 +142,12 @@ def test_trouble_says_why_a_line_isnt_open(bus: Bus, line: PlayedLine) -> None:
     bus.take_back()
     unit.read(4, 0, 1)
     assert bus.trouble is None
+
+
+def test_what_is_seen_of_a_unit_adds_up_also_while_a_request_is_under_way() -> None:
+    counts, line = UnitCounts(), LineCounters()
+    with counts.counting(line, lambda: 0.0):
+        assert counts.copy() == UnitCounts() and counts.requests == 0
+    with pytest.raises(NoAnswer), counts.counting(line, lambda: 0.0):
+        raise NoAnswer("silent")
+    assert (counts.requests, counts.answered, counts.timeouts) == (2, 1, 1)
