@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from cloud_sink.checking import CheckedPage, Message, Reason, Rejected, check_message
 from cloud_sink.errors import InputRejected, LedgerRefused
@@ -30,6 +31,7 @@ from wastelock.archive import (
     read_lines,
 )
 from wastelock.messages import Receipt
+from wastelock.page import signature_holds
 from wastelock.signed_file import Receipts
 from wastelock.topics import GatewayTopics
 
@@ -43,7 +45,8 @@ Progress = Callable[[int, int], None]
 class Imported:
     """What came of an archive. `known`: pages that the ledger had already; `refused`: how many, by reason.
 
-    `missing`: pages below a journal's newest that the ledger still hasn't, by journal.
+    `missing`: pages below a journal's newest that the ledger still hasn't, by journal. `broken_off`: why it wasn't read
+    to its end; what came before that is in the ledger.
     """
 
     file: str
@@ -58,11 +61,12 @@ class Imported:
     refused: dict[str, int] = field(default_factory=dict)
     missing: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     receipts: str | None = None
+    broken_off: str | None = None
 
     @property
     def is_good(self) -> bool:
-        """True if nothing of it was refused or contradicts what is there."""
-        return not (self.refused or self.disputes or self.unread)
+        """True if all of it was read, and nothing of it was refused or contradicts what is there."""
+        return not (self.refused or self.disputes or self.unread or self.broken_off)
 
 
 class Importing:
@@ -99,7 +103,7 @@ class Importing:
         try:
             with file.open("rb") as opened:
                 if salvage:
-                    return archive_gateway(next(read_lines(opened), b""))
+                    return self._gateway_of_damaged(opened)
                 manifest = check_archive(
                     read_lines(opened),
                     lambda topics, kid: self._keys.gateways.get((topics.site, topics.gateway), {}).get(kid),
@@ -114,20 +118,40 @@ class Importing:
             ) from error  # fmt: skip
         return GatewayTopics(manifest.site, manifest.gateway)
 
+    def _gateway_of_damaged(self, opened: BinaryIO) -> GatewayTopics:
+        """Return whose archive it is by its first line; where that is damaged, by a page whose signature holds."""
+        try:
+            return archive_gateway(next(read_lines(opened, skip_damaged=True), b""))
+        except NotAnArchive:
+            opened.seek(0)
+        for page in archived_pages(read_lines(opened, skip_damaged=True), skip_damaged=True):
+            for (site, gateway), ring in self._keys.gateways.items():
+                if gateway == page.header.gateway and page.kid in ring:
+                    topics = GatewayTopics(site, gateway)
+                    if signature_holds(ring[page.kid], topics.page, page.payload, page.signature):
+                        return topics
+        raise NotAnArchive("holds no page that a gateway known here has signed")
+
     def _take(
         self, file: Path, topics: GatewayTopics, salvage: bool, progress: Progress
     ) -> tuple[Imported, Receipts | None]:
         imported = Imported(str(file), topics.site, topics.gateway)
         latest: dict[str, tuple[Standing, Receipt]] = {}
         size, seen = file.stat().st_size, 0
-        with file.open("rb") as opened:
-            lines = read_lines(opened)
-            pages = archived_pages(lines, skip_damaged=salvage)
-            while some := list(islice(pages, _PAGES_AT_ONCE)):
-                for standing, receipt in self._commit(some, topics, salvage, imported):
-                    latest[receipt.journal] = standing, receipt
-                seen += sum(len(page.payload) for page in some) * 4 // 3
-                progress(min(2 * size, size + seen), 2 * size)
+        try:
+            with file.open("rb") as opened:
+                pages = archived_pages(read_lines(opened, skip_damaged=salvage), skip_damaged=salvage)
+                while some := list(islice(pages, _PAGES_AT_ONCE)):
+                    for standing, receipt in self._commit(some, topics, salvage, imported):
+                        latest[receipt.journal] = standing, receipt
+                    seen += sum(len(page.payload) for page in some) * 4 // 3
+                    progress(min(2 * size, size + seen), 2 * size)
+        except (OSError, DamagedArchive) as error:
+            if not imported.pages:
+                raise
+            imported.broken_off = (
+                f"{error}: {_REMEDY}"  # what is committed is told, and answered with receipts
+            )
         for journal, (standing, _) in latest.items():
             if standing.missing:
                 imported.missing[journal] = list(standing.missing)

@@ -5,9 +5,11 @@
 Taking it twice does nothing the second time but compare the registers again: entries may have come since.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,10 +24,13 @@ from cloud_sink.ledger.tables import entries, locks
 from cloud_sink.operating import Author, Operations
 from cloud_sink.operator_events import SubjectKind
 from cloud_sink.projections.twins.lifecycle import Lifecycle, moves_from
+from wastelock.page import format_instant, parse_instant
 from wastelock.protocol import Protocol, ProtocolKind, Reading, Source
 from wastelock.record import Kind
 from wastelock.signed_file import SIGNED_FILE_BYTES_MAX, InvalidFile, check_signature, read_file
 from wastelock.topics import GatewayTopics, InvalidTopic
+
+_ENDED = re.compile(r"; ended (\S+);")  # in a protocol's note
 
 _WITH_REGISTER = (Kind.POUR, Kind.REGISTER_REPORT)
 
@@ -34,7 +39,8 @@ _WITH_REGISTER = (Kind.POUR, Kind.REGISTER_REPORT)
 class ImportedProtocol:
     """What came of it. `moved`: locks and where they are now; `agreeing`: registers that the ledger shows as well.
 
-    `differing`: where protocol and ledger contradict each other; `waiting`: what can't be compared or done yet.
+    `differing`: where protocol and ledger contradict each other; `waiting`: what can't be compared or done yet;
+    `overtaken`: locks that it moves nowhere, since that was decided anew after it was made.
     """
 
     file: str
@@ -48,6 +54,7 @@ class ImportedProtocol:
     agreeing: int = 0
     differing: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
+    overtaken: list[str] = field(default_factory=list)
 
     @property
     def is_good(self) -> bool:
@@ -114,7 +121,13 @@ class ImportingProtocols:
                 continue
             try:
                 self._inherit(protocol, lock, author)
-                imported.moved[lock] = self._move(lock, to, protocol.passed, author).value
+                self._check_site(protocol, lock)
+                later = self._decided_later(protocol, lock)
+                if later is None:
+                    step = partial(_next_step, to, protocol.passed)
+                    imported.moved[lock] = self._operations.advance(lock, step, author).value
+                else:
+                    imported.overtaken.append(later)
                 self._operations.note(SubjectKind.LOCK, lock, _note(protocol, digest), author)
             except NotPossible as error:
                 imported.waiting.append(f"{error}; then import this protocol again")
@@ -139,34 +152,52 @@ class ImportingProtocols:
             return
         if lock != protocol.opening[0].lock or self._operations.description(lock) is not None:
             return
+        self._check_site(protocol, protocol.closing[0].lock)
         before = self._operations.description(protocol.closing[0].lock)
         if before is not None:
             self._operations.describe_locks({lock: before}, author)
 
-    def _move(self, lock: str, to: Lifecycle, passed: bool, author: Author) -> Lifecycle:
-        """Bring a lock to where it should be, by way of commissioning where that is needed; return where it is.
+    def _check_site(self, protocol: Protocol, lock: str) -> None:
+        """A gateway moves the locks of its own site, no others. NotPossible where all that is known says otherwise."""
+        sites = self._operations.sites(lock)
+        if sites and protocol.site not in sites:
+            raise NotPossible(
+                f"lock {lock} belongs to site {', '.join(sorted(sites))}, and was never heard at {protocol.site}: if "
+                f"it hangs there now, `cloud-sink lock describe {lock} --site {protocol.site}`"
+            )
 
-        What hasn't passed goes no further than commissioning, and a lock that serves already goes on serving.
+    def _decided_later(self, protocol: Protocol, lock: str) -> str | None:
+        """Return what was decided about a lock after this protocol was made, None if nothing was.
+
+        Another protocol counts from when it was made: protocols may come late, and in any order.
         """
-        now = self._operations.lifecycle(lock)
-        if not passed:
-            if now is not Lifecycle.PLANNED:
-                return now
-            to = Lifecycle.COMMISSIONING
-        if now is to or (
-            to is Lifecycle.IN_SERVICE and now in (Lifecycle.DEGRADED, Lifecycle.OUT_OF_SERVICE)
-        ):
-            return now
-        path = [to] if to in moves_from(now) else [Lifecycle.COMMISSIONING, to]
-        if now is Lifecycle.DECOMMISSIONED:  # what comes back is another installation
-            path = [
-                Lifecycle.PLANNED,
-                Lifecycle.COMMISSIONING,
-                *([to] if to is not Lifecycle.COMMISSIONING else []),
-            ]
-        for step in path:
-            self._operations.move(lock, step.value, author)
+        last = self._operations.last_move(lock)
+        if last is None:
+            return None
+        at = last.at
+        if last.reason.startswith("protocol "):
+            note = self._operations.note_beginning(SubjectKind.LOCK, lock, f"{last.reason}:")
+            ended = _ENDED.search(note or "")
+            at = parse_instant(ended[1]) if ended else at
+        if at <= protocol.ended_at:
+            return None
+        by = last.reason or last.actor
+        return f"lock {lock} was moved at {format_instant(at)} ({by}), after this protocol was made"
+
+
+def _next_step(to: Lifecycle, passed: bool, now: Lifecycle) -> Lifecycle | None:
+    """Return where a lock goes next on its way to where it should be, None if it stays.
+
+    What hasn't passed goes no further than commissioning, and a lock that serves already goes on serving.
+    """
+    if not passed:
+        return Lifecycle.COMMISSIONING if now is Lifecycle.PLANNED else None
+    if now is to or (to is Lifecycle.IN_SERVICE and now in (Lifecycle.DEGRADED, Lifecycle.OUT_OF_SERVICE)):
+        return None
+    if to in moves_from(now):
         return to
+    # What comes back after it was taken down is another installation.
+    return Lifecycle.PLANNED if now is Lifecycle.DECOMMISSIONED else Lifecycle.COMMISSIONING
 
 
 def _moves(protocol: Protocol) -> list[tuple[str, Lifecycle]]:
@@ -184,7 +215,7 @@ def _moves(protocol: Protocol) -> list[tuple[str, Lifecycle]]:
 
 
 def _note(protocol: Protocol, digest: str) -> str:
-    result = "passed" if protocol.passed else "not passed"
+    result = f"{'passed' if protocol.passed else 'not passed'}; ended {format_instant(protocol.ended_at)}"
     readings = "; ".join(
         f"lock {reading.lock} "
         + ", ".join(f"chamber {each.number} register {each.register_count}" for each in reading.chambers)

@@ -1,6 +1,8 @@
 """What people do to sites, locks and gateways: one function each, for the command line and for whoever serves pages.
 
-    describe_site  describe_lock  describe_locks  move  wish  acknowledge  note      each one transaction of the ledger
+    describe_site  describe_lock  describe_locks  move  advance  wish  acknowledge  note
+
+Each is one transaction of the ledger.
 
 What isn't possible raises NotPossible, what isn't right InputRejected; then nothing was written. What is said already
 isn't written again.
@@ -21,8 +23,8 @@ from cloud_sink.ledger import latest_reports
 from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.instants import to_ms
 from cloud_sink.ledger.migrating import check
-from cloud_sink.ledger.operator_events import Decision, add_events, events_of, last_bodies
-from cloud_sink.ledger.tables import gateway_reports, journals, locks
+from cloud_sink.ledger.operator_events import Decision, OperatorEvent, add_events, events_of, last_bodies
+from cloud_sink.ledger.tables import entries, gateway_reports, journals, locks, pages
 from cloud_sink.operator_events import (
     Acknowledgement,
     Body,
@@ -130,11 +132,24 @@ class Operations:
             raise InputRejected(_problems(error)) from None
         with self._database.writing() as connection:
             self._require(connection, SubjectKind.LOCK, lock)
-            try:
-                check_move(_lifecycle(connection, lock), Lifecycle(to))
-            except IllegalMove as error:
-                raise NotPossible(f"lock {lock}: {error}") from None
-            self._add(connection, Decision(SubjectKind.LOCK, lock, body, author.actor, author.reason))
+            self._step(connection, lock, body, author)
+
+    def advance(
+        self, lock: str, next_step: Callable[[Lifecycle], Lifecycle | None], author: Author
+    ) -> Lifecycle:
+        """Move a lock step by step, all of them or none; return where it is then.
+
+        `next_step`: is told where the lock stands, which after a step may be further than that led: what was heard of
+        counts. It returns where to go from there, None: nowhere. NotPossible as `move`.
+        """
+        with self._database.writing() as connection:
+            self._require(connection, SubjectKind.LOCK, lock)
+            for _ in Lifecycle:
+                to = next_step(_lifecycle(connection, lock))
+                if to is None:
+                    break
+                self._step(connection, lock, Move(to=to.value), author)
+            return _lifecycle(connection, lock)
 
     def wish(self, kind: SubjectKind, subject: str, fields: Mapping[str, Any], author: Author) -> Wish:
         """Say what a property should be. `fields`: those of Wish; value None takes the wish back."""
@@ -166,6 +181,34 @@ class Operations:
         with self._database.reading() as connection:
             return _lifecycle(connection, lock)
 
+    def last_move(self, lock: str) -> OperatorEvent | None:
+        """Return the last decision where a lock stands, None where nobody has decided."""
+        _check(SubjectKind.LOCK, lock)
+        with self._database.reading() as connection:
+            found = events_of(connection, SubjectKind.LOCK, lock, EventKind.LIFECYCLE)
+        return found[0] if found else None
+
+    def sites(self, lock: str) -> set[str]:
+        """Return to which sites a lock belongs: as it is described, as it was heard last, as its records came."""
+        _check(SubjectKind.LOCK, lock)
+        came = (
+            sa.select(journals.c.site)
+            .join(pages, pages.c.journal_no == journals.c.journal_no)
+            .join(entries, entries.c.page_no == pages.c.page_no)
+            .join(locks, locks.c.lock_no == entries.c.lock_no)
+            .where(locks.c.lock == lock)
+            .distinct()
+        )
+        with self._database.reading() as connection:
+            found = set(connection.scalars(came))
+            body = _described(connection, SubjectKind.LOCK, lock)
+            heard = latest_reports.lock(connection, lock)
+        return (
+            found
+            | ({body.site} if isinstance(body, LockDescription) else set())
+            | set(heard[:1] if heard else ())
+        )
+
     def description(self, lock: str) -> LockDescription | None:
         """Return how a lock is described, None if it isn't."""
         _check(SubjectKind.LOCK, lock)
@@ -175,10 +218,15 @@ class Operations:
 
     def has_note(self, kind: SubjectKind, subject: str, beginning: str) -> bool:
         """True if one of the newest notes on this subject begins so."""
+        return self.note_beginning(kind, subject, beginning) is not None
+
+    def note_beginning(self, kind: SubjectKind, subject: str, beginning: str) -> str | None:
+        """Return the newest note on this subject that begins so, None where there is none."""
         _check(kind, subject)
         with self._database.reading() as connection:
             events = events_of(connection, kind, subject, EventKind.NOTE, _NOTES_LOOKED_AT)
-        return any(isinstance(each.body, Note) and each.body.text.startswith(beginning) for each in events)
+        texts = (each.body.text for each in events if isinstance(each.body, Note))
+        return next((text for text in texts if text.startswith(beginning)), None)
 
     def locks(self) -> list[DescribedLock]:
         """Return all locks that were described or heard of, sorted by name."""
@@ -197,6 +245,13 @@ class Operations:
             )
             for name in names
         ]
+
+    def _step(self, connection: Connection, lock: str, body: Move, author: Author) -> None:
+        try:
+            check_move(_lifecycle(connection, lock), Lifecycle(body.to))
+        except IllegalMove as error:
+            raise NotPossible(f"lock {lock}: {error}") from None
+        self._add(connection, Decision(SubjectKind.LOCK, lock, body, author.actor, author.reason))
 
     def _decide(self, kind: SubjectKind, subject: str, body: Body, author: Author) -> None:
         with self._database.writing() as connection:

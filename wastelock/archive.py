@@ -42,6 +42,7 @@ ARCHIVE_SPANS_MAX = 100_000
 _LINE_BYTES_MAX = (
     4 * 1024 * 1024
 )  # the manifest of a journal with a hundred thousand gaps is the longest line
+_PAGE_OPENING = b'{"kid"'  # how each page's line begins
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 KeyOf = Callable[[GatewayTopics, str], Ed25519PublicKey | None]
@@ -180,12 +181,21 @@ class ArchiveMaker:
         return line
 
 
-def read_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield a file's lines, none longer than a line of an archive may be; DamagedArchive where one is."""
-    while line := file.readline(_LINE_BYTES_MAX + 1):
-        if len(line) > _LINE_BYTES_MAX:
+def read_lines(file: BinaryIO, *, skip_damaged: bool = False) -> Iterator[bytes]:
+    """Yield a file's lines, none longer than a line of an archive may be.
+
+    DamagedArchive where one is, unless such ones are to be passed over: a stick that was pulled out leaves zeros.
+    """
+    begun = b""  # what may be a whole page behind damage that has no end of line
+    while piece := file.readline(_LINE_BYTES_MAX + 1):
+        line, begun = begun + piece, b""
+        if len(line) > _LINE_BYTES_MAX and not skip_damaged:
             raise DamagedArchive("a line is longer than any of an archive can be")
-        yield line
+        if len(piece) > _LINE_BYTES_MAX and not piece.endswith(b"\n"):
+            at = piece.rfind(_PAGE_OPENING)
+            begun = piece[at:] if at >= 0 else b""
+        else:
+            yield line
 
 
 def check_archive(
@@ -231,17 +241,25 @@ def archived_pages(lines: Iterable[bytes], *, skip_damaged: bool = False) -> Ite
     DamagedArchive at a line that is none of a page, unless such lines are to be passed over.
     """
     for number, line in enumerate(lines):
-        if number == 0 or line.startswith(b'{"manifest"'):
+        if number == 0 and not skip_damaged:
+            continue
+        if line.startswith(b'{"manifest"'):
             continue
         try:
-            item = _decode_page(line)
-            payload = from_base64url(item.page)
-            if len(payload) > MAX_PAGE_BYTES:
-                raise MalformedPage("larger than a page can be")
-            yield ArchivedPage(parse_header(payload), payload, item.kid, item.sig)
+            page = _page_in(line[max(0, line.rfind(_PAGE_OPENING)) :] if skip_damaged else line)
         except _UNREADABLE as error:
             if not skip_damaged:
                 raise DamagedArchive(f"line {number + 1} holds no page") from error
+            continue
+        yield page
+
+
+def _page_in(line: bytes) -> ArchivedPage:
+    item = _decode_page(line)
+    payload = from_base64url(item.page)
+    if len(payload) > MAX_PAGE_BYTES:
+        raise MalformedPage("larger than a page can be")
+    return ArchivedPage(parse_header(payload), payload, item.kid, item.sig)
 
 
 def _checked_manifest(

@@ -145,6 +145,7 @@ def _tell_protocol(item: ImportedProtocol) -> str:
         f"{item.agreeing} registers agree with the ledger"
     ]
     lines += [f"  CONTRADICTS: {each}" for each in item.differing]
+    lines += [f"  moves nothing: {each}" for each in item.overtaken]
     lines += [f"  waits: {each}" for each in item.waiting]
     return "\n".join(lines)
 
@@ -161,6 +162,8 @@ def _tell_archive(item: Imported) -> str:
     for journal, spans in item.missing.items():
         ranges = ", ".join(f"{first}..{last}" for first, last in spans[:10])
         lines.append(f"  of journal {journal} pages {ranges} are missing: still at the gateway")
+    if item.broken_off is not None:
+        lines.append(f"  not read to its end: {item.broken_off}")
     if item.receipts is not None:
         lines.append(f"  receipts for the gateway: {item.receipts}")
     return "\n".join(lines)

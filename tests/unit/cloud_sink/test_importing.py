@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from cloud_sink.cli import app
+from cloud_sink.importing import Importing
 from tests.support.archives import write_archive
 from tests.support.fake_gateway import FakeGateway, FakeLock, SealedPage
 from tests.support.ledger import Ledger
@@ -158,3 +159,53 @@ def test_files_that_are_no_archives_say_so(config: str, ledger: Ledger, tmp_path
     code, _, err = run(config, str(tmp_path / "empty-directory-that-is-not-there"))
     assert code == 65
     assert ledger.entries() == []
+
+
+@ON_SQLITE
+def test_whole_pages_are_salvaged_from_before_and_behind_what_a_pulled_stick_leaves(
+    config: str, ledger: Ledger, gateway: FakeGateway, pages: list[SealedPage], tmp_path: Path
+) -> None:
+    file = write_archive(tmp_path / "gw.wlpages", gateway, pages)
+    lines = file.read_bytes().splitlines(keepends=True)
+    cut, zeros = b"".join(lines[:41]) + lines[41][:90], bytes(5 * 1024 * 1024)
+    file.write_bytes(cut + zeros)
+    (before,) = told(config, str(file), "--salvage")
+    assert (before["new"], receipts_in(before["receipts"]).receipts[0].committed_through) == (40, 40)
+    file.write_bytes(cut + zeros + b"".join(lines[42:]))
+    (behind,) = told(config, str(file), "--salvage")
+    assert (behind["new"], behind["missing"]) == (79, {gateway.journal: [[41, 41]]})
+    assert receipts_in(behind["receipts"]).receipts[0].held == ((42, 120),)
+
+
+@ON_SQLITE
+def test_an_archive_whose_first_line_is_damaged_is_salvaged_by_its_pages_signatures(
+    config: str, ledger: Ledger, gateway: FakeGateway, pages: list[SealedPage], tmp_path: Path
+) -> None:
+    file = write_archive(tmp_path / "gw.wlpages", gateway, pages)
+    first, rest = file.read_bytes().split(b"\n", 1)
+    file.write_bytes(bytes(len(first) + 1) + rest)
+    (item,) = told(config, str(file), "--salvage")
+    assert (item["site"], item["gateway"], item["new"]) == (gateway.topics.site, gateway.topics.gateway, 120)
+    stranger = write_archive(tmp_path / "other.wlpages", FakeGateway("gw-0666", seed=9), [])
+    stranger.write_bytes(bytes(8) + stranger.read_bytes())
+    code, _, err = run(config, str(stranger), "--salvage")
+    assert (code, "holds no page that a gateway known here has signed" in err) == (65, True)
+
+
+@ON_SQLITE
+def test_what_was_taken_before_a_file_could_not_be_read_any_more_is_told_and_receipted(
+    ledger: Ledger, gateway: FakeGateway, pages: list[SealedPage], tmp_path: Path
+) -> None:
+    file = write_archive(tmp_path / "gw.wlpages", gateway, pages)
+
+    def break_it(done: int, all_: int) -> None:
+        if done > all_ // 2:  # it was checked, and the first pages are in the ledger
+            lines = file.read_bytes().splitlines(keepends=True)
+            with file.open("r+b") as opened:
+                opened.truncate(len(b"".join(lines[:110])) + 30)
+
+    importing = Importing(ledger.book, ledger.keys, ledger.clock)
+    imported, receipts = importing.take(file, progress=break_it)
+    assert imported.broken_off is not None and not imported.is_good
+    assert 50 <= imported.new < 120
+    assert receipts is not None and receipts.receipts[0].committed_through == imported.new

@@ -1,7 +1,7 @@
 """`cloud-sink import` of protocols: signed by the gateway, checked against the ledger, moving locks along."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +175,74 @@ def test_protocols_that_the_gateway_has_not_signed_are_refused(cloud: Cloud, gat
     for file in (changed, forged, foreign):
         result = CliRunner().invoke(app, ["import", str(file), "--config", str(cloud.config)])
         assert result.exit_code == 65, result.output
+
+
+@ON_SQLITE
+def test_a_gateway_does_not_move_a_lock_of_another_site(cloud: Cloud) -> None:
+    cloud.operations.describe_lock("1f00a9", {"site": "elsewhere"}, SOMEBODY)
+    cloud.operations.move("1f00a9", "commissioning", SOMEBODY)
+    cloud.operations.move("1f00a9", "in_service", SOMEBODY)
+    away = protocol(ProtocolKind.DECOMMISSIONING, closing=(reading(0, 0, lock="1f00a9"),))
+    assert "belongs to site elsewhere, and was never heard at estate-1" in cloud.take(away, 1)["waiting"][0]
+    assert cloud.operations.lifecycle("1f00a9").value == "in_service"
+    swap = protocol(
+        ProtocolKind.CONTROLLER_REPLACEMENT,
+        closing=(reading(0, 0, lock="1f00a9"),),
+        opening=(reading(0, 0, lock="1f00b9"),),
+    )
+    cloud.take(swap, 1)
+    assert cloud.operations.description("1f00b9") is None, "it doesn't inherit a place in another site"
+
+
+@ON_SQLITE
+def test_a_lock_that_was_heard_through_a_gateway_is_moved_by_it_wherever_it_is_described(
+    cloud: Cloud, ledger: Ledger, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    cloud.operations.describe_lock("1f00a1", {"site": "elsewhere"}, SOMEBODY)
+    ledger.take(gateway.seal(lock.pours(2)))
+    away = protocol(ProtocolKind.DECOMMISSIONING, closing=(reading(2, 2),))
+    assert cloud.take(away)["moved"] == {"1f00a1": "decommissioned"}
+
+
+@ON_SQLITE
+def test_protocols_that_come_late_and_out_of_order_leave_a_lock_where_the_newest_says(
+    cloud: Cloud, ledger: Ledger, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    cloud.operations.describe_lock("1f00a1", {"site": "estate-1"}, SOMEBODY)
+    ledger.take(gateway.seal(lock.pours(8)))
+    older, newer = ledger.clock() - timedelta(days=90), ledger.clock() - timedelta(days=30)
+    away = protocol(ProtocolKind.DECOMMISSIONING, reference="away", ended_at=newer, closing=(reading(8, 8),))
+    tested = protocol(reference="tested", ended_at=older, closing=(reading(4, 4),))
+    assert cloud.take(away)["moved"] == {"1f00a1": "decommissioned"}
+    late = cloud.take(tested)
+    assert (late["moved"], len(late["overtaken"])) == ({}, 1)
+    assert "(protocol away), after this protocol was made" in late["overtaken"][0]
+    assert cloud.operations.lifecycle("1f00a1").value == "decommissioned"
+
+
+@ON_SQLITE
+def test_protocols_that_come_late_in_their_order_all_count(
+    cloud: Cloud, ledger: Ledger, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    ledger.take(gateway.seal(lock.pours(8)))
+    tested = protocol(
+        reference="tested", ended_at=ledger.clock() - timedelta(days=9), closing=(reading(4, 4),)
+    )
+    away = protocol(
+        ProtocolKind.DECOMMISSIONING,
+        reference="away",
+        ended_at=ledger.clock() - timedelta(days=2),
+        closing=(reading(8, 8),),
+    )
+    assert cloud.take(tested)["moved"] == {"1f00a1": "in_service"}
+    assert cloud.take(away)["moved"] == {"1f00a1": "decommissioned"}
+
+
+@ON_SQLITE
+def test_a_lock_that_comes_back_after_it_was_taken_down_is_in_service_with_its_next_protocol(
+    cloud: Cloud, ledger: Ledger, gateway: FakeGateway, lock: FakeLock
+) -> None:
+    ledger.take(gateway.seal(lock.pours(8)))
+    cloud.operations.move("1f00a1", "decommissioned", SOMEBODY)
+    back = protocol(ended_at=ledger.clock() + timedelta(days=1), closing=(reading(8, 8),))
+    assert cloud.take(back)["moved"] == {"1f00a1": "in_service"}
