@@ -40,6 +40,7 @@ from edge_agent.errors import (
 )
 from edge_agent.field import Field, build_field
 from edge_agent.forwarder import Forwarder
+from edge_agent.identity import IdentityStore
 from edge_agent.local.address import door_of
 from edge_agent.local.attendant import Attendant
 from edge_agent.local.door import Door
@@ -125,9 +126,7 @@ class Agent:
 
     def _run_beside(self, spool: Spool) -> None:
         uplink = self._build_uplink(spool)
-        forwarder = Forwarder(
-            spool, uplink, self._sealer, self._alarms, self._random, self._wake
-        )
+        forwarder = Forwarder(spool, uplink, self._sealer, self._alarms, self._random, self._wake)
         beats = {
             "spool": Beat(lambda: spool.progressed_at, STUCK_AFTER_S),
             "mqtt": Beat(lambda: uplink.progressed_at, STUCK_AFTER_S),
@@ -219,7 +218,9 @@ class Agent:
         return Uplink(self._config.mqtt, session, self._random, self._wake)
 
     def _build_desk(self, spool: Spool, uplink: Uplink, field: Field, beats: dict[str, Beat]) -> OrderDesk:
-        desk = OrderDesk(self._config, self._inbox, spool, uplink, self._sealer, field, self._alarms, self._clock)
+        desk = OrderDesk(
+            self._config, self._inbox, spool, uplink, self._sealer, field, self._alarms, self._clock
+        )
         beats["orders"] = Beat(lambda: desk.progressed_at, STUCK_AFTER_S)
         for runner in desk.runners:
             beats[f"orders {runner.bus}"] = _runner_beat(runner)

@@ -23,7 +23,7 @@ from edge_agent.pace import Pace
 from edge_agent.receipt_drop import ReceiptDrop
 from edge_agent.spool import Spool
 from edge_agent.spool_pages import Sealer
-from edge_agent.spool_reader import JournalView, SpoolReader
+from edge_agent.spool_reader import JournalView, SpoolReader, StoredPage
 from edge_agent.spool_receipts import Verdict
 from edge_agent.uplink import NO_MATCHING_SUBSCRIBERS, Acknowledgement, Uplink
 from wastelock.messages import Receipt, ResendRequest, SinkState
@@ -163,20 +163,18 @@ class Forwarder:
         """Receipts that came by hand count as those that come over the broker, unless newer ones were faster."""
         for file in self._drop.due(self._now_s()):
             receipts = self._drop.read(file)
-            for receipt in receipts:
-                view = self._journals.get(receipt.journal)
-                if view is None or receipt.committed_through >= view.committed_through:
-                    self._take_receipt(receipt)
-            file.unlink(missing_ok=True)
-            _log.info("receipts came by hand", receipts=len(receipts))
+            if receipts is not None and all(self._take_receipt(each, by_hand=True) for each in receipts):
+                self._drop.done(file)
+                _log.info("receipts came by hand", receipts=len(receipts))
 
-    def _take_receipt(self, receipt: Receipt) -> None:
+    def _take_receipt(self, receipt: Receipt, *, by_hand: bool = False) -> bool:
+        """Do what a receipt says; False where it can't be noted now."""
         lane = self._lanes.get(receipt.journal)
         try:
-            judgement = self._spool.apply_receipt(receipt)
+            judgement = self._spool.apply_receipt(receipt, by_hand=by_hand)
         except (SpoolFull, SpoolUnavailable) as error:
-            _log.warning("a receipt can't be noted now; the next one will tell the same", why=str(error))
-            return
+            _log.warning("a receipt can't be noted now; it will be told again", why=str(error))
+            return False
         if judgement.verdict is Verdict.FORKED:
             self._alarms.raise_("journal forked", judgement.why)
             raise JournalForked(judgement.why)
@@ -184,7 +182,7 @@ class Forwarder:
             self._alarms.raise_("ledger lost pages", judgement.why)
         if judgement.verdict is not Verdict.ACCEPTED or lane is None:
             _log.info("receipt not used", verdict=judgement.verdict.value, why=judgement.why)
-            return
+            return True
         now_s, quarantined = self._now_s(), dict(receipt.quarantined)
         progress = lane.note_receipt(
             receipt.committed_through, receipt.held, quarantined, now_s, self._jitter()
@@ -196,6 +194,7 @@ class Forwarder:
         self.tally.received += progress.arrived
         self.tally.lost += progress.lost
         self._report_quarantine(lane)
+        return True
 
     def _report_quarantine(self, lane: Lane) -> None:
         name = f"quarantined {lane.uuid}"
@@ -315,7 +314,7 @@ class Forwarder:
             lane.note_refused(number, self._now_s(), self._jitter())
             return False
         kid, signature = page.kid, page.signature
-        if number in lane.quarantined:
+        if number in lane.quarantined and self._may_sign(lane, page):
             # Its key may be one that the sink no longer knows, or its signature what was damaged here.
             kid, signature = self._sealer.key.kid, self._sealer.key.sign(self._topics.page, page.payload)
         try:
@@ -326,6 +325,10 @@ class Forwarder:
         lane.note_sent(number, self._now_s())
         self.tally.sent += 1
         return True
+
+    def _may_sign(self, lane: Lane, page: StoredPage) -> bool:
+        """True if this gateway has sealed it: of what came out of a file only its key says so (spool_journals)."""
+        return lane.uuid == self._active().uuid or self._sealer.own_key(page.kid) is not None
 
     def _send_requested(self, reader: SpoolReader) -> int:
         """Send pages that the ledger asked for, whether or not a receipt covers them; half of the slots are theirs."""

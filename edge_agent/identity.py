@@ -14,13 +14,14 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -193,6 +194,15 @@ class IdentityStore:
                     shutil.rmtree(old)
         except OSError as error:
             raise _unusable(error) from error
+
+    def signing_keys(self) -> dict[str, Ed25519PublicKey]:
+        """Return the public halves, by kid, of the page-signing keys that are kept here: in use, and the one before."""
+        found: dict[str, Ed25519PublicKey] = {}
+        for path in sorted(self.directory.glob(f"v[0-9]*/{_SIGNING}")):
+            with suppress(ConfigError):  # an old key that can't be read any more is one that isn't known
+                key = load_signing_key(path)
+                found[key.kid] = key.private.public_key()
+        return found
 
     def signing_key_made_at(self) -> datetime | None:
         """Return since when the page-signing key is in use; None where it isn't kept here."""

@@ -28,6 +28,7 @@ class ReceiptDrop:
     def __init__(self, spool: Path) -> None:
         self._spool = spool
         self._looked_at_s = -LOOK_S
+        self._left: set[Path] = set()  # what can't be read or taken away: told once, then left alone
 
     def put(self, receipts: Receipts) -> Path:
         """Lay receipts down, whole or not at all; OSError where that can't be."""
@@ -55,16 +56,36 @@ class ReceiptDrop:
         except OSError as error:
             _log.warning("can't look for receipts that came by hand", why=error.strerror)
             return []
-        return [self._spool.with_name(name) for name in names[:_FILES_MAX]]
+        lying = [self._spool.with_name(name) for name in names]
+        self._left.intersection_update(lying)
+        return [file for file in lying if file not in self._left][:_FILES_MAX]
 
-    def read(self, file: Path) -> Sequence[Receipt]:
-        """Return what a file says; nothing where it can't be read."""
+    def read(self, file: Path) -> Sequence[Receipt] | None:
+        """Return what a file says, nothing where that is no receipts; None where it can't be read: it is left there."""
         try:
             with file.open("rb") as opened:
                 return Receipts.model_validate_json(opened.read(_BYTES_MAX)).receipts
-        except (OSError, ValidationError) as error:
+        except OSError as error:
+            self._leave(file, error)
+            return None
+        except ValidationError as error:
             _log.warning("receipts that came by hand can't be read", file=str(file), why=type(error).__name__)
             return ()
+
+    def done(self, file: Path) -> None:
+        """Take away a file whose receipts were noted."""
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            self._leave(file, error)
+
+    def _leave(self, file: Path, error: OSError) -> None:
+        self._left.add(file)
+        _log.warning(
+            "receipts that came by hand can't be read or taken away: delete them, and import them once more",
+            file=str(file),
+            why=error.strerror,
+        )
 
 
 def own_like(file: Path, directory: Path) -> None:

@@ -38,7 +38,15 @@ from edge_agent.spool_pages import (
     read_cursors,
     to_ms,
 )
-from edge_agent.spool_receipts import Judgement, Keeping, Verdict, judge_receipt, note_receipt, prune_step
+from edge_agent.spool_receipts import (
+    Judgement,
+    Keeping,
+    Verdict,
+    judge_receipt,
+    note_heard,
+    note_receipt,
+    prune_step,
+)
 from edge_agent.spool_room import Reserve, Room, named_error
 from edge_agent.spool_schema import bound_log
 from edge_agent.spool_writer import SpoolWriter
@@ -129,9 +137,14 @@ class Spool:
         """Note for `status` how far the controller was told; not waited for, dropped where the writer has no time."""
         self._writer.note(lambda connection: connection.execute(NOTE_CONFIRMED, (epoch, seq, lock)))
 
-    def apply_receipt(self, receipt: Receipt) -> Judgement:
-        """Note what a receipt proves, begin a new journal where it says so; returns when that is on the disk."""
-        return self._writer.write(lambda connection: self._keeper.apply_receipt(connection, receipt))
+    def apply_receipt(self, receipt: Receipt, *, by_hand: bool = False) -> Judgement:
+        """Note what a receipt proves, begin a new journal where it says so; returns when that is on the disk.
+
+        `by_hand`: it didn't come over the broker, so it may be an old one.
+        """
+        return self._writer.write(
+            lambda connection: self._keeper.apply_receipt(connection, receipt, by_hand=by_hand)
+        )
 
     def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Return what `work` returns once all that it wrote is on the disk: for what else is kept here, orders.
@@ -218,10 +231,11 @@ class _Keeper:
         append_page(connection, self._sealer, self._end, records, self._moment())
         move_cursor(connection, visit)
 
-    def apply_receipt(self, connection: sqlite3.Connection, receipt: Receipt) -> Judgement:
-        judgement = judge_receipt(connection, receipt)
-        if judgement.journal is None:
+    def apply_receipt(self, connection: sqlite3.Connection, receipt: Receipt, *, by_hand: bool) -> Judgement:
+        judgement = judge_receipt(connection, receipt, by_hand=by_hand)
+        if judgement.journal is None or judgement.verdict is Verdict.OUTDATED:
             return judgement
+        note_heard(connection, judgement.journal, receipt)
         if judgement.verdict is Verdict.ACCEPTED:
             note_receipt(connection, judgement.journal, receipt, to_ms(self._now()))
             self._retreats.pop(judgement.journal, None)

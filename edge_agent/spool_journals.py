@@ -3,8 +3,16 @@
 active ──retire──▶ retired   sent as it is until the ledger has it (file damaged, gateway renamed, ledger lost pages)
    └─────fork────▶ forked    not sent: what isn't proven committed is sealed anew into the active journal, because
                              the ledger holds other pages under the same numbers
+
+Pages out of a file (`adopted`) prove nothing by lying there: who can write on an old card could have made them up.
+What proves a page is its own signature, so such a page keeps the one that it came with, and the ledger judges it.
+It is signed anew, or sealed into the active journal, only where it names a key of this gateway's; and a page that
+names one is taken out of a file that was *brought* only if its signature holds. So nobody gets a page signed here that
+this gateway hasn't sealed. Of its own damaged spool a page that names its key is signed anew where the signature
+doesn't hold, as its bytes may be what was damaged: who could write into that file could write into the spool itself.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,12 +29,15 @@ FORGET_DERIVED_CURSORS = "DELETE FROM cursor WHERE memo IS NOT NULL"
 PAGES_TO_RESEAL = """
 SELECT page.id, page.page, page.hash, page.payload FROM journal
     JOIN page ON page.journal = journal.id AND page.page > journal.committed_through
-    WHERE journal.state = 'forked' ORDER BY journal.id, page.page LIMIT ?
+    WHERE journal.state = 'forked'
+        AND (journal.adopted = 0 OR page.kid IN (SELECT value FROM json_each(?)))
+    ORDER BY journal.id, page.page LIMIT ?
 """
 DELETE_PAGE = "DELETE FROM page WHERE id = ?"
-RETIRED_JOURNAL = "SELECT id, state FROM journal WHERE uuid = ?"
+RETIRED_JOURNAL = "SELECT id, state, adopted FROM journal WHERE uuid = ?"
 ADOPT_JOURNAL = """
-INSERT INTO journal (uuid, gateway, site, state, reason, began_at) VALUES (?, ?, ?, 'retired', ?, ?) RETURNING id
+INSERT INTO journal (uuid, gateway, site, state, reason, began_at, adopted)
+    VALUES (?, ?, ?, 'retired', ?, ?, 1) RETURNING id, state, adopted
 """
 ADOPT_PAGE = """
 INSERT OR IGNORE INTO page (journal, page, sealed_at, records, hash, kid, signature, payload)
@@ -42,6 +53,9 @@ SELECT page.journal, count(*) FROM journal JOIN page ON page.journal = journal.i
     WHERE journal.state = 'retired' AND NOT EXISTS (
         SELECT 1 FROM page AS before WHERE before.journal = page.journal AND before.page = page.page - 1
     ) GROUP BY page.journal
+"""
+PAGE_OF_ANOTHER_KEY = """
+SELECT 1 FROM page WHERE journal = ? AND kid NOT IN (SELECT value FROM json_each(?)) LIMIT 1
 """
 DROP_JOURNAL = (
     "DELETE FROM held WHERE journal = ?",
@@ -121,7 +135,7 @@ def reseal_step(
     connection: sqlite3.Connection, sealer: Sealer, end: JournalEnd, moment: Moment, limit: int
 ) -> int:
     """Seal at most `limit` pages of forked journals anew into the active one; return how many."""
-    rows = connection.execute(PAGES_TO_RESEAL, (limit,)).fetchall()
+    rows = connection.execute(PAGES_TO_RESEAL, (json.dumps(sealer.own_kids), limit)).fetchall()
     for row_id, number, digest, payload in rows:
         if page_hash(payload) != digest:
             raise SpoolCorrupt(
@@ -134,35 +148,48 @@ def reseal_step(
 
 
 def adopt_page(
-    connection: sqlite3.Connection, sealer: Sealer, page: SalvagedPage, reason: str, moment: Moment
+    connection: sqlite3.Connection,
+    sealer: Sealer,
+    page: SalvagedPage,
+    reason: str,
+    moment: Moment,
+    *,
+    brought: bool,
 ) -> bool:
-    """Take in a page from a damaged file, as it is, into its own journal (retired); False if it isn't taken.
+    """Take in a page from a file, as it is, into its own journal (retired); False if it isn't taken.
 
-    A signature that can't be checked here is made anew: its bytes may be what was damaged.
+    `brought`: the file came from elsewhere, it isn't this gateway's own damaged spool. Then a page that names one of
+    our keys has to be signed with it.
     """
     if page.gateway != sealer.topics.gateway:
         return False
+    topic, kid, signature = sealer.topics.page, page.kid, page.signature
+    public = sealer.own_key(kid)
+    if public is not None and not signature_holds(public, topic, page.payload, signature):
+        if brought:
+            return False
+        kid, signature = sealer.key.kid, sealer.key.sign(topic, page.payload)
     row = connection.execute(RETIRED_JOURNAL, (page.journal,)).fetchone()
     if row is None:
         names = (page.journal, sealer.topics.gateway, sealer.topics.site)
         row = connection.execute(ADOPT_JOURNAL, (*names, reason, moment.ms)).fetchone()
-    elif row[1] != "retired":
-        return False
-    journal: int = row[0]
-    signature, topic = page.signature, sealer.topics.page
-    public = sealer.key.private.public_key()
-    if page.kid != sealer.key.kid or not signature_holds(public, topic, page.payload, signature):
-        signature = sealer.key.sign(topic, page.payload)
-    values = (page.page, page.sealed_at_ms, page.records, page.hash, sealer.key.kid, signature, page.payload)
+    journal, state, adopted = row
+    if state != "retired" or (public is None and not adopted):
+        return False  # a journal that was sealed here holds nothing that only others vouch for
+    values = (page.page, page.sealed_at_ms, page.records, page.hash, kid, signature, page.payload)
     is_new = connection.execute(ADOPT_PAGE, (journal, *values)).rowcount > 0
     connection.execute(MOVE_ADOPTED_END, (page.page, page.hash, journal, page.page))
     return is_new
 
 
-def settle_salvage(connection: sqlite3.Connection) -> None:
-    """Have journals sealed anew that have come out of a damaged file with more gaps than a receipt can name."""
+def settle_salvage(connection: sqlite3.Connection, sealer: Sealer) -> None:
+    """Have journals sealed anew that have come out of a damaged file with more gaps than a receipt can name.
+
+    Not where pages of another key are among them: those only the ledger can judge, as they are.
+    """
+    own = json.dumps(sealer.own_kids)
     for journal, gaps in connection.execute(GAPS_OF_RETIRED).fetchall():
-        if gaps > _GAPS_MAX:
+        if gaps > _GAPS_MAX and not connection.execute(PAGE_OF_ANOTHER_KEY, (journal, own)).fetchone():
             connection.execute(LEAVE_ACTIVE, ("forked", f"{gaps} gaps after the salvage", journal))
 
 

@@ -21,7 +21,7 @@ from edge_agent.spool_journals import (
     reseal_step,
     settle_salvage,
 )
-from edge_agent.spool_opening import finish_salvage, to_salvage, were_damaged
+from edge_agent.spool_opening import finish_salvage, to_salvage, was_brought, were_damaged
 from edge_agent.spool_pages import JournalEnd, Moment, Sealer, to_ms
 from edge_agent.spool_receipts import Keeping, prune_step
 from edge_agent.spool_room import Room
@@ -82,16 +82,17 @@ class Housekeeping:
                 pressed = Keeping(self._keeping.keep_ms, under_pressure=True)
                 return prune_step(database.conn, to_ms(moment.at), pressed, PRUNE_LIMIT) > 0
         pages = list(islice(self._found, _SALVAGE_LIMIT))
-        reason = f"salvaged from {self._file.name}"
+        reason, brought = f"salvaged from {self._file.name}", was_brought(self._file)
         with database.atomic():
             self._taken += sum(
-                adopt_page(database.conn, self._sealer, page, reason, moment) for page in pages
+                adopt_page(database.conn, self._sealer, page, reason, moment, brought=brought)
+                for page in pages
             )
         if pages:
             return True
         _log.warning("salvage is done", file=str(self._file), pages=self._taken)
         with database.atomic():
-            settle_salvage(database.conn)
+            settle_salvage(database.conn, self._sealer)
         finish_salvage(self._file)
         self._file, self._found = None, None
         return True

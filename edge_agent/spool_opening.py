@@ -92,9 +92,14 @@ def brought_path(path: Path, now: datetime) -> Path:
     return path.with_name(f"{path.name}{_BROUGHT}{now:%Y%m%dT%H%M%S%f}")
 
 
+def was_brought(file: Path) -> bool:
+    """True if this file, which waits to be taken over, came from elsewhere: it needn't be this gateway's own."""
+    return _BROUGHT in file.name
+
+
 def finish_salvage(file: Path) -> None:
     """The file was taken over: one that was damaged is kept, under another name, as long as there is room."""
-    if _BROUGHT in file.name:  # whoever brought it has the original
+    if was_brought(file):  # whoever brought it has the original
         file.with_name(file.name + "-wal").unlink(missing_ok=True)
         file.unlink(missing_ok=True)
         return

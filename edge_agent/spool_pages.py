@@ -5,10 +5,12 @@ the active journal page n+1 names the hash of page n, and `journal.newest_page`/
 """
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from edge_agent.custody import Cursor, Visit
 from wastelock.page import (
@@ -50,10 +52,20 @@ ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """Who seals: the gateway's names and its key."""
+    """Who seals: the gateway's names and its key. `earlier`: keys that were its own before and are still known."""
 
     topics: GatewayTopics
     key: SigningKey
+    earlier: Mapping[str, Ed25519PublicKey] = field(default_factory=dict)
+
+    @property
+    def own_kids(self) -> list[str]:
+        """Which keys are, or were, this gateway's."""
+        return [self.key.kid, *self.earlier]
+
+    def own_key(self, kid: str) -> Ed25519PublicKey | None:
+        """Return a key that is, or was, this gateway's; None where it isn't known to be."""
+        return self.key.private.public_key() if kid == self.key.kid else self.earlier.get(kid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@ A receipt proves something of one of our journals only where our own page `commi
 names (`head`). A watermark beyond what was sealed here, or another hash, means that this spool and the ledger tell
 different stories (the spool was restored from an old copy, or an SD card was cloned): the journal is forked.
 
+What comes over the broker is the ledger's present word. What comes by hand may have lain on a stick while the ledger
+was restored: of that only a receipt counts that isn't older than the newest that was heard.
+
 In the active journal only what is at or below the watermark is pruned. A retired journal may have gaps that nobody can
 fill any more, so there `held` counts as received, too.
 """
@@ -11,14 +14,20 @@ fill any more, so there `held` counts as received, too.
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 
+from edge_agent.spool_pages import to_ms
+from edge_agent.spool_schema import schema_version
 from wastelock.messages import Receipt
+from wastelock.page import format_instant
 
 JOURNAL_BY_UUID = """
 SELECT id, state, newest_page, committed_through, pruned_through, pruned_hash FROM journal WHERE uuid = ?
 """
 HASH_OF_PAGE = "SELECT hash FROM page WHERE journal = ? AND page = ?"
+NEWEST_RECEIPT = "SELECT receipt_at FROM journal WHERE id = ?"
+NOTE_RECEIPT_AT = "UPDATE journal SET receipt_at = ? WHERE id = ? AND receipt_at < ?"
 WATERMARK = "SELECT committed_through, committed_head FROM journal WHERE id = ?"
 MOVE_WATERMARK = "UPDATE journal SET committed_through = ?, committed_head = ? WHERE id = ?"
 NOTE_HOUR = """
@@ -50,6 +59,7 @@ class Verdict(Enum):
     FOREIGN = "of a journal that isn't in this spool"
     UNPROVEN = "without proof"
     RETREATED = "behind what was pruned"
+    OUTDATED = "older than one that was heard"
     FORKED = "forked"
 
 
@@ -78,15 +88,17 @@ class Keeping:
         return self.under_pressure or self.keep_ms == 0
 
 
-def judge_receipt(connection: sqlite3.Connection, receipt: Receipt) -> Judgement:
-    """Return what a receipt proves; changes nothing."""
+def judge_receipt(connection: sqlite3.Connection, receipt: Receipt, *, by_hand: bool = False) -> Judgement:
+    """Return what a receipt proves; changes nothing. `by_hand`: it didn't come over the broker."""
     row = connection.execute(JOURNAL_BY_UUID, (receipt.journal,)).fetchone()
     if row is None:
         return Judgement(
             Verdict.FOREIGN, why=f"receipt names journal {receipt.journal}, which isn't in this spool"
         )
-    journal, state, newest, _, pruned, pruned_hash = row
+    journal, state, newest, committed, pruned, pruned_hash = row
     through = receipt.committed_through
+    if by_hand and (why := _outdated(connection, journal, committed, receipt)):
+        return Judgement(Verdict.OUTDATED, journal, why)
     if state == "forked":
         return Judgement(Verdict.UNPROVEN, journal, f"journal {receipt.journal} was given up")
     for page, reason in receipt.quarantined:
@@ -111,6 +123,27 @@ def judge_receipt(connection: sqlite3.Connection, receipt: Receipt) -> Judgement
         why = f"the ledger has another page {through} than this spool"
         return Judgement(Verdict.FORKED, journal, why, through)
     return Judgement(Verdict.ACCEPTED, journal)
+
+
+def _outdated(connection: sqlite3.Connection, journal: int, committed: int, receipt: Receipt) -> str | None:
+    """Return why a receipt isn't the ledger's present word any more, None where it may be."""
+    heard_ms = 0
+    if schema_version(connection) >= 4:
+        (heard_ms,) = connection.execute(NEWEST_RECEIPT, (journal,)).fetchone()
+    if heard_ms:
+        if to_ms(receipt.at) >= heard_ms:
+            return None
+        heard = format_instant(datetime.fromtimestamp(heard_ms / 1000, UTC))
+        return f"it is of {format_instant(receipt.at)}, and the ledger was heard since, at {heard}: it changes nothing"
+    if receipt.committed_through < committed:  # heard of by an older release, which didn't note when
+        return f"up to page {committed} is known already: it changes nothing"
+    return None
+
+
+def note_heard(connection: sqlite3.Connection, journal: int, receipt: Receipt) -> None:
+    """Note when the ledger has said this, so that nothing older counts that comes by hand."""
+    at_ms = to_ms(receipt.at)
+    connection.execute(NOTE_RECEIPT_AT, (at_ms, journal, at_ms))
 
 
 def note_receipt(connection: sqlite3.Connection, journal: int, receipt: Receipt, now_ms: int) -> None:

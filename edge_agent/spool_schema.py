@@ -11,6 +11,9 @@ migrated, never recreated, and a file of a newer release is left alone. Instants
     counter                 incarnation: how often this spool was opened by an agent
     command ──< outcome     orders from the cloud, what became of them, what of it isn't told yet (since release 3)
     desired                 what the cloud wants locks to be
+
+Since release 4 a journal has `adopted`: its pages came out of a file (damaged, or brought along), they weren't sealed
+here; and `receipt_at`: when the newest receipt for it was written, by the cloud's clock, 0 where that isn't known.
 """
 
 import sqlite3
@@ -124,8 +127,18 @@ CREATE TABLE desired (
 ) STRICT;
 """
 
+# A receipt that comes by hand may be an old one: a ledger that was restored since has less than it says. And pages that
+# weren't sealed here are never signed anew just because they are here.
+_V4 = """
+ALTER TABLE journal ADD COLUMN adopted INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE journal ADD COLUMN receipt_at INTEGER NOT NULL DEFAULT 0;
+
+UPDATE journal SET adopted = 1 WHERE reason LIKE 'salvaged from %';
+"""
+
 # Element n leads from user_version n to n + 1.
-MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
+MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)
 SCHEMA_VERSION = len(MIGRATIONS)
 # "WL" and the release once more: a damaged number isn't taken for that of a newer program.
 _APPLICATION_ID = 0x574C0000

@@ -33,6 +33,9 @@ from wastelock.topics import GatewayTopics
 Progress = Callable[[int, int], None]
 """Is told how many pages were replayed, of how many."""
 
+Newest = dict[str, tuple[int, int]]
+"""Each lock's newest record: epoch, seq."""
+
 _COPIED_AT_ONCE = 1024  # blocks of 4 KiB
 _PAGES_AT_ONCE = 500
 _FREE_BYTES = 16 * 1024 * 1024  # beside the copy itself, for its log
@@ -47,7 +50,7 @@ class Rehearsal:
     records: int = 0
     signatures: int = 0
     unreceipted_pages: int = 0
-    newest: dict[str, tuple[int, int]] = field(default_factory=dict)
+    newest: Newest = field(default_factory=dict)
 
 
 def rehearse(
@@ -96,30 +99,43 @@ def replay(
 
     Beside a running agent the reader has to see one snapshot.
     """
-    rehearsal, journals = Rehearsal(), reader.journals()
+    rehearsal, journals, sealed = Rehearsal(), reader.journals(), Newest()
     counts = [reader.count_after(view.id, 0) for view in journals]
     for view in journals:
-        topic = GatewayTopics(view.site, view.gateway).page
-        _replay_journal(reader, view, key, topic, rehearsal, lambda: progress(rehearsal.pages, sum(counts)))
+        newest = _replay_journal(reader, view, key, rehearsal, lambda: progress(rehearsal.pages, sum(counts)))
+        _advance(rehearsal.newest, newest)
+        if view.state == "active":
+            sealed = newest
         rehearsal.journals += 1
         rehearsal.unreceipted_pages += reader.count_after(view.id, view.committed_through)
+    if all(view.state != "forked" for view in journals):  # pages that were sealed anew come without cursors
+        _check_cursors(reader, sealed)
+    return rehearsal
+
+
+def _check_cursors(reader: SpoolReader, sealed: Newest) -> None:
+    """Each lock has a cursor at the newest of its records that were sealed here, or beyond.
+
+    Pages that were taken over from another card or a damaged file bring none: rings are read again from their oldest
+    record then, as something may be missing before them.
+    """
     cursors = reader.cursors()
-    for lock, newest in rehearsal.newest.items():
+    for lock, newest in sealed.items():
         if lock not in cursors or cursors[lock][:2] < newest:
             raise SpoolCorrupt(
                 f"{reader.path}: record {newest[1]} of lock {lock} is in a page, but not noted"
             )
-    return rehearsal
 
 
 def _replay_journal(
     reader: SpoolReader,
     view: JournalView,
     key: SigningKey | None,
-    topic: str,
     rehearsal: Rehearsal,
     tell: Callable[[], None],
-) -> None:
+) -> Newest:
+    """Replay one journal; return each lock's newest record in it."""
+    topic, newest = GatewayTopics(view.site, view.gateway).page, Newest()
     number, digest = view.pruned_through, None
     while numbers := reader.pages_after(view.id, number, _PAGES_AT_ONCE):
         for following in numbers:
@@ -132,13 +148,22 @@ def _replay_journal(
             if key is not None and stored.kid == key.kid:
                 _check_signature(reader.path, key, topic, stored)
                 rehearsal.signatures += 1
-            _note_records(page, rehearsal)
+            rehearsal.pages += 1
+            rehearsal.records += len(page.records)
+            for record in page.records:
+                _advance(newest, {record.lock: (record.epoch, record.seq)})
             number, digest = following, page_hash(stored.payload)
         tell()
     if view.state == "active" and number != view.newest_page:
         raise SpoolCorrupt(
             f"{reader.path}: journal {view.uuid} ends at page {view.newest_page}, not at {number}"
         )
+    return newest
+
+
+def _advance(newest: Newest, further: Newest) -> None:
+    for lock, here in further.items():
+        newest[lock] = max(here, newest.get(lock, here))
 
 
 def _checked(path: Path, view: JournalView, stored: StoredPage) -> Page:
@@ -154,11 +179,3 @@ def _checked(path: Path, view: JournalView, stored: StoredPage) -> Page:
 def _check_signature(path: Path, key: SigningKey, topic: str, stored: StoredPage) -> None:
     if not signature_holds(key.private.public_key(), topic, stored.payload, stored.signature):
         raise SpoolCorrupt(f"{path}: page {stored.page} wasn't signed with this gateway's key as it says")
-
-
-def _note_records(page: Page, rehearsal: Rehearsal) -> None:
-    rehearsal.pages += 1
-    rehearsal.records += len(page.records)
-    for record in page.records:
-        here = (record.epoch, record.seq)
-        rehearsal.newest[record.lock] = max(here, rehearsal.newest.get(record.lock, here))

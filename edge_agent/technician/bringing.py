@@ -150,18 +150,15 @@ class Bringing:
         """Return what each receipt will do here."""
         if not self._spool.exists():
             raise NotReady(f"{self._spool} isn't there yet: let the agent run once, then bring the receipts")
-        known = {view.uuid: view.committed_through for view in self._own_journals().values()}
         notes = []
         with closing(open_for_reading(self._spool)) as connection:
             for receipt in receipts.receipts:
                 try:
-                    judgement = judge_receipt(connection, receipt)
+                    judgement = judge_receipt(connection, receipt, by_hand=True)
                 except DATABASE_ERRORS as error:
                     raise named_error(error, self._spool) from error
                 told = f"journal {receipt.journal}: the ledger has all up to page {receipt.committed_through}"
-                if receipt.committed_through < known.get(receipt.journal, 0):
-                    told += f"; up to page {known[receipt.journal]} is known already: it changes nothing"
-                elif judgement.verdict is not Verdict.ACCEPTED:
+                if judgement.verdict is not Verdict.ACCEPTED:
                     told += f"; {judgement.verdict.value}: {judgement.why}"
                 notes.append(told)
         return tuple(notes)

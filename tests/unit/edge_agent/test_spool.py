@@ -297,7 +297,7 @@ QUERIES = {
     "pages to send": (spool_reader.PAGES_AFTER, (1, 5, 64)),
     "page to send": (spool_reader.PAGE, (1, 5)),
     "oldest page": (spool_reader.OLDEST_PAGE, (1, 0)),
-    "pages to re-seal": (spool_journals.PAGES_TO_RESEAL, (8,)),
+    "pages to re-seal": (spool_journals.PAGES_TO_RESEAL, ("[]", 8)),
     "empty journals": (spool_journals.EMPTY_JOURNALS, (8,)),
     "chain's end": (spool_pages.MOVE_END, (5, "hash", 1)),
     "page out": (spool_receipts.DELETE_PAGE, (5,)),
