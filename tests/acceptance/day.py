@@ -20,7 +20,8 @@ the broker: 10, 30 and 60 minutes of the day), how long a command is good for.
 
 The whole day has its certificates last for 12 of its hours, so that the gateway renews them by itself; on top of
 that a technician has the page-signing key changed twice. Memory is judged from two hours after edge agent and sink were
-killed for the last time, until all is at rest again (memory.py). Of a short day it is shown, not judged.
+killed for the last time, until all is at rest again (memory.py). Of a short day it is shown, not judged; of a day that
+is lived much faster than 60 it is judged too early, for the sink has done too little work by then.
 """
 
 import argparse
