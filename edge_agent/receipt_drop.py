@@ -12,6 +12,7 @@ from uuid import uuid4
 import structlog
 from pydantic import ValidationError
 
+from edge_agent.spool_opening import sync_directory
 from wastelock.messages import Receipt
 from wastelock.signed_file import Receipts
 
@@ -41,6 +42,7 @@ class ReceiptDrop:
                 os.fsync(file.fileno())
             own_like(passing, self._spool.parent)
             passing.replace(target)
+            sync_directory(target.parent)
         finally:
             passing.unlink(missing_ok=True)
         return target

@@ -7,7 +7,9 @@ kept for whoever wants to know what happened until its room is needed. What some
 """
 
 import os
+import shutil
 import sqlite3
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -36,10 +38,13 @@ _MARK = "damaged"
 _SET_ASIDE = ".damaged-"
 _BROUGHT = ".brought-"
 _DONE = ".salvaged-"
+REHEARSAL = "rehearsal-"
+_LEFT_S = 3600.0  # no copy takes that long: whoever made it is gone
 
 
 def open_database(path: Path, now: datetime) -> Database:
     """Return the spool's database, checked and up to date; a damaged one was set aside and a new one begun."""
+    clear_leftovers(path, now)
     _reunite_log(path)
     mark = _mark_path(path)
     if mark.exists():
@@ -72,7 +77,7 @@ def set_aside(path: Path, now: datetime, why: str) -> None:
         path.rename(target)
     _reunite_log(path)
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
     _log.error("the spool is damaged: set aside, a new journal begins", file=str(target), why=why)
 
 
@@ -95,6 +100,23 @@ def brought_path(path: Path, now: datetime) -> Path:
 def was_brought(file: Path) -> bool:
     """True if this file, which waits to be taken over, came from elsewhere: it needn't be this gateway's own."""
     return _BROUGHT in file.name
+
+
+def clear_leftovers(path: Path, now: datetime) -> None:
+    """Delete copies beside the spool that a power cut left half made: of rehearsals, and of what was brought along."""
+    brought, receipts = f"{path.name}{_BROUGHT}", f"{path.name}.receipts-"
+    for file in _beside(path, ""):
+        is_part = file.name.startswith((f".{brought}", f".{receipts}"))
+        is_log = file.name.startswith(brought) and file.name.endswith("-wal")
+        is_alone = is_log and not file.with_name(file.name.removesuffix("-wal")).exists()
+        is_rehearsal = file.name.startswith(REHEARSAL)
+        with suppress(OSError):
+            if not (is_part or is_alone or is_rehearsal) or now.timestamp() - file.stat().st_mtime < _LEFT_S:
+                continue
+            if is_rehearsal:
+                shutil.rmtree(file)
+            else:
+                file.unlink()
 
 
 def finish_salvage(file: Path) -> None:
@@ -187,7 +209,8 @@ def _reunite_log(path: Path) -> None:
         log.rename(waiting[-1].with_name(waiting[-1].name + "-wal"))
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Have what was renamed in a directory on the disk."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

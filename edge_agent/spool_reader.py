@@ -3,6 +3,7 @@
 Each reader has a connection of its own that can't write, and belongs to the thread that made it.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.custody import Cursor
-from edge_agent.errors import SpoolCorrupt
+from edge_agent.errors import SpoolCorrupt, SpoolUnavailable
 from edge_agent.spool_receipts import HELD
 from edge_agent.spool_room import DATABASE_ERRORS, named_error, used_bytes
 from edge_agent.spool_schema import readable_text, schema_version
@@ -165,6 +166,16 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     # write to its directory, and without leaving files there that the agent's user couldn't open.
     log = path.with_name(path.name + "-wal")
     how = "mode=ro" if log.exists() else "mode=ro&immutable=1"
+    if (
+        log.exists()
+        and not path.with_name(path.name + "-shm").exists()
+        and not os.access(path.parent, os.W_OK)
+    ):
+        # SQLite has to make an index of the log there; without the log the newest pages wouldn't be seen.
+        raise SpoolUnavailable(
+            f"{path}: wasn't closed in order, and {path.parent} can't be written to: copy the spool with its log to "
+            f"where it can, `cp {path}* /var/tmp/`, and name the copy there; delete it afterwards"
+        )
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=5.0)
     connection.text_factory = readable_text
     connection.execute("PRAGMA query_only = ON")

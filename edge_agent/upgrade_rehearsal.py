@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from edge_agent.config import AgentConfig
 from edge_agent.errors import SpoolCorrupt, SpoolUnavailable
-from edge_agent.spool_opening import open_checked
+from edge_agent.spool_opening import REHEARSAL, open_checked
 from edge_agent.spool_reader import JournalView, SpoolReader, StoredPage, open_for_reading
 from edge_agent.spool_room import DATABASE_ERRORS, named_error
 from wastelock.page import (
@@ -64,7 +64,7 @@ def rehearse(
     if not path.exists():
         return None
     _need_room(path)
-    with TemporaryDirectory(prefix="rehearsal-", dir=path.parent) as directory:
+    with TemporaryDirectory(prefix=REHEARSAL, dir=path.parent) as directory:
         copy = Path(directory) / path.name
         _copy(path, copy)
         open_checked(copy).close()

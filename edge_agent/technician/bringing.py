@@ -7,6 +7,7 @@
 All of it is laid beside the spool for the agent, which takes it up within seconds, or when it is started next.
 """
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from edge_agent.errors import NotReady, NotTaken, SpoolCorrupt, SpoolUnavailable
 from edge_agent.identity import IdentityStore
 from edge_agent.orders.trust import OrderTrust
 from edge_agent.receipt_drop import ReceiptDrop, own_like
-from edge_agent.spool_opening import brought_path
+from edge_agent.spool_opening import brought_path, sync_directory
 from edge_agent.spool_reader import JournalView, SpoolReader, open_for_reading
 from edge_agent.spool_receipts import Verdict, judge_receipt
 from edge_agent.spool_room import DATABASE_ERRORS, named_error
@@ -36,6 +37,7 @@ from wastelock.topics import GatewayTopics
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 _FREE_BYTES = 16 * 1024 * 1024
+_COPIED_AT_ONCE = 1024 * 1024
 _TO_THE_CLOUD = "`edge-agent spool export --spool FILE --to DIR`, and import that in the cloud"
 _INSERT_JOURNAL = """
 INSERT INTO journal (uuid, gateway, site, state, reason, began_at) VALUES (?, ?, ?, 'retired', 'brought along', 0)
@@ -108,6 +110,7 @@ class Bringing:
                     _write_spool(passing, self._topics, opened, set(taken))
                 own_like(passing, self._spool.parent)
                 passing.replace(target)
+                sync_directory(target.parent)
             finally:
                 for suffix in ("", "-wal", "-shm"):
                     passing.with_name(passing.name + suffix).unlink(missing_ok=True)
@@ -127,15 +130,17 @@ class Bringing:
         def copy() -> None:
             target = brought_path(self._spool, self._now())
             log, passing = file.with_name(file.name + "-wal"), target.with_name(f".{target.name}.part")
+            log_here = target.with_name(target.name + "-wal")
             try:
                 if log.exists():
-                    shutil.copyfile(log, target.with_name(target.name + "-wal"))
-                    own_like(target.with_name(target.name + "-wal"), self._spool.parent)
-                shutil.copyfile(file, passing)
-                own_like(passing, self._spool.parent)
+                    _copy(log, log_here)
+                _copy(file, passing)
                 passing.replace(target)
+                sync_directory(target.parent)
             finally:
                 passing.unlink(missing_ok=True)
+                if not target.exists():
+                    log_here.unlink(missing_ok=True)
 
         self._lay(copy)
         taken = f"what gateway {self._topics.gateway} sealed in it goes to the ledger from here"
@@ -208,6 +213,15 @@ class Bringing:
             ) from error
         except sqlite3.Error as error:
             raise named_error(error, self._spool) from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file beside the spool; it is on the disk when this returns."""
+    with source.open("rb") as reading, target.open("xb") as writing:
+        shutil.copyfileobj(reading, writing, _COPIED_AT_ONCE)
+        writing.flush()
+        os.fsync(writing.fileno())
+    own_like(target, target.parent)
 
 
 def _write_spool(target: Path, topics: GatewayTopics, archive: BinaryIO, journals: set[str]) -> None:

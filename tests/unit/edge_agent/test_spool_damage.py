@@ -1,17 +1,21 @@
 """Damaged spool files: whatever is wrong with the bytes, the spool opens, and every page that is intact is kept."""
 
+import os
 import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.alarms import Alarms
 from edge_agent.errors import SpoolCorrupt
+from edge_agent.spool import Spool, SpoolLimits
 from edge_agent.spool_opening import to_salvage
-from edge_agent.spool_reader import SpoolReader
+from edge_agent.spool_pages import Sealer
+from edge_agent.spool_reader import JournalView, SpoolReader
 from edge_agent.spool_salvage import salvage_pages
 from edge_agent.spool_schema import PAGE_BYTES
 from tests.support.waiting import wait_until
@@ -28,7 +32,7 @@ from tests.unit.edge_agent.gateway import (
     visit,
 )
 from wastelock.messages import Receipt
-from wastelock.page import page_hash, parse_page, signature_holds
+from wastelock.page import SigningKey, page_hash, parse_page, signature_holds
 
 
 class Template:
@@ -296,3 +300,91 @@ def test_another_gateways_pages_are_not_taken_over(template: Template, tmp_path:
     with opened(make_spool(path)):
         wait_until(lambda: not to_salvage(path), 20, "the salvage")
         assert all_pages(path) == []
+
+
+STRANGER = SigningKey(Ed25519PrivateKey.from_private_bytes(b"\7" * 32))
+
+
+def write_foreign(path: Path, key: SigningKey, pages: int = 1) -> None:
+    """Write a spool of this gateway's name with pages that somebody with this key has sealed."""
+    limits = SpoolLimits(64 * MIB, 14 * 86_400_000, 4096)
+    with opened(Spool(path, limits, Sealer(TOPICS, key), lambda: START, lambda: "ntp")) as spool:
+        for seq in range(1, pages + 1):
+            spool.seal(visit(seq=100 + seq))
+
+
+def change_kid(path: Path, kid: str) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE page SET kid = ?", (kid,))
+    connection.close()
+
+
+def test_pages_that_somebody_made_up_on_a_card_are_never_signed_by_this_gateway(tmp_path: Path) -> None:
+    path, card = tmp_path / "spool.db", tmp_path / "spool.db.brought-20261122T090000000000"
+    write_foreign(card, STRANGER)
+    with opened(make_spool(path)) as spool:
+        wait_until(lambda: len(all_pages(path)) == 1, 20, "the page, for the ledger to judge")
+        (page,) = all_pages(path)
+        assert page.kid == STRANGER.kid
+        assert signature_holds(STRANGER.private.public_key(), TOPICS.page, page.payload, page.signature)
+        (journal,) = (view for view in _views(path) if view.state == "retired")
+        other = Receipt(journal=journal.uuid, committed_through=1, head="x" * 43, at=START)
+        spool.apply_receipt(other)  # the ledger has another page in its place: the journal is given up
+        spool.seal(visit())
+        wait_until(lambda: not to_salvage(path), 20, "the housekeeping")
+        assert [len(parse_page(p.payload).records) for p in all_pages(path, "active")] == [1]
+        spool.report_damage("so that it is salvaged itself")
+    with opened(make_spool(path)):
+        wait_until(lambda: not to_salvage(path), 20, "the salvage")
+        kids = sorted(page.kid for page in all_pages(path))
+        assert kids == sorted([KEY.kid, STRANGER.kid])
+
+
+def test_pages_that_name_this_gateways_key_are_not_taken_from_a_card_without_its_signature(
+    tmp_path: Path,
+) -> None:
+    path, card = tmp_path / "spool.db", tmp_path / "spool.db.brought-20261122T090000000000"
+    write_foreign(card, STRANGER)
+    change_kid(card, KEY.kid)
+    with opened(make_spool(path)):
+        wait_until(lambda: not to_salvage(path), 20, "the card to be looked through")
+        assert all_pages(path) == []
+
+
+def test_a_signature_that_was_damaged_in_the_gateways_own_spool_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    write_foreign(path.with_name("spool.db.damaged-20261122T090000"), KEY)
+    with sqlite3.connect(path.with_name("spool.db.damaged-20261122T090000")) as connection:
+        connection.execute("UPDATE page SET signature = 'AAAA'")
+    connection.close()
+    with opened(make_spool(path)):
+        wait_until(lambda: not to_salvage(path), 20, "the salvage")
+        (page,) = all_pages(path)
+        assert signature_holds(KEY.private.public_key(), TOPICS.page, page.payload, page.signature)
+
+
+def test_copies_that_a_power_cut_left_half_made_are_cleared_away(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    left = [
+        tmp_path / name
+        for name in (".spool.db.brought-1.part", ".spool.db.receipts-1.part", "spool.db.brought-2-wal")
+    ]
+    for file in left:
+        file.write_bytes(b"half")
+    (tmp_path / "rehearsal-abc").mkdir()
+    fresh = tmp_path / ".spool.db.brought-3.part"
+    fresh.write_bytes(b"being written")
+    for file in (*left, tmp_path / "rehearsal-abc"):
+        os.utime(file, (START.timestamp() - 7200,) * 2)
+    os.utime(fresh, (START.timestamp() - 60,) * 2)
+    with opened(make_spool(path)):
+        assert not any(file.exists() for file in (*left, tmp_path / "rehearsal-abc"))
+        assert fresh.exists()
+
+
+def _views(path: Path) -> list[JournalView]:
+    reader = SpoolReader(path)
+    try:
+        return reader.journals()
+    finally:
+        reader.close()

@@ -1,6 +1,7 @@
 """Receipts: what proves something, what doesn't, and what happens when spool and ledger tell different stories."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -230,3 +231,42 @@ def test_journals_without_pages_are_forgotten_but_for_the_newest_few(path: Path)
             spool.apply_receipt(receipt_for(path, 1))
             spool.apply_receipt(receipt_for(path, 99, head="x" * 43))
         wait_until(lambda: len(journals(path)) == 9, 20, "old journals to be forgotten")
+
+
+def aged(receipt: Receipt, **how: float) -> Receipt:
+    return receipt.model_copy(update={"at": START + timedelta(**how)})
+
+
+def test_an_old_receipt_by_hand_frees_no_page_that_the_ledger_has_lost_since(path: Path) -> None:
+    with opened(make_spool(path)) as spool:
+        seal(spool, 1, 5)
+        old = receipt_for(path, 5)
+        spool.apply_receipt(old)
+        spool.apply_receipt(aged(receipt_for(path, 2), days=3))
+    with opened(make_spool(path)) as spool:  # it is remembered beyond a restart
+        judgement = spool.apply_receipt(old, by_hand=True)
+        assert judgement.verdict is Verdict.OUTDATED
+        assert "the ledger was heard since, at 2026-11-25T09:00:00" in judgement.why
+        assert active(path).committed_through == 2
+        newest = spool.apply_receipt(aged(receipt_for(path, 4), days=4), by_hand=True)
+        assert (newest.verdict, active(path).committed_through) == (Verdict.ACCEPTED, 4)
+        gone_back = spool.apply_receipt(aged(receipt_for(path, 1), days=5), by_hand=True)
+        assert (gone_back.verdict, active(path).committed_through) == (Verdict.ACCEPTED, 1)
+
+
+def test_a_receipt_by_hand_that_is_older_than_a_set_back_ledgers_word_frees_nothing_of_a_retired_journal(
+    path: Path,
+) -> None:
+    clock = Clock()
+    with opened(make_spool(path, clock, keep_days=1)) as spool:
+        seal(spool, 1, 10)
+        old = receipt_for(path, 10)
+        spool.apply_receipt(receipt_for(path, 6))
+        clock.move(days=2)
+        wait_until(lambda: active(path).pruned_through == 6, what="pruning")
+        set_back = aged(receipt_for(path, 0), days=3)
+        spool.apply_receipt(set_back)
+        clock.move(seconds=61)
+        spool.apply_receipt(set_back)
+        assert spool.apply_receipt(old, by_hand=True).verdict is Verdict.OUTDATED
+        assert sealed_seqs(path, "retired") == [7, 8, 9, 10]

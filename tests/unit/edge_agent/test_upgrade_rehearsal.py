@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from edge_agent.commands import app
 from edge_agent.spool_schema import SCHEMA_VERSION
 from tests.support.ports import free_port
-from tests.unit.edge_agent.gateway import make_spool, opened, visit
+from tests.support.waiting import wait_until
+from tests.unit.edge_agent.gateway import all_pages, make_spool, opened, receipt_for, visit
 from tests.unit.edge_agent.installation import Installation
 
 DATABASES = Path(__file__).parents[2] / "databases"
@@ -91,6 +92,29 @@ def test_what_would_go_wrong_after_the_upgrade_is_said_before_it(
     code, out, err = rehearse(gateway)
     assert (code, out) == (1, "")
     assert said in err
+
+
+def test_pages_of_another_card_are_replayed_though_no_cursor_goes_with_them(gateway: Installation) -> None:
+    with opened(make_spool(gateway.spool.with_name("spool.db.brought-20261122T090000000000"))) as old:
+        old.seal(visit(lock=0x1F00B9, seq=1, count=3))  # swapped since: this card never hears of it
+        old.seal(visit(lock=0x1F00A1, seq=1, count=9))
+    gateway.seal(1, 1)
+    with opened(make_spool(gateway.spool)):
+        wait_until(lambda: len(all_pages(gateway.spool)) == 3, 15, "the old card's pages")
+    code, out, err = rehearse(gateway, "--json")
+    assert code == 0, err
+    assert json.loads(out)["newest"] == {"1f00a1": [1, 9], "1f00b9": [1, 3]}
+
+
+def test_pages_that_were_sealed_anew_are_replayed_though_their_cursors_were_forgotten(
+    gateway: Installation,
+) -> None:
+    with opened(make_spool(gateway.spool)) as spool:
+        spool.seal(visit(lock=0x1F00A2, count=3, memo=b"registers of long ago"))
+        spool.apply_receipt(receipt_for(gateway.spool, 9, head="x" * 43))
+        wait_until(lambda: len(all_pages(gateway.spool, "active")) == 1, 15, "the page sealed anew")
+    code, _, err = rehearse(gateway)
+    assert code == 0, err
 
 
 def test_a_spool_of_a_newer_release_is_not_taken_back(gateway: Installation) -> None:
