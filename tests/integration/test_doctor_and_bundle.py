@@ -116,7 +116,7 @@ def test_on_a_terminal_it_says_what_it_does_and_ctrl_c_ends_it_with_what_is_know
     made = installation(tmp_path, free_port())
     with PtyPeer({1: Controller(serial=0x1F00A1), 2: Controller(serial=0x1F00A2)}, tmp_path / "yard"):
         command = [sys.executable, "-m", "edge_agent.cli", "doctor", "--config", str(made.config)]
-        with Terminal([*command, "--seconds", "24"], columns=60, lines=60) as terminal:
+        with Terminal([*command, "--seconds", "12"], columns=60, lines=60) as terminal:
             terminal.wait_for("round 2 of")
             terminal.press("\x03")
             shown = terminal.wait_for("it was interrupted: not everything was looked at")
@@ -177,9 +177,9 @@ def planted(uids: Sequence[int]) -> str:
 
 
 def test_a_bundle_has_everything_but_transponders_and_secrets(site: Site) -> None:
-    began = site.starts
-    with site.installation.running():
-        wait_until(lambda: site.starts > began, 20, "the agent")
+    if not site.starts:
+        with site.installation.running():
+            wait_until(lambda: site.starts > 0, 20, "the agent")
     log, out = site.directory / "planted.log", site.directory / "bundle.tar.gz"
     log.write_text(planted(UIDS))
     done = site.run("bundle", "--json", "--out", str(out), "--log", str(log))

@@ -92,6 +92,8 @@ class BusLook:
         self._ask_round(0, monotonic() + _FIRST_ROUND_S)
         began = monotonic()
         for number in range(1, ROUNDS):
+            if self._down is None and all(heard.is_mute for heard in self._heard.values()):
+                return  # nobody is left to be asked again
             # Spread over the time: an adapter that comes and goes isn't caught by a glance.
             self._stop.wait(max(0.0, began + number * self._seconds / ROUNDS - monotonic()))
             self._ask_round(number, began + self._seconds * (_PATIENCE if number < _LEAST else 1))

@@ -37,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ports carry their settings beside the terminal, and nobody is waited for longer than a test's peers need."""
     monkeypatch.setattr(line_rtu, "open_port", set_port)
     monkeypatch.setattr(line_rtu, "SILENCE_S", 0.05)
-    monkeypatch.setattr(bus_looking, "_LONG_TIMEOUT_MS", 400)
+    monkeypatch.setattr(bus_looking, "_LONG_TIMEOUT_MS", 200)
     # However busy the machine is that the tests run on, each round is made: a share needs its number of questions.
     monkeypatch.setattr(bus_looking, "_LEAST", bus_looking.ROUNDS)
     monkeypatch.setattr(bus_looking, "_PATIENCE", 100)
@@ -160,9 +160,13 @@ def test_a_missing_adapter_is_told_with_those_that_are_there(tmp_path: Path) -> 
     assert finding.name == "adapter_missing" and "serial devices here" in finding.evidence
 
 
-def test_a_slow_serial_server_is_told_with_the_time_that_it_needs(tmp_path: Path) -> None:
+def test_a_slow_serial_server_is_told_with_the_time_that_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus_looking, "_LONG_TIMEOUT_MS", 1000)
+
     def slowly(_request: bytes, proper: bytes) -> bytes:
-        time.sleep(0.2)
+        time.sleep(0.15)
         return proper
 
     bus = f'kind = "tcp", host = "127.0.0.1", port = {free_port()}, answer_timeout_ms = 100'

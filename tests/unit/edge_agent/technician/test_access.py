@@ -27,7 +27,6 @@ from edge_agent.errors import (
 )
 from edge_agent.spool_lock import Holder, SpoolLock, holder_of
 from edge_agent.technician.access import FieldAccess, open_field
-from edge_agent.technician.by_agent import DoorClient
 from tests.support.broker import Broker
 from tests.support.controller import Controller
 from tests.support.modbus_peers import TcpPeer
@@ -216,43 +215,14 @@ def test_who_has_a_spool_is_noted_whole_over_a_longer_note_of_another(tmp_path: 
     second.release()
 
 
-def test_an_agent_whose_door_is_missing_is_told_with_the_remedy(stopped: Site) -> None:
-    with stopped.installation.running():
-        door = Path(f"{stopped.installation.spool}.sock")
-        wait_until(door.exists, 10, "the door")
-        door.unlink()
-        with pytest.raises(AgentOutOfReach, match="stop it meanwhile"), open_field(stopped.config):
-            pass
-
-
-def test_what_was_interrupted_is_not_taken_for_the_next_answer(
-    running: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(_client: DoorClient) -> bytes:
-        raise KeyboardInterrupt
-
-    with open_field(running.config) as field:
-        driver = field.driver("1f00a1")
-        with monkeypatch.context() as ctrl_c:
-            ctrl_c.setattr(DoorClient, "_receive", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                driver.read_status()
-        assert driver.identify().serial == 0x1F00A1
-
-
-def test_an_agent_that_ends_while_its_line_is_lent_is_named_as_often_as_it_is_asked(stopped: Site) -> None:
-    agent = stopped.installation.start()
+def test_an_agent_whose_door_is_missing_is_told_with_the_remedy(running: Site) -> None:
+    door = Path(f"{running.installation.spool}.sock")
+    aside = door.rename(f"{door}.aside")
     try:
-        wait_until(lambda: stopped.lock.confirmed == 1, 20, "the agent at work")
-        with open_field(stopped.config) as field, field.borrow("street"):
-            agent.kill()
-            agent.wait()
-            for _ in range(2):
-                with pytest.raises(AgentOutOfReach, match="the agent has ended"):
-                    field.snapshot()
+        with pytest.raises(AgentOutOfReach, match="stop it meanwhile"), open_field(running.config):
+            pass
     finally:
-        agent.kill()
-        agent.wait()
+        aside.rename(door)
 
 
 def test_a_door_that_a_killed_agent_left_is_no_door(stopped: Site) -> None:

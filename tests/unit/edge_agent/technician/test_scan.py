@@ -1,7 +1,6 @@
 """`edge-agent scan`: verdicts as a table; what it writes, and how, in a real terminal."""
 
 import itertools
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -10,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from edge_agent import line_tcp
+from edge_agent import line_rtu, line_tcp
 from edge_agent.commands import app
 from edge_agent.config_rules import load_config
 from edge_agent.errors import ConfigError
-from edge_agent.technician import scanning
+from edge_agent.technician import scan_plan, scanning
 from edge_agent.technician.scan_plan import Plan, Target
 from edge_agent.technician.scan_probe import LOOKS, Heard, Look
 from edge_agent.technician.scan_verdicts import Verdict, judge
@@ -24,7 +23,7 @@ from tests.support.modbus_peers import TcpPeer
 from tests.support.ports import free_port
 from tests.support.scripted_tcp import ScriptedTcp
 from tests.support.terminal import Terminal
-from tests.support.wired_bus import WiredBus, WiredUnit
+from tests.support.wired_bus import WiredBus, WiredUnit, set_port
 from wastelock.registers import decode_identity
 
 PROGRAM = [sys.executable, "-m", wired_cli.__name__, "scan"]
@@ -130,8 +129,11 @@ unit = 40
 
 
 def test_in_a_terminal_it_shows_progress_and_writes_what_is_new_and_corrects_only_when_asked(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(line_rtu, "open_port", set_port)
+    for module, name in ((line_rtu, "SILENCE_S"), (scan_plan, "SERIAL_ANSWER_S")):
+        monkeypatch.setattr(module, name, wired_cli.SILENCE_S)
     device, config = tmp_path / "rs485", tmp_path / "edge-agent.toml"
     config.write_text(GATEWAY.format(device=device))
     options = [
@@ -156,16 +158,15 @@ def test_in_a_terminal_it_shows_progress_and_writes_what_is_new_and_corrects_onl
         assert "written: lock 1f0103: wall 3" in screen
         added = '\n[[locks]]\nserial = "1f0103"\nbus = "wall"\nunit = 3\n'
         assert config.read_text() == GATEWAY.format(device=device) + added
-        with Terminal([*PROGRAM, *options, "--correct"], 200, 40) as terminal:
-            terminal.wait_for("written: lock 1f0102: wall 2 instead of wall 40")
-            assert terminal.exit_code() == 1  # what was found was wrong
+        corrected_now = CliRunner().invoke(app, ["scan", *options, "--correct"])
+        assert "written: lock 1f0102: wall 2 instead of wall 40" in corrected_now.stdout
+        assert corrected_now.exit_code == 1  # what was found was wrong
         corrected = (
             GATEWAY.replace("9600", "19200").replace("unit = 40", "unit = 2").format(device=device) + added
         )
         assert config.read_text() == corrected
-        with Terminal([*PROGRAM, *options], 200, 40) as terminal:
-            terminal.wait_for("nothing to add")
-            assert terminal.exit_code() == 0
+        again = CliRunner().invoke(app, ["scan", *options])
+        assert "nothing to add" in again.stdout and again.exit_code == 0
     kept = sorted(tmp_path.glob("edge-agent.toml.before-*"))
     assert kept and kept[0].read_text() == GATEWAY.format(device=device)
 
@@ -173,11 +174,10 @@ def test_in_a_terminal_it_shows_progress_and_writes_what_is_new_and_corrects_onl
 def test_tcp_servers_are_found_and_a_new_configuration_is_begun(tmp_path: Path) -> None:
     port, fresh = free_port(), tmp_path / "new.toml"
     with TcpPeer({1: Controller(serial=0x1F0101), 7: Controller(serial=0x1F0107)}, port):
-        done = subprocess.run(
-            [*PROGRAM, "--host", f"127.0.0.1:{port}", "--units", "1-8", "--write", str(fresh)],
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(
+            app, ["scan", "--host", f"127.0.0.1:{port}", "--units", "1-8", "--write", str(fresh)]
+        )
+    assert done.exit_code == 0, done.stderr
     assert "2 good, 0 not" in done.stdout
     assert fresh.read_text().endswith(
         f'\n\n[[buses]]\nname = "line-1"\nkind = "tcp"\nhost = "127.0.0.1"\nport = {port}\n'
