@@ -1,20 +1,38 @@
 """Spool, forwarder and uplink against a real mosquitto and a ledger that keeps to the contract."""
 
 import sqlite3
+import threading
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge_agent.errors import JournalForked, SpoolCorrupt
+from edge_agent.errors import JournalForked, SpoolCorrupt, SpoolUnavailable
+from edge_agent.receipt_drop import ReceiptDrop
+from edge_agent.spool import Spool, SpoolLimits
+from edge_agent.spool_pages import Sealer
+from edge_agent.spool_receipts import Judgement
 from tests.support.broker import Broker
 from tests.support.mqtt import TestClient
 from tests.support.waiting import wait_until
-from tests.unit.edge_agent.gateway import KEY, TOPICS, Clock, active, all_pages, receipt_for
+from tests.unit.edge_agent.gateway import (
+    KEY,
+    MIB,
+    START,
+    TOPICS,
+    Clock,
+    active,
+    all_pages,
+    opened,
+    receipt_for,
+    visit,
+)
 from tests.unit.edge_agent.ledger import Ledger
 from tests.unit.edge_agent.running_gateway import Gateway
 from wastelock.messages import SinkState
-from wastelock.page import signature_holds
+from wastelock.page import SigningKey, signature_holds
+from wastelock.signed_file import Receipts
 from wastelock.topics import SINK_STATE
 
 
@@ -248,3 +266,55 @@ def test_no_more_pages_without_receipt_are_under_way_than_the_window_holds(
         wait_until(lambda: len(ledger.order) == 64, what="a window full of pages")
         wait_until(lambda: len(ledger.order) > 64, 20, what="some to be sent again")
         assert len(set(ledger.order)) <= 64 + 4, "after the time-out the window is small"
+
+
+def test_a_page_of_another_card_is_told_of_but_never_signed_by_this_gateway(
+    path: Path, broker: Broker
+) -> None:
+    stranger = SigningKey(Ed25519PrivateKey.from_private_bytes(b"\7" * 32))
+    card = path.with_name("spool.db.brought-20261122T090000000000")
+    limits = SpoolLimits(64 * MIB, 14 * 86_400_000, 4096)
+    with opened(Spool(card, limits, Sealer(TOPICS, stranger), Clock().now, lambda: "ntp")) as spool:
+        spool.seal(visit(seq=7))
+    with Ledger(broker.port) as ledger, Gateway(path, broker.port).running() as gateway:
+        ledger.refuse_bad_signatures = True
+        now = gateway.forwarder._now_s  # moved on below: quarantine lasts half a minute at least
+        wait_until(lambda: len(ledger.messages) == 1, 20, what="the page, for the ledger to judge")
+        wait_until(lambda: any("bad signature" in text for text in gateway.alarms.texts()), what="the alarm")
+        gateway.forwarder._now_s = lambda: now() + 120
+        wait_until(lambda: len(ledger.messages) == 2, 20, what="the page once more")
+        assert [message.held for message in ledger.messages] == [False, False]
+    assert len(all_pages(path)) == 1
+
+
+def test_what_lies_beside_the_spool_and_can_not_be_taken_away_stops_no_agent(
+    path: Path, broker: Broker
+) -> None:
+    path.with_name("spool.db.receipts-0").mkdir()
+    with Ledger(broker.port) as ledger, Gateway(path, broker.port).running() as gateway:
+        gateway.seal(1, 3)
+        wait_for_records(ledger, 3)
+        assert gateway.failures == []
+
+
+def test_receipts_by_hand_that_can_not_be_noted_now_stay_until_they_can(
+    path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gateway(path, broker.port).running() as gateway:
+        gateway.seal(1, 3)
+        receipts = Receipts(
+            site=TOPICS.site, gateway=TOPICS.gateway, at=START, receipts=(receipt_for(path, 3),)
+        )
+        asked = threading.Event()
+
+        def be_unavailable(*_: object, **__: object) -> Judgement:
+            asked.set()
+            raise SpoolUnavailable("the disk doesn't answer")
+
+        with monkeypatch.context() as disk:
+            disk.setattr(gateway.spool, "apply_receipt", be_unavailable)
+            laid = ReceiptDrop(path).put(receipts)
+            wait_until(asked.is_set, what="the receipt to be tried")
+            assert laid.exists()
+        wait_until(lambda: not laid.exists(), 10, "the receipt to be noted")
+        assert active(path).committed_through == 3

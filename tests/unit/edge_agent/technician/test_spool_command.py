@@ -1,7 +1,9 @@
 """`edge-agent spool`: the spool in a technician's hand, while the agent works and while it doesn't."""
 
 import json
+import os
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -270,3 +272,21 @@ def test_a_stick_that_is_full_is_told_and_nothing_half_written_stays_on_it(
     assert done.returncode == 1
     assert "is full: make room or take another stick" in done.stderr
     assert list(stick.iterdir()) == []
+
+
+def test_a_card_that_was_not_closed_in_order_and_can_not_be_written_is_told_with_what_to_do(
+    gateway: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = tmp_path / "card"
+    card.mkdir()
+    with opened(make_spool(tmp_path / "old.db")) as spool:
+        spool.seal(visit(seq=1))
+        for suffix in ("", "-wal"):  # as a power cut leaves them
+            shutil.copy(f"{tmp_path / 'old.db'}{suffix}", f"{card / 'spool.db'}{suffix}")
+    # To root only a medium that is mounted for reading says so.
+    monkeypatch.setattr(os, "access", lambda path, _how: Path(path) != card)
+    code, _, err = run(gateway, "ls", "--spool", str(card / "spool.db"))
+    assert (code, f"cp {card / 'spool.db'}* /var/tmp/" in err) == (1, True)
+    shutil.copy(card / "spool.db", tmp_path / "copy.db")
+    shutil.copy(card / "spool.db-wal", tmp_path / "copy.db-wal")
+    assert told(gateway, "ls", "--spool", str(tmp_path / "copy.db"))["pages"] == 1
