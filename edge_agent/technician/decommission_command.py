@@ -76,7 +76,7 @@ def decommission(
             with ends_by_signal_as_by_ctrl_c():
                 protocol, written = work.run(name, exported or [], technician or user_name(), remark)
         except KeyboardInterrupt:
-            print(f"interrupted: nothing was removed; {chambers_now(loaded, name)}", file=sys.stderr)
+            print(f"interrupted: nothing was removed, {chambers_now(loaded, name)}", file=sys.stderr)
             raise typer.Exit(1) from None
         for chamber in protocol.closing[0].chambers:
             say.line(f"  chamber {chamber.number}: register {chamber.register_count}")
