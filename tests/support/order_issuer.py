@@ -71,7 +71,10 @@ class OrderIssuer:
     def signed_results(self) -> list[tuple[bytes, dict[str, str], bytes]]:
         """Return payload, user properties and correlation data of all that came as a result."""
         messages = self._on(self.topics.result)
-        return [(bytes(m.payload), dict(m.properties.UserProperty), m.properties.CorrelationData) for m in messages]
+        return [
+            (bytes(m.payload), dict(m.properties.UserProperty), m.properties.CorrelationData)
+            for m in messages
+        ]
 
     def gateway_state(self) -> dict[str, Any]:
         messages = self._on(self.topics.gateway_state)

@@ -28,7 +28,9 @@ def test_check_config_and_run_end_with_78_and_the_whole_list(directory: Path) ->
         done = run(command, "--config", str(file))
         assert done.returncode == 78
         assert "locks[1].unit" in done.stderr
-        assert ("gateway.signing_key" in done.stderr) == (command != "status")  # keys aren't for who only looks
+        assert ("gateway.signing_key" in done.stderr) == (
+            command != "status"
+        )  # keys aren't for who only looks
         assert "Traceback" not in done.stderr
 
 
