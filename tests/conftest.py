@@ -12,7 +12,7 @@ from tests.support.postgres import Postgres
 
 # A shared, busy machine says nothing about speed: examples are bounded by count alone. The same examples each time,
 # so that a red run can be repeated.
-settings.register_profile("suite", deadline=None, derandomize=True, max_examples=100)
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("suite")
 
 

@@ -30,7 +30,7 @@ def test_demo_once_leaves_equal_truth_and_ledger(tmp_path: Path) -> None:
     for left_by_an_earlier_run in (".wastelock-demo", "truth.jsonl"):
         (out / left_by_an_earlier_run).write_text("")
     done = subprocess.run(
-        [*DEMO, "--once", "--months=3", "--deadline-s=240", f"--out={out}", f"--port={free_port()}"],
+        [*DEMO, "--once", "--months=1", "--deadline-s=240", f"--out={out}", f"--port={free_port()}"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -83,3 +84,4 @@ class LooksOnlyAtWhatChanged(RuleBasedStateMachine):
 
 
 TestLooksOnlyAtWhatChanged = LooksOnlyAtWhatChanged.TestCase
+TestLooksOnlyAtWhatChanged.settings = settings(max_examples=20)
