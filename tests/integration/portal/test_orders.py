@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from typer.testing import CliRunner
 
+from billing_aggregator.errors import NotFound
 from cloud_sink.operating import Author
 from cloud_sink.orders.model import CommandState
 from portal import cookies
@@ -281,7 +283,9 @@ def test_the_command_line_lets_a_list_through(desk: AccessDesk, portal: Portal) 
     wait_until(lambda: len(desk.list()) == 7, 20, "the new ones")
     desk.clock.go_on(minutes=1)
     names = [each for each, state in desk.list().items() if state == "admitted"]
-    desk.end(*names, NEW)
+    desk.end(*names)
+    with suppress(NotFound):  # entered without a number, if a test before this one did so
+        desk.end(NEW)
     done = CliRunner().invoke(
         portal_command, ["access", "release", LOCK, "--reason", "an empty house", *_config(desk)]
     )
