@@ -20,7 +20,7 @@ setup-demo:
 demo: setup-demo ## the whole chain on this machine; ARGS="--once --out DIR" stops by itself and compares
 	@$(PYTHON_VENV) -m demo $(ARGS)
 
-test: setup ## style, types and the whole test suite (TESTS=path for a part of it)
+test: setup ## style, types and the whole test suite (TESTS=path for a part of it, LONG=1 with the long ones, too)
 	@tools/test
 
 lint: setup ## style and types only

@@ -40,6 +40,7 @@ def test_a_chain_begins_with_every_lock_ready_whatever_day_it_is(start_chain: St
     pour(chain, 3)
 
 
+@pytest.mark.long
 def test_a_demonstration_ends_equal_also_while_a_technician_is_at_a_lock(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "chain", small_estate(), free_port)
     settings = Settings(poll_interval_s=0.1, sink=QUICK_SINK)

@@ -16,6 +16,7 @@ LIVED_H = 18.0
 EVERY_H = 1 / 6
 
 
+@pytest.mark.long
 def test_a_day_with_faults_new_lists_commands_and_certificates_ends_as_it_should(tmp_path: Path) -> None:
     told: list[str] = []
     outcome = Day(tmp_path / "day", HOURS, SPEED, SEED, told.append).run()

@@ -59,7 +59,9 @@ def test_demo_without_an_empty_directory_says_what_to_do(tmp_path: Path) -> None
     assert "empty" in done.stderr
 
 
-@pytest.mark.parametrize("bills", [False, True], ids=["at the start", "while it bills"])
+@pytest.mark.parametrize(
+    "bills", [False, pytest.param(True, marks=pytest.mark.long)], ids=["at the start", "while it bills"]
+)
 def test_demo_interrupted_ends_all_that_it_started(tmp_path: Path, bills: bool) -> None:
     with subprocess.Popen(
         [*DEMO, "--months", "2", "--out", str(tmp_path / "out"), "--port", str(free_port())],

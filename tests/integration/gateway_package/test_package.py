@@ -4,6 +4,8 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
+
 from tests.integration.gateway_package.conftest import NEW, OLD, QUICKLY
 from tests.support.debian_machine import DebianMachine
 from tools.gateway_package import build
@@ -35,6 +37,7 @@ def change_spool(machine: DebianMachine, *statements: str) -> None:
     machine.do("python3", "-I", "-c", code, SPOOL, *statements)
 
 
+@pytest.mark.long
 def test_two_builds_of_one_work_tree_are_equal_byte_by_byte(
     packages: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ OFTEN = LimitsSection(token="1000000/minute")
 STREAMS = r"/live\Z"  # they don't end; tested in test_live.py
 BILLS = r"/billing/|/household"  # asked about what is there in test_billing_contract.py
 # More of them find more: WASTELOCK_API_EXAMPLES=200 before a release.
-EXAMPLES = int(os.environ.get("WASTELOCK_API_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("WASTELOCK_API_EXAMPLES", "2"))
 # Bounded by count; the shared machine says nothing about speed.
 BOUNDED = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],

@@ -43,7 +43,7 @@ def test_an_invoice_and_its_reversal_break_no_rule_not_even_one_that_only_warns(
     assert judge(rulebook, REVERSAL) == []
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(invoice=issued_invoices())
 def test_whatever_is_invoiced_keeps_all_rules(rulebook: Rulebook, invoice: Invoice) -> None:
     assert judge(rulebook, invoice) == []

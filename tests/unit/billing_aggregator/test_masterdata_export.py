@@ -71,7 +71,7 @@ def contents(snapshot: Snapshot) -> tuple[object, ...]:
     return (snapshot.hash, snapshot.property, snapshot.parties, snapshot.credentials, snapshot.agreements)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(estates(), st.booleans())
 def test_an_export_imported_into_empty_books_gives_the_same_snapshot(
     empty: Path, estate: list[Fact], excel: bool
@@ -86,7 +86,7 @@ def test_an_export_imported_into_empty_books_gives_the_same_snapshot(
         assert contents(second.snapshot("estate")) == contents(first.snapshot("estate"))
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(estates(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter_and_each_day_is_one_row_s(
     empty: Path, estate: list[Fact], random: Random
@@ -106,7 +106,7 @@ def test_the_order_of_rows_does_not_matter_and_each_day_is_one_row_s(
                 assert sum(days) == period.days.days
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(estates(), st.data())
 def test_no_area_party_or_number_of_persons_within_a_period_can_be_left_out(
     empty: Path, estate: list[Fact], data: st.DataObject

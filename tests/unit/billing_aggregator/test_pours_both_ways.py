@@ -167,7 +167,7 @@ def check(estate: PourEstate) -> PropertyUsage:
 
 
 @given(EVENTS, INSTANTS, DAYS, INSTANTS)
-@settings(max_examples=25)
+@settings(max_examples=10)
 def test_both_ways_agree_whatever_happens(
     events: list[Event], change_at: datetime, moved_on: Any, resized_at: datetime
 ) -> None:

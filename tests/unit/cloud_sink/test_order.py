@@ -64,7 +64,7 @@ def play(url: str, order: list[int], before: list[list[int]]) -> None:
 
 
 @given(ORDERS, BATCHES)
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_any_order_and_duplication_ends_in_the_same_ledger_on_sqlite(
     order: list[int], before: list[list[int]]
 ) -> None:

@@ -287,7 +287,7 @@ def test_a_new_key_is_for_its_owner_only_and_is_never_written_over_another(tmp_p
         make_signing_key(tmp_path / "none" / "gateway.pem")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(data=st.data())
 def test_whatever_stands_in_the_file_the_answer_is_a_configuration_or_a_list_of_problems(
     directory: Path, data: st.DataObject

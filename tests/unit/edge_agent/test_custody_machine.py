@@ -164,4 +164,4 @@ class CustodyMachine(RuleBasedStateMachine):
 
 
 TestCustodyMachine = CustodyMachine.TestCase
-TestCustodyMachine.settings = settings(max_examples=60, stateful_step_count=40)
+TestCustodyMachine.settings = settings(max_examples=30, stateful_step_count=40)

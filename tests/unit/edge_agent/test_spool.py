@@ -109,7 +109,7 @@ def test_a_visit_that_cannot_be_a_page_is_refused_before_anything_is_written(
         assert len(all_pages(path)) == 1
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     steps=st.lists(
         st.one_of(

@@ -108,7 +108,7 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(changes=changes)
 def test_bytes_overwritten_anywhere_cost_no_page_that_they_do_not_lie_in(
     template: Template, tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, bytes]]
@@ -123,7 +123,7 @@ def test_bytes_overwritten_anywhere_cost_no_page_that_they_do_not_lie_in(
     assert_intact_pages_kept(template, open_and_wait(path), damaged)
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(
     changes=st.lists(
         st.tuples(st.integers(0, 4 * PAGE_BYTES), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4
@@ -141,7 +141,7 @@ def test_a_few_bytes_wrong_in_header_or_schema_are_survived_like_any_others(
     assert_intact_pages_kept(template, open_and_wait(path), damaged)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(share=st.floats(0, 1))
 def test_a_truncated_file_costs_only_the_pages_behind_the_cut(
     template: Template, tmp_path_factory: pytest.TempPathFactory, share: float
@@ -165,7 +165,7 @@ def assert_intact_pages_kept(template: Template, found: dict[int, bytes], damage
     )
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(changes=changes)
 def test_whatever_is_damaged_in_file_and_log_of_a_power_cut_nothing_wrong_gets_through(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, bytes]]

@@ -193,7 +193,7 @@ class ControllerMachine(RuleBasedStateMachine):
 
 
 TestController = ControllerMachine.TestCase
-TestController.settings = settings(max_examples=40, stateful_step_count=40)
+TestController.settings = settings(max_examples=20, stateful_step_count=40)
 
 
 class CrashingJournal(Journal):

@@ -87,7 +87,7 @@ class Life:
             assert view.state.is_under_way is (self.rig.clock.at < self.expires_at)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(deeds=DEEDS)
 def test_a_command_is_sent_under_each_number_once_and_the_first_last_word_holds(deeds: list[str]) -> None:
     in_a_ledger(lambda rig, lock: live(Life(rig, lock), deeds))

@@ -135,4 +135,4 @@ class OrdersMachine(RuleBasedStateMachine):
 
 
 TestOrdersMachine = OrdersMachine.TestCase
-TestOrdersMachine.settings = settings(max_examples=30, stateful_step_count=40)
+TestOrdersMachine.settings = settings(max_examples=15, stateful_step_count=40)
