@@ -100,7 +100,9 @@ class Database:
             engine = self._sqlite_engine(read_only)
         else:
             args = {**_POSTGRES_ARGS, "options": _POSTGRES_READER if read_only else _POSTGRES_WRITER}
-            engine = sa.create_engine(self.url, connect_args=args, pool_size=2, max_overflow=0)
+            engine = sa.create_engine(
+                self.url, connect_args=args, pool_size=2, max_overflow=0, hide_parameters=True
+            )
         return engine
 
     def _sqlite_engine(self, read_only: bool) -> Engine:
@@ -118,7 +120,12 @@ class Database:
             return connection
 
         engine = sa.create_engine(
-            "sqlite://", creator=connect, poolclass=sa.QueuePool, pool_size=2, max_overflow=0
+            "sqlite://",
+            creator=connect,
+            poolclass=sa.QueuePool,
+            pool_size=2,
+            max_overflow=0,
+            hide_parameters=True,
         )
         if not read_only:
             event.listen(engine, "connect", _set_pragmas)
