@@ -18,11 +18,10 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
-from cloud_sink.errors import InputRejected, NotPossible, SinkError
+from cloud_sink.errors import InputRejected, NotPossible
 from cloud_sink.ledger import latest_reports
-from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.instants import to_ms
-from cloud_sink.ledger.migrating import check
+from cloud_sink.ledger.opening import open_ledger
 from cloud_sink.ledger.operator_events import Decision, OperatorEvent, add_events, events_of, last_bodies
 from cloud_sink.ledger.tables import entries, gateway_reports, journals, locks, pages
 from cloud_sink.operator_events import (
@@ -80,13 +79,8 @@ class Operations:
 
     def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
         """`url`: the ledger's. ConfigError if there is none of this release's schema."""
-        self._database = Database(url)
+        self._database = open_ledger(url)
         self._clock = clock
-        try:
-            check(self._database)
-        except SinkError:
-            self._database.close()
-            raise
 
     def close(self) -> None:
         self._database.close()

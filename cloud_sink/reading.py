@@ -16,10 +16,9 @@ from sqlalchemy.engine import Connection
 from cloud_sink import gaps, listings
 from cloud_sink.errors import ConfigError, SinkError
 from cloud_sink.gaps import PageGap, RecordGap
-from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.instants import from_ms, to_ms
 from cloud_sink.ledger.lock_records import LockRecord, LockRecords
-from cloud_sink.ledger.migrating import check
+from cloud_sink.ledger.opening import open_ledger
 from cloud_sink.ledger.tables import FINGERPRINT, commits, entries, facts, journals, locks, pages
 from cloud_sink.listings import DisputeLine, JournalLine, QuarantineLine
 from cloud_sink.projections.usage import INCIDENTS
@@ -84,12 +83,7 @@ class LedgerReader:
 
     def __init__(self, url: str) -> None:
         """`url`: as in the sink's configuration, section [ledger]. ConfigError if the schema isn't this release's."""
-        self._database = Database(url, read_only=True)
-        try:
-            check(self._database)
-        except SinkError:
-            self._database.close()
-            raise
+        self._database = open_ledger(url, read_only=True)
 
     def close(self) -> None:
         self._database.close()

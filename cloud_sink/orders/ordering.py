@@ -14,12 +14,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
-from cloud_sink.errors import InputRejected, NotPossible, SinkError
+from cloud_sink.errors import InputRejected, NotPossible
 from cloud_sink.ledger import access_lists, commands, latest_reports
 from cloud_sink.ledger.command_wishes import take_back_wish
-from cloud_sink.ledger.database import Database
 from cloud_sink.ledger.instants import to_ms
-from cloud_sink.ledger.migrating import check
+from cloud_sink.ledger.opening import open_ledger
 from cloud_sink.ledger.operator_events import Decision, add_events
 from cloud_sink.operating import Author, refuse_nul
 from cloud_sink.operator_events import Ordered, SubjectKind, Wish, WishedProperty, Withdrawn, check_subject
@@ -49,13 +48,8 @@ class Ordering:
 
     def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
         """`url`: the ledger's. ConfigError if there is none of this release's schema."""
-        self._database = Database(url)
+        self._database = open_ledger(url)
         self._clock = clock
-        try:
-            check(self._database)
-        except SinkError:
-            self._database.close()
-            raise
 
     def close(self) -> None:
         self._database.close()
